@@ -1,0 +1,49 @@
+"""Synthetic tables that are judged against real ones, and leave only when a policy approves and a key signs.
+
+Everything public is here; each name is imported when it is first used, so that `import synth` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Table": "synth.data.table",
+    "Schema": "synth.data.schema",
+    "Column": "synth.data.schema",
+    "read": "synth.data.sources",
+    "Generator": "synth.generators.base",
+    "Independent": "synth.generators.independent",
+    "Smote": "synth.generators.smote",
+    "Trees": "synth.generators.trees",
+    "load": "synth.generators._storage",
+    "Measurement": "synth.metrics.measurement",
+    "Measurements": "synth.metrics.measurement",
+    "evaluate": "synth.metrics.evaluation",
+    "Policy": "synth.gate.policy",
+    "Verdict": "synth.gate.verdict",
+    "Approval": "synth.gate.approval",
+    "approve": "synth.run",
+    "export": "synth.run",
+    "run": "synth.run",
+    "verify": "synth.gate.verify",
+}
+
+__all__ = ["__version__", "check", "errors", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+        globals()[name] = value
+        return value
+    if name in ("check", "errors", "generators", "metrics", "gate", "data", "report"):
+        return importlib.import_module(f"synth.{name}")
+    raise AttributeError(f"module 'synth' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""What a table is: schema, table, sources, conditions, constraints, splits, encoding."""

@@ -1,0 +1,1 @@
+"""Whether a synthetic table may leave: policy, verdict, approval, export, verification."""

@@ -1,0 +1,83 @@
+"""What every fitted generator keeps about its table: enough to give rows back in the same shape, and no row of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from synth.data.constraints import Construction
+from synth.data.encoding import Encoded, decode, encode
+from synth.data.identifiers import reissue
+from synth.data.schema import Role, Schema
+from synth.data.table import FrameKind, Provenance, Table
+from synth.errors import DataError
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The schema and physical types of the table, and of the columns that the method sees.
+
+    The two differ where constraints are kept by construction: `end >= start` is learned as a gap, a total is not learned at
+    all, a fixed combination is learned as one category.
+    """
+
+    schema: Schema
+    layout: pa.Schema
+    learned_schema: Schema
+    learned_layout: pa.Schema
+    null_rates: dict[str, float]  # of the columns that are re-issued
+    frame: FrameKind
+    gives_table: bool
+    rows: int
+    seed: int
+
+    @classmethod
+    def learn(cls, table: Table, *, gives_table: bool, seed: int) -> tuple[Fitted, Encoded]:
+        """Read the shape of a table, and encode the columns to learn. Raises DataError where there is nothing to learn."""
+        if len(table) < 2:
+            raise DataError(f"the table has {len(table)} row(s); a generator needs at least 2 to learn from")
+        made = table.select([column.name for column in table.schema.made])
+        names = [column.name for column in made.schema.learned]
+        if not names:
+            raise DataError("no column is left to learn: all are keys, identifiers, free text or dropped; check the schema")
+        learned = Construction.plan(made.schema).forward(made.select(names))
+        null_rates = {
+            column.name: made.column(column.name).null_count / len(made) for column in made.schema.columns if column.is_reissued
+        }
+        fitted = cls(
+            schema=made.schema,
+            layout=made.arrow.schema,
+            learned_schema=learned.schema,
+            learned_layout=learned.arrow.schema,
+            null_rates=null_rates,
+            frame=table.frame,
+            gives_table=gives_table,
+            rows=len(table),
+            seed=seed,
+        )
+        return fitted, encode(learned)
+
+    def template(self) -> Encoded:
+        """The learned columns with no rows."""
+        return encode(Table(self.learned_layout.empty_table(), self.learned_schema))
+
+    def rebuild(self, rows: Encoded) -> Table:
+        """Encoded rows as a table of the learned columns, with what construction took out put back."""
+        learned = Table(decode(rows, self.learned_schema, self.learned_layout), self.learned_schema)
+        names = [column.name for column in self.schema.learned]
+        return Construction.plan(self.schema).inverse(learned, self.schema.select(names), self.layout)
+
+    def complete(self, learned: Table, rng: np.random.Generator, provenance: Provenance) -> Table:
+        """The whole table: learned columns as they are, keys, identifiers and free text issued anew."""
+        arrays: list[pa.ChunkedArray | pa.Array] = []
+        for column in self.schema.columns:
+            if column.is_learned:
+                arrays.append(learned.arrow.column(column.name))
+            else:
+                kind = self.layout.field(column.name).type
+                nulls = 0.0 if column.role is Role.KEY else self.null_rates[column.name]
+                arrays.append(reissue(column, kind, len(learned), rng, null_rate=nulls))
+        arrow = pa.table(arrays, schema=self.layout)
+        return Table(arrow, self.schema, frame=self.frame, provenance=provenance)

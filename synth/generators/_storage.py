@@ -1,0 +1,134 @@
+"""A fitted model as a folder of `model.json` and `arrays.npz`. Loading runs no code: no pickle, no class paths."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from synth.data.schema import Schema
+from synth.errors import DataError
+from synth.generators._fitted import Fitted
+from synth.generators.base import Generator
+
+FORMAT = 1
+FILES = ("model.json", "arrays.npz")
+
+
+def serialise(model: Generator) -> dict[str, bytes]:
+    """The model's files, by name: the same model gives the same bytes."""
+    state, arrays = model._state()
+    fitted = model.fitted
+    document = {
+        "format": FORMAT,
+        "generator": model.name,
+        "params": {name: _plain(value) for name, value in model.get_params().items()},
+        "schema": fitted.schema.to_dict(),
+        "layout": _layout_text(fitted.layout),
+        "learned_schema": fitted.learned_schema.to_dict(),
+        "learned_layout": _layout_text(fitted.learned_layout),
+        "null_rates": fitted.null_rates,
+        "frame": fitted.frame,
+        "gives_table": fitted.gives_table,
+        "rows": fitted.rows,
+        "seed": fitted.seed,
+        "state": state,
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return {"model.json": text.encode(), "arrays.npz": buffer.getvalue()}
+
+
+def digest(model: Generator) -> str:
+    """SHA-256 (hex) over the model's files in name order."""
+    return _digest(serialise(model))
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(hashlib.sha256(files[name]).digest())
+    return total.hexdigest()
+
+
+def save(model: Generator, path: str | Path) -> None:
+    """Write the model's folder under a temporary name, then rename; an older model there is replaced only then."""
+    target = Path(path)
+    files = serialise(model)
+    if target.exists() and not (target / "model.json").is_file():
+        raise DataError(f"{target} exists and is not a saved model; choose another path")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        temporary.chmod(0o755)
+        if target.exists():
+            old = temporary.with_name(temporary.name + "-old")
+            os.rename(target, old)
+            os.rename(temporary, target)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load(path: str | Path) -> Generator:
+    """Read a saved model. Raises DataError where the folder is not one, or was written by a newer format."""
+    from synth.generators import by_name
+
+    folder = Path(path)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} is not a saved model: {missing[0]} is missing; make one with `synth fit`")
+    try:
+        document = json.loads((folder / "model.json").read_bytes())
+        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError) as problem:
+        raise DataError(f"{folder} cannot be read as a model: {problem}; fit it again") from problem
+    if document.get("format") != FORMAT:
+        raise DataError(f"{folder} has model format {document.get('format')!r}; this version reads format {FORMAT}")
+    model = by_name(document["generator"])(**{k: _unplain(v) for k, v in document["params"].items()})
+    fitted = Fitted(
+        schema=Schema.from_dict(document["schema"]),
+        layout=_layout(document["layout"]),
+        learned_schema=Schema.from_dict(document["learned_schema"]),
+        learned_layout=_layout(document["learned_layout"]),
+        null_rates=document["null_rates"],
+        frame=document["frame"],
+        gives_table=document["gives_table"],
+        rows=document["rows"],
+        seed=document["seed"],
+    )
+    model._restore(document["state"], arrays, fitted.template())
+    model.__dict__["_fitted"] = fitted
+    return model
+
+
+def _layout_text(layout: pa.Schema) -> str:
+    return base64.b64encode(layout.serialize().to_pybytes()).decode()
+
+
+def _layout(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _unplain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

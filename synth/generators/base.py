@@ -1,0 +1,209 @@
+"""`Generator`: `fit(table)` once, `sample(n, where=…)` often.
+
+The public methods validate and do everything that is the same for every method: what is learned and what is re-issued,
+constraints kept by construction, exact conditions, physical types, seeds, saving. A method writes these hooks:
+
+    _fit(rows, schema, rng, progress)   learn from the encoded rows
+    _sample(n, rng)                     n encoded rows
+    _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
+    _state() and _restore(…)            what was learned, as JSON values and arrays
+
+Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from synth.data.conditions import Where
+from synth.data.constraints import broken_rows
+from synth.data.table import Provenance, Table
+from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
+from synth.generators._fitted import Fitted
+from synth.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from synth.data.encoding import Encoded
+    from synth.data.schema import Schema
+
+# Rejection gives up after this many draws per requested row, and never before a hundred thousand.
+MAX_DRAWS_PER_ROW = 1_000
+MIN_DRAWS = 100_000
+MAX_BATCH = 500_000
+
+# What `sample` returns: a `Table` when a `Table` was fitted, else the kind of frame that was (pandas, polars, Arrow).
+Rows = Any
+
+
+@dataclass
+class Generator:
+    """Base of every method. Subclasses are dataclasses whose fields are the hyperparameters."""
+
+    name: ClassVar[str] = ""  # its registry name, which is its file name
+    summary: ClassVar[str] = ""  # one line, shown by `synth generators`
+
+    # hooks ---------------------------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        """Raise ConfigError for a hyperparameter outside its range."""
+
+    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
+        raise NotImplementedError
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        raise NotImplementedError
+
+    def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
+        """Rows that satisfy as much of `where` as the method can condition on without bias; the caller rejects the rest."""
+        return self._sample(n, rng)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        raise NotImplementedError
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        """Take back what `_state` gave. `template` has the learned columns and no rows."""
+        raise NotImplementedError
+
+    # fit -----------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        seed: int = 0,
+        target: str | None = None,
+        sensitive: Iterable[str] | None = None,
+        progress: Progress = silent,
+    ) -> Self:
+        """Learn from a table. Fitting again forgets what was learned before; the input is never changed.
+
+        data: a `Table`, or a pandas, polars or Arrow frame whose schema is then inferred.
+        target, sensitive: column names, where the table's schema does not already give them.
+        Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range.
+        """
+        from synth.data.frames import as_table
+
+        self.forget()
+        self._validate()
+        table = as_table(data, target=target, sensitive=sensitive)
+        fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
+        self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
+        self.__dict__["_fitted"] = fitted
+        return self
+
+    def forget(self) -> None:
+        """Drop everything learned; the hyperparameters stay."""
+        names = {f.name for f in fields(self)}
+        for attribute in [a for a in self.__dict__ if a not in names]:
+            del self.__dict__[attribute]
+
+    @property
+    def fitted(self) -> Fitted:
+        """What the base learned: schema, physical types, null rates. Raises NotFittedError before `fit`."""
+        fitted = self.__dict__.get("_fitted")
+        if fitted is None:
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit(table) first")
+        assert isinstance(fitted, Fitted)
+        return fitted
+
+    @property
+    def is_fitted(self) -> bool:
+        return "_fitted" in self.__dict__
+
+    # sample --------------------------------------------------------------------------------------------------------
+
+    def sample(self, n: int, *, where: Any = None, seed: int = 0, progress: Progress = silent) -> Rows:
+        """Draw n rows; with `where`, rows that all satisfy it.
+
+        where: text as in SQL ("income = '>50K' and age between 30 and 40") or a mapping ({"income": ">50K"}).
+        Returns a `Table` when a `Table` was fitted, else the kind of frame that was; the same seed gives the same rows.
+        Raises NotFittedError before `fit`, ConditionError for a condition that no row can satisfy, GenerationError where the
+        condition is too rare to be met by the method.
+        """
+        fitted = self.fitted
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+            raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
+        condition = Where.parse(where, fitted.schema)
+        self._check_condition(condition, fitted)
+        rng = np.random.default_rng([seed, 1])
+        learned = self._draw(int(n), condition, fitted, rng, progress)
+        provenance = Provenance(self.name, self.digest(), seed, int(n), str(condition) if condition else None)
+        table = fitted.complete(learned, rng, provenance)
+        return table if fitted.gives_table else table.to_frame()
+
+    def _check_condition(self, where: Where, fitted: Fitted) -> None:
+        for clause in where.clauses:
+            column = fitted.schema.column(clause.column)
+            if not column.is_learned:
+                raise ConditionError(
+                    f"column {column.name!r} ({column.kind}, {column.role}) is not learned, so it cannot be conditioned on; "
+                    "name a learned column in `where`"
+                )
+
+    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> Table:
+        """n rows of the learned columns that satisfy the condition and the constraints, by rejection of what is left over."""
+        direct = where.on(fitted.learned_schema)
+        kept: list[Table] = []
+        have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
+        limit = max(MIN_DRAWS, MAX_DRAWS_PER_ROW * n)
+        while have < n or not kept:
+            rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
+            made = fitted.rebuild(rows)
+            good = where.mask(made)
+            for broken in broken_rows(made).values():
+                good &= ~broken
+            drawn += ask
+            have += int(good.sum())
+            kept.append(made if good.all() else made.filter(good))
+            progress("sample", min(have, n), n)
+            if have < n and drawn >= limit:
+                raise GenerationError(
+                    f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} (acceptance {have / drawn:.2g}); "
+                    f"{n:,} were asked for.\n{self._advice(where)}"
+                )
+            rate = (have + 1) / (drawn + 1)
+            ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))
+        return Table.concat(kept).head(n)
+
+    def _advice(self, where: Where) -> str:
+        columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))
+        return f"Ask for fewer rows, widen the condition, or fit with {columns or 'the columns'} named to be conditioned on."
+
+    # identity ------------------------------------------------------------------------------------------------------
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the fitted model as it would be saved."""
+        self.fitted  # noqa: B018 - raises before fit
+        if "_digest" not in self.__dict__:
+            from synth.generators._storage import digest
+
+            self.__dict__["_digest"] = digest(self)
+        return str(self.__dict__["_digest"])
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a folder of JSON and npz; whole or not at all. Loading it runs no code."""
+        from synth.generators._storage import save
+
+        save(self, path)
+
+    # scikit-learn habits -------------------------------------------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The hyperparameters by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change hyperparameters. Raises ConfigError for a name that is not one."""
+        known = [f.name for f in fields(self)]
+        for name, value in params.items():
+            if name not in known:
+                raise ConfigError(f"{type(self).__name__} has no hyperparameter {name!r}{did_you_mean(name, known)}")
+            setattr(self, name, value)
+        return self

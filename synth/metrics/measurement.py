@@ -1,0 +1,130 @@
+"""A `Measurement`: a metric's value with its interval, its n, and what real rows score in place of synthetic ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from synth.data.table import Table
+
+Better = Literal["lower", "higher", "nearer"]  # "nearer": to the reference
+Status = Literal["ok", "skipped", "error"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its two-sided 95% interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # what the interval rests on: rows, pairs, folds
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure about a synthetic table. Values are fractions, never percent.
+
+    A metric that could not be computed has status "skipped" (with the reason: too few rows, no target, …) or "error" and no
+    score; neither is ever a pass.
+    """
+
+    name: str  # "fidelity.shape", "fairness.group_share", …: FAMILY.METRIC
+    better: Better
+    score: Interval | None = None
+    reference: Interval | None = None  # the same metric with real holdout rows in place of the synthetic ones
+    group: Mapping[str, str] | None = None  # {"sex": "Female"} for a figure about one group
+    columns: tuple[str, ...] = ()  # what the figure is about, where that is not the whole table
+    bounds: tuple[float, float] = (0.0, 1.0)  # the values that are possible
+    status: Status = "ok"
+    reason: str = ""  # why there is no score
+    detail: Mapping[str, Any] = field(default_factory=dict)  # JSON values for the report: per column, per pair, curves
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.status == "ok":
+            if self.score is None or not all(math.isfinite(v) for v in (self.score.value, self.score.low, self.score.high)):
+                object.__setattr__(self, "status", "error")
+                object.__setattr__(self, "reason", self.reason or "the value or its interval is not a finite number")
+                object.__setattr__(self, "score", None)
+        elif not self.reason:
+            raise ValueError(f"{self.name}: status {self.status!r} needs a reason")
+
+    @property
+    def family(self) -> str:
+        return self.name.split(".", 1)[0]
+
+    @property
+    def label(self) -> str:
+        """The name with its group or columns: "fairness.group_share[sex=Female]"."""
+        if self.group:
+            return f"{self.name}[{', '.join(f'{k}={v}' for k, v in self.group.items())}]"
+        return f"{self.name}[{', '.join(self.columns)}]" if self.columns else self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "better": self.better,
+            "score": None if self.score is None else self.score.to_dict(),
+            "reference": None if self.reference is None else self.reference.to_dict(),
+            "group": None if self.group is None else dict(self.group),
+            "columns": list(self.columns),
+            "bounds": list(self.bounds),
+            "status": self.status,
+            "reason": self.reason,
+            "detail": dict(self.detail),
+            "seconds": round(self.seconds, 3),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Measurement:
+        values = dict(data)
+        for key in ("score", "reference"):
+            values[key] = None if values.get(key) is None else Interval(**values[key])
+        values["columns"] = tuple(values.get("columns", ()))
+        values["bounds"] = tuple(values.get("bounds", (0.0, 1.0)))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All figures about one synthetic table, and what they were taken on.
+
+    context (JSON values): "rows": {"train", "holdout", "synthetic"}, "digests": {"train", "holdout", "synthetic", "schema"},
+    "target", "sensitive", "seed", "synth" (the version), and where the rows came from a model of ours "provenance"
+    (generator, model_digest, seed, rows, where).
+    `synthetic` is the table itself while it is in memory; it is not written with the figures.
+    """
+
+    items: tuple[Measurement, ...]
+    context: Mapping[str, Any]
+    synthetic: Table | None = field(default=None, compare=False, repr=False)
+
+    def __iter__(self) -> Iterator[Measurement]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def named(self, name: str) -> tuple[Measurement, ...]:
+        """All measurements of one metric (one, or one per group)."""
+        return tuple(m for m in self.items if m.name == name)
+
+    def __getitem__(self, label: str) -> Measurement:
+        for measurement in self.items:
+            if measurement.label == label or measurement.name == label:
+                return measurement
+        raise KeyError(label)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"context": dict(self.context), "measurements": [m.to_dict() for m in self.items]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Measurements:
+        return cls(tuple(Measurement.from_dict(m) for m in data["measurements"]), data["context"])

@@ -1,0 +1,1 @@
+"""What privacy costs: budget, ledger, mechanisms."""

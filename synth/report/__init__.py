@@ -1,0 +1,1 @@
+"""What a person sees: one self-contained HTML page, and its JSON twin."""

@@ -1,0 +1,30 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("SYNTH_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and logs of a test never touch the person's own."""
+    monkeypatch.setenv("SYNTH_HOME", str(tmp_path_factory.mktemp("synth-home")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """The path of a real table by file name, or a skip where the tables are not on this machine."""
+
+    def path(name: str) -> Path:
+        found = DATA / name
+        if not found.is_file():
+            pytest.skip(f"the real table {name} is not here; point SYNTH_DATA at the folder that holds it")
+        return found
+
+    return path
