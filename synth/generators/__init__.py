@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from synth.errors import ConfigError, did_you_mean
 
@@ -27,3 +28,9 @@ def by_name(name: str) -> type[Generator]:
         if isinstance(member, type) and getattr(member, "name", None) == name and member.__module__ == module.__name__:
             return member
     raise ConfigError(f"the module of generator {name!r} defines no class of that name")
+
+
+def create(name: str, params: Mapping[str, Any] | None = None) -> Generator:
+    """A generator by its registry name, with these hyperparameters. Raises ConfigError, with the nearest right name."""
+    kind = by_name(name)
+    return kind().set_params(**(params or {}))

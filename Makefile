@@ -1,0 +1,46 @@
+# Two commands are enough: `make demo` and `make test`. Each target sets up what it needs in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo test check controls bench docs clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "synth needs Python 3.11 or newer; run: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The main job on the bundled real table: fit, sample, evaluate, gate, export, verify.
+demo: $(INSTALLED)
+	$(BIN)/synth demo --out reports/demo
+	$(BIN)/synth verify reports/demo/export
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Twenty seeds of every control of the gate; the tests run three.
+controls: $(INSTALLED)
+	$(BIN)/python -m benchmarks.controls --seeds 20 --out reports/benchmarks/controls.md
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.trees --out reports/benchmarks/trees.md
+
+# The pages under docs/ that are made from the code: the command line, the metrics, the policies.
+docs: $(INSTALLED)
+	$(BIN)/python -m docs.build
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports/runs reports/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,183 @@
+"""Commands that make something: demo, run, fit, sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from synth.cli import app
+from synth.cli.screen import EXIT, AsJson, Quiet, Seed, notice, out, print_json, show_verdict, watching
+from synth.errors import ConfigError, DataError
+
+Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
+Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """Column names from "A,B"; a comma inside a name is written twice."""
+    if text is None:
+        return None
+    return [name.strip().replace("\0", ",") for name in text.replace(",,", "\0").split(",") if name.strip()]
+
+
+@app.command(epilog="Example: synth demo --out reports/demo && synth verify reports/demo/export")
+def demo(
+    to: Annotated[Path, typer.Option("--out", help="The run folder.")] = Path("reports/demo"),
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the bundled real table through everything: fit, sample, evaluate, gate, export, verify.
+
+    5,226 police arrests (scikit-lego's `load_arrests`; needs the extra `demo`), released under `privacy-release`.
+    """
+    from synth.config import RunConfig
+
+    config = RunConfig.parse(
+        {
+            "name": "arrests",
+            "title": "Arrests, released for research",
+            "data": {"source": "bundled:arrests"},
+            "split": {"holdout": 0.4},
+            "generator": "trees",
+            "policy": "privacy-release",
+            "export": {"formats": ["parquet", "csv"]},
+        }
+    )
+    _do(config, to, quiet, as_json, verify_after=True)
+
+
+@app.command(
+    epilog="Example: synth run configs/adult.yaml --set generator.params.min_samples_leaf=100 --out reports/runs/adult-100"
+)
+def run(
+    config: Annotated[Path, typer.Argument(help="A run config (YAML).", metavar="CONFIG")],
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value of the config.", metavar="A.B=VALUE")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="The run folder; by default reports/runs/NAME.")] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do a whole job from a config: read, split, fit, sample, evaluate, judge, and export what is approved."""
+    from synth.config import RunConfig
+
+    _do(RunConfig.load(config, change or ()), to, quiet, as_json, verify_after=False)
+
+
+def _do(config: Any, to: Path | None, quiet: bool, as_json: bool, *, verify_after: bool) -> None:
+    from synth.gate.verify import verify
+    from synth.run import run as run_job
+
+    with watching(quiet) as progress:
+        done = run_job(config, out=to, progress=progress, notice=(lambda text: None) if quiet else notice)
+    verdict = done.verdict
+    assert verdict is not None
+    exported = done.exported
+    verified = verify(exported) if exported is not None and verify_after else None
+    if as_json:
+        print_json(
+            {
+                "run": str(done.path),
+                "decision": verdict.decision,
+                "export": None if exported is None else str(exported),
+                "verified": None if verified is None else True,
+                "verdict": verdict.to_dict(),
+            }
+        )
+    else:
+        show_verdict(verdict)
+        out.print(f"run      {done.path}\nreport   {done.path / 'report.html'}", soft_wrap=True)
+        if exported is not None:
+            out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True)
+    raise typer.Exit(EXIT[verdict.decision])
+
+
+@app.command(epilog="Example: synth fit adult.parquet --out models/adult --target income --sensitive sex,race")
+def fit(
+    data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet or Arrow IPC.", metavar="DATA")],
+    to: Annotated[Path, typer.Option("--out", help="The model's folder.", metavar="MODEL")],
+    generator: Annotated[str, typer.Option(help="The method; `synth generators` lists them.")] = "trees",
+    target: Target = None,
+    sensitive: Sensitive = None,
+    schema: SchemaFile = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter.", metavar="NAME=VALUE")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a generator to a table and save it as a folder that runs no code when it is loaded."""
+    from synth.data.constraints import check_constraints
+    from synth.data.sources import read
+    from synth.folder import in_words
+    from synth.generators import create
+
+    model = create(generator, _params(change or ()))
+    table = read(data, schema=schema, target=target, sensitive=names(sensitive))
+    check_constraints(table)
+    with watching(quiet) as progress:
+        model.fit(table, seed=seed, progress=progress)
+    with in_words(to):
+        model.save(to)
+    facts = {
+        "model": str(to),
+        "generator": generator,
+        "rows": len(table),
+        "columns": len(table.columns),
+        "digest": model.digest(),
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        out.print(f"{generator} fitted on {len(table):,} rows × {len(table.columns)} columns: {to}", soft_wrap=True)
+
+
+def _params(changes: list[str] | tuple[()]) -> dict[str, Any]:
+    params = {}
+    for change in changes:
+        name, mark, text = change.partition("=")
+        if not mark:
+            raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE")
+        params[name.strip()] = yaml.safe_load(text)
+    return params
+
+
+@app.command(
+    epilog="Example: synth sample models/adult -n 10000 --out rich-women.parquet --where \"income = '>50K' and sex = 'Female'\""
+)
+def sample(
+    model: Annotated[Path, typer.Argument(help="A folder made by `synth fit` or a run's model/.", metavar="MODEL")],
+    n: Annotated[int, typer.Option("-n", "--rows", min=0, help="How many rows.")],
+    to: Annotated[
+        Path, typer.Option("--out", help="A .parquet file; its metadata says that it is not approved.", metavar="FILE")
+    ],
+    where: Annotated[str | None, typer.Option(help="A condition that every row satisfies.")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw rows from a saved model. They are quarantined: `synth export` is what releases rows."""
+    from synth.data.sources import write_parquet
+    from synth.data.table import Table
+    from synth.folder import in_words
+    from synth.gate.quarantine import QUARANTINE
+    from synth.generators._storage import load
+
+    if to.suffix != ".parquet":
+        raise DataError(
+            f"{to}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says so;\n"
+            "name a .parquet file, or release them with `synth run` and `synth export --format csv`"
+        )
+    loaded = load(model)
+    with watching(quiet) as progress:
+        rows = loaded.sample(n, where=where, seed=seed, progress=progress)
+    table = rows if isinstance(rows, Table) else Table(loaded.fitted.arrow_of(rows), loaded.fitted.schema)
+    with in_words(to):
+        write_parquet(table, to, metadata=QUARANTINE)
+    if as_json:
+        print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
+    else:
+        out.print(f"{n:,} rows, not approved for release: {to}", soft_wrap=True)

@@ -1,0 +1,104 @@
+"""Commands that judge and release: evaluate, gate, export, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synth.cli import app
+from synth.cli.jobs import SchemaFile, Sensitive, Target, names
+from synth.cli.screen import EXIT, AsJson, Quiet, Seed, notice, out, print_json, show_measurements, show_verdict, watching
+
+PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
+
+
+@app.command(
+    epilog="Example: synth evaluate --real train.csv --holdout holdout.csv --synthetic fake.csv --target income --out reports/mine"
+)
+def evaluate(
+    real: Annotated[Path, typer.Option(help="The rows that the generator was trained on.", metavar="TRAIN")],
+    synthetic: Annotated[Path, typer.Option(help="The synthetic rows, ours or anybody's.", metavar="FAKE")],
+    to: Annotated[Path, typer.Option("--out", help="A folder for measurements.json and report.html.", metavar="DIR")],
+    holdout: Annotated[
+        Path | None,
+        typer.Option(help="Real rows that the generator never saw; without them most of privacy cannot be measured."),
+    ] = None,
+    target: Target = None,
+    sensitive: Sensitive = None,
+    schema: SchemaFile = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure fidelity, utility, privacy and fairness of a synthetic table, each beside what real rows score."""
+    from synth.run import evaluate_files
+
+    with watching(quiet) as progress:
+        done = evaluate_files(
+            real, holdout, synthetic, to,
+            target=target, sensitive=names(sensitive), schema=schema, seed=seed, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print_json(done.measurements.to_dict())
+    else:
+        show_measurements(done.measurements)
+        out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True)
+
+
+@app.command(epilog="Example: synth gate reports/runs/adult --policy research")
+def gate(
+    run: Annotated[Path, typer.Argument(help="A run folder, or one that `synth evaluate` made.", metavar="RUN_OR_DIR")],
+    policy: PolicyName = "privacy-release",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge measurements under a policy; an approval is signed with this machine's key."""
+    from synth.gate.policy import Policy
+    from synth.run import Run
+
+    verdict = Run.open(run).judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
+    if as_json:
+        print_json(verdict.to_dict())
+    else:
+        show_verdict(verdict)
+    raise typer.Exit(EXIT[verdict.decision])
+
+
+@app.command(epilog="Example: synth export reports/runs/adult --to exports/adult --format parquet,csv")
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder whose verdict is an approval.", metavar="RUN")],
+    to: Annotated[Path, typer.Option("--to", help="The export folder.", metavar="DIR")],
+    formats: Annotated[str, typer.Option("--format", help="parquet, csv, arrow; with commas between them.")] = "parquet",
+    as_json: AsJson = False,
+) -> None:
+    """Write approved rows, their documents and the signature to a folder; whole or not at all."""
+    from synth.run import Run
+
+    folder = Run.open(run).export(to, formats=names(formats) or ())
+    files = sorted(path.name for path in folder.iterdir())
+    if as_json:
+        print_json({"export": str(folder), "files": files})
+    else:
+        out.print(f"exported to {folder}: {', '.join(files)}", soft_wrap=True)
+
+
+@app.command(epilog="Example: synth verify exports/adult --key publisher.pub")
+def verify(
+    folder: Annotated[Path, typer.Argument(help="An export folder.", metavar="DIR")],
+    key: Annotated[
+        Path | None, typer.Option(help="The public key to trust; by default every key of this machine.", metavar="PUB")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy file that must have approved it.", metavar="FILE")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an export offline: the signature, every file, the verdict. Exit code 4 says what differs."""
+    from synth.gate.verify import verify as verify_folder
+
+    verified = verify_folder(folder, key=key, policy=policy)
+    if as_json:
+        print_json({"verified": True, **verified.to_dict()})
+    else:
+        out.print(f"[bold green]verified[/] {folder}", soft_wrap=True)
+        out.print(str(verified), soft_wrap=True, markup=False)

@@ -1,0 +1,204 @@
+"""Commands that show what there is: schema, generators, metrics, policies, keys, doctor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from synth.cli import app
+from synth.cli.jobs import SchemaFile, Sensitive, Target, names
+from synth.cli.screen import AsJson, out, print_json
+
+
+def _grid(*headings: str) -> Grid:
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    return grid
+
+
+@app.command(epilog="Example: synth schema adult.csv --target income --out schema.yaml")
+def schema(
+    data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet or Arrow IPC.", metavar="DATA")],
+    target: Target = None,
+    sensitive: Sensitive = None,
+    overrides: SchemaFile = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Write it as a schema.yaml that can be edited and given back.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each column is taken for: kind, role, legal values, and why."""
+    from synth.data.declaration import dump_schema
+    from synth.data.sources import read
+    from synth.folder import replace
+
+    found = read(data, schema=overrides, target=target, sensitive=names(sensitive)).schema
+    if to is not None:
+        replace(to, dump_schema(found))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    grid = _grid("column", "kind", "role", "legal values", "why")
+    for column in found.columns:
+        grid.add_row(escape(column.name), column.kind, column.role, escape(_legal(column)), escape(column.why))
+    out.print(grid)
+    for constraint in found.constraints:
+        out.print(f"constraint: {escape(constraint)}")
+    if to is not None:
+        out.print(f"\nwritten to {to}; edit it and pass it with --schema", soft_wrap=True)
+
+
+def _legal(column: Any) -> str:
+    null = ", or null" if column.nullable else ""
+    if column.categories is not None:
+        shown = ", ".join(str(value) for value in column.categories[:6])
+        more = f", … ({len(column.categories):,} in all)" if len(column.categories) > 6 else ""
+        return shown + more + null
+    if column.minimum is not None or column.maximum is not None:
+        grid = f", {column.decimals} decimals" if column.decimals else f", whole {column.unit}s" if column.unit else ""
+        return f"{column.minimum} to {column.maximum}{grid}{null}"
+    if column.is_reissued:
+        return f"issued anew ({column.provider or column.kind}){null}"
+    return (column.pattern or "any") + null
+
+
+@app.command(epilog="Example: synth generators trees")
+def generators(
+    name: Annotated[str | None, typer.Argument(help="Show one method's hyperparameters.")] = None, as_json: AsJson = False
+) -> None:
+    """List the methods, or one method's hyperparameters and their defaults."""
+    from synth.generators import by_name
+    from synth.generators import names as known
+
+    methods = [by_name(one) for one in ([name] if name else known())]
+    if as_json:
+        print_json({m.name: {"summary": m.summary, "hyperparameters": m().get_params()} for m in methods})
+        return
+    if name is None:
+        grid = _grid("generator", "what it does")
+        for method in methods:
+            grid.add_row(method.name, escape(method.summary))
+    else:
+        grid = _grid("hyperparameter", "default")
+        for field in fields(methods[0]):
+            grid.add_row(field.name, escape(repr(getattr(methods[0](), field.name))))
+        out.print(escape(methods[0].summary) + "\n")
+    out.print(grid)
+
+
+@app.command(epilog="Example: synth metrics")
+def metrics(as_json: AsJson = False) -> None:
+    """List everything that is measured, and which way is better."""
+    from synth.metrics.evaluation import catalogue
+
+    known = catalogue()
+    if as_json:
+        print_json({"metrics": [dict(entry) for entry in known]})
+        return
+    grid = _grid("metric", "better", "what it is")
+    for entry in known:
+        grid.add_row(entry["name"], entry["better"], escape(entry["summary"]))
+    out.print(grid)
+
+
+@app.command(epilog="Example: synth policies privacy-release")
+def policies(
+    name: Annotated[str | None, typer.Argument(help="Show one policy's rules and reasons.")] = None, as_json: AsJson = False
+) -> None:
+    """List the packaged policies, or the rules of one, each with its reason."""
+    from synth.gate.policy import Policy, packaged
+
+    chosen = [Policy.load(one) for one in ([name] if name else packaged())]
+    if as_json:
+        print_json({policy.name: policy.model_dump(mode="json") for policy in chosen})
+        return
+    if name is None:
+        grid = _grid("policy", "version", "rules", "what it is for")
+        for policy in chosen:
+            grid.add_row(policy.name, policy.version, str(len(policy.checks)), escape(policy.title))
+    else:
+        policy = chosen[0]
+        out.print(f"[bold]{policy.name} {policy.version}[/] {escape(policy.title)}\n{escape(policy.description)}\n")
+        grid = _grid("measure", "limit", "severity", "why")
+        for check in policy.checks:
+            limit = f"≤ floor + {check.excess:g}" if check.excess is not None else f"{check.limit:g}"
+            grid.add_row(check.measure, limit, check.severity, escape(check.why))
+    out.print(grid)
+
+
+@app.command(epilog="Example: synth keys")
+def keys(as_json: AsJson = False) -> None:
+    """List the keys of this machine; a first pair is made where there is none."""
+    from synth.cli.screen import notice
+    from synth.gate.keys import default_key, list_keys
+
+    default_key(notice=notice)
+    known = list_keys()
+    if as_json:
+        print_json({"keys": [key.to_dict() for key in known]})
+        return
+    grid = _grid("key id", "can sign", "public key file")
+    for key in known:
+        grid.add_row(key.keyid, "yes" if key.can_sign else "no", str(key.public_file))
+    out.print(grid)
+
+
+@app.command(epilog="Example: synth doctor")
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, what this machine has, and where keys and real tables are looked for."""
+    import synth
+    from synth.gate.keys import home
+
+    extras = {
+        "demo": "scikit-lego",
+        "pandas": "pandas",
+        "polars": "polars",
+        "torch": "torch",
+        "dp": "opendp",
+        "sdv": "sdv",
+        "ray": "ray",
+    }
+    data = Path(os.environ.get("SYNTH_DATA", "../shared/data"))
+    facts: dict[str, Any] = {
+        "synth": synth.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "core": {
+            name: _version(name) for name in ("numpy", "pyarrow", "scikit-learn", "imbalanced-learn", "cryptography", "faker")
+        },
+        "extras": {extra: _version(package) for extra, package in extras.items()},
+        "keys": str(home() / "keys"),
+        "real_tables": str(data) if data.is_dir() else None,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    grid = _grid("what", "found")
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            for part, version in value.items():
+                missing = f"not installed; pip install 'synth[{part}]'" if name == "extras" else "not installed"
+                grid.add_row(f"{name}: {part}", escape(version or missing))
+        else:
+            grid.add_row(
+                name.replace("_", " "), escape(str(value)) if value is not None else "none; set SYNTH_DATA to use them"
+            )
+    out.print(grid)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

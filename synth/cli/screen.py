@@ -1,0 +1,133 @@
+"""What a person at a terminal sees: progress on stderr, verdicts and tables on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table as Grid
+
+from synth.gate.verdict import Finding, Verdict
+from synth.metrics.measurement import Interval, Measurement, Measurements
+from synth.progress import Progress, silent
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
+
+STYLE = {"approved": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
+OUTCOME_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "missing": "yellow", "error": "yellow"}
+EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def notice(text: str) -> None:
+    """Something a person should know, which is not an error."""
+    err.print(escape(text))
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Progress]:
+    """A progress callback that draws a bar per stage on stderr, with elapsed and remaining time; silent where nobody looks."""
+    if quiet or not err.is_terminal:
+        yield silent
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=err) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """The decision, then every finding: its figure, its interval, what real rows score, and its limit."""
+    word = verdict.decision.upper()
+    out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] under {escape(verdict.policy)} {verdict.policy_version}\n")
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (
+        ("check", "left"),
+        ("outcome", "left"),
+        ("value [95%]", "left"),
+        ("real rows", "right"),
+        ("limit", "right"),
+    ):
+        grid.add_column(name, justify=justify)  # type: ignore[arg-type]
+    order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
+    for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
+        style = OUTCOME_STYLE.get(finding.outcome, "")
+        grid.add_row(
+            escape(finding.check),
+            f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
+            _figure(finding),
+            "–" if finding.reference is None else f"{finding.reference:.4f}",
+            escape(_limit(finding)),
+        )
+    out.print(grid)
+    for finding in verdict.findings:
+        if finding.outcome in ("fail", "error", "missing", "inconclusive") and finding.severity == "block":
+            out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
+    out.print()
+
+
+def _figure(finding: Finding) -> str:
+    if finding.value is None:
+        return "–"
+    if finding.low is None or finding.high is None:
+        return f"{finding.value:.4f}"
+    return f"{finding.value:.4f} \\[{finding.low:.4f}, {finding.high:.4f}]"
+
+
+def _limit(finding: Finding) -> str:
+    return "–" if finding.limit is None else f"{finding.limit:g}"
+
+
+def show_measurements(measured: Measurements) -> None:
+    """Every figure, its interval and what real rows score in place of synthetic ones."""
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for name in ("measurement", "value [95%]", "real rows [95%]", "n", "note"):
+        grid.add_column(name)
+    for measurement in measured:
+        grid.add_row(
+            escape(measurement.label),
+            _interval(measurement.score),
+            _interval(measurement.reference),
+            "–" if measurement.score is None else f"{measurement.score.n:,}",
+            escape(_note(measurement)),
+        )
+    out.print(grid)
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.value:.4f} \\[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _note(measurement: Measurement) -> str:
+    return "" if measurement.status == "ok" else f"{measurement.status}: {measurement.reason}"

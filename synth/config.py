@@ -1,0 +1,184 @@
+"""A run config: pydantic models read from YAML, with the nearest right key in the error for a wrong one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from synth.errors import ConfigError, did_you_mean
+
+
+class Part(BaseModel):
+    """Base of every part of a config: frozen, and no key that nothing reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class DataConfig(Part):
+    """Which table, and what its columns are for."""
+
+    source: str = Field(description="a file, or `bundled:NAME` for a table that comes with synth")
+    otherwise: str | None = Field(None, description="what to read where `source` is a file that is not there")
+    holdout: str | None = Field(None, description="a file of rows never trained on; without it the source is split")
+    schema_: str | dict[str, Any] | None = Field(None, alias="schema", description="a schema file, or overrides in place")
+    target: str | None = None
+    sensitive: list[str] | None = None
+    subject: str | None = Field(None, description="the column that names the person a row is about")
+    key: str | None = None
+    time: str | None = Field(None, description="the column that orders the rows in time")
+    drop: list[str] | None = None
+
+
+class SplitConfig(Part):
+    """How the rows are parted where no holdout file is given."""
+
+    holdout: float = Field(0.3, gt=0, lt=1, description="share of the rows, or of the subjects, that is held out")
+    by: Literal["row", "subject", "time"] | None = Field(None, description="by default what the schema calls for")
+    seed: int | None = Field(None, ge=0, description="by default the run's seed")
+
+
+class GeneratorConfig(Part):
+    """Which method, with which hyperparameters."""
+
+    name: str = "trees"
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = Field(None, ge=0, description="by default the run's seed")
+
+
+class SampleConfig(Part):
+    """How many rows are made, and under which condition."""
+
+    n: int | None = Field(None, ge=1, description="by default as many as the training table has")
+    where: str | dict[str, Any] | None = None
+    seed: int | None = Field(None, ge=0, description="by default the run's seed")
+
+
+class ExportConfig(Part):
+    """Which files an approved table leaves in."""
+
+    formats: list[Literal["parquet", "csv", "arrow"]] = Field(default_factory=lambda: ["parquet"], min_length=1)
+
+
+class RunConfig(Part):
+    """One job: a real table in, a judged synthetic table out."""
+
+    name: str = Field(description="names the run folder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str | None = None
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    sample: SampleConfig = SampleConfig()
+    policy: str = Field("privacy-release", description="a packaged policy, or a policy file")
+    export: ExportConfig = ExportConfig()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _source_alone(cls, value: Any) -> Any:
+        return {"source": value} if isinstance(value, str) else value
+
+    @field_validator("generator", mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    def seed_of(self, part: SplitConfig | GeneratorConfig | SampleConfig) -> int:
+        """The seed of one step: its own, or the run's."""
+        return self.seed if part.seed is None else part.seed
+
+    def to_yaml(self) -> str:
+        """The config with every default written out, as it is kept in the run folder."""
+        return yaml.safe_dump(self.model_dump(by_alias=True, mode="json"), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+        """Read a config file; `overrides` are texts such as "generator.params.min_samples_leaf=30".
+
+        ${NAME} and ${NAME:-default} stand for environment variables. Paths in `data` that are not absolute start at the
+        working directory. Raises ConfigError for a file that is missing or not YAML, and for keys and values that are not
+        allowed, with the nearest right key.
+        """
+        file = Path(path)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as problem:
+            raise ConfigError(f"config {file} cannot be read: {problem.strerror}; give the path of a YAML file") from problem
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            first = " ".join(str(problem).split())[:160]
+            raise ConfigError(f"config {file} is not YAML: {first}") from problem
+        if not isinstance(document, dict):
+            raise ConfigError(f"config {file} is empty or not a mapping; it needs at least `name` and `data`")
+        for override in overrides:
+            _set(document, override)
+        return cls.parse(_expand(document), origin=str(file))
+
+    @classmethod
+    def parse(cls, document: dict[str, Any], *, origin: str = "config") -> RunConfig:
+        """Check a config that is already in memory. Raises ConfigError."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as problem:
+            raise ConfigError(_in_words(problem, origin)) from None
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    path, mark, text = override.partition("=")
+    if not mark or not path:
+        raise ConfigError(f"--set {override!r} is not of the form a.b=value")
+    *parents, last = path.strip().split(".")
+    at: Any = document
+    for name in parents:
+        if isinstance(at.get(name), str):  # `generator: trees` is short for `generator: {name: trees}`
+            at[name] = {"source" if name == "data" else "name": at[name]}
+        at = at.setdefault(name, {})
+        if not isinstance(at, dict):
+            raise ConfigError(f"--set {override!r}: {name!r} is a single value; nothing can be set inside it")
+    at[last] = yaml.safe_load(text) if text else None
+
+
+def _expand(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", _variable, value)
+    if isinstance(value, dict):
+        return {key: _expand(item) for key, item in value.items()}
+    return [_expand(item) for item in value] if isinstance(value, list) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match.group(1), match.group(2)
+    found = os.environ.get(name, default)
+    if found is None:
+        raise ConfigError(f"the config uses ${{{name}}}, but that environment variable is not set; set it, or write a default")
+    return found
+
+
+def _in_words(problem: ValidationError, origin: str) -> str:
+    """The first mistake in one line, with the nearest right key."""
+    mistakes = problem.errors()
+    first = mistakes[0]
+    path = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(first["loc"][:-1])
+        words = f"{origin}: unknown key {path!r}{did_you_mean(str(first['loc'][-1]), known)}"
+    elif first["type"] == "missing":
+        words = f"{origin}: {path!r} is missing; every run config needs it"
+    else:
+        words = f"{origin}: {path} is {first['input']!r}: {first['msg']}"
+    return words + (f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else "")
+
+
+def _keys_at(path: tuple[int | str, ...]) -> list[str]:
+    model: Any = RunConfig
+    for step in path:
+        field = model.model_fields.get(str(step)) if isinstance(model, type) else None
+        model = field.annotation if field is not None else None
+    fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    return [field.alias or name for name, field in fields.items()]

@@ -1,0 +1,125 @@
+"""Folders that appear whole or not at all, and never at the cost of what was there before."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synth.errors import DataError
+
+_PARTIAL = re.compile(r"^\.(?P<name>.+)\.partial-(?P<pid>\d+)$")
+
+
+@contextmanager
+def new_folder(target: str | Path, *, mark: str) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its name when the block ends, and is gone if it fails.
+
+    mark: a file that every finished folder of this sort holds. A folder of that sort which is already there is kept under the
+    next free name (`adult.1`, `adult.2`, …); any other folder with something in it is refused with a DataError. What an earlier,
+    killed process left half-done beside it is removed first.
+    """
+    path = Path(target)
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file; give a folder that does not exist yet")
+    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
+        raise DataError(f"{path} is not empty and holds no {mark}; give a folder that does not exist yet")
+    made = _missing_parents(path.parent)
+    temporary = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        with in_words(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
+            temporary.mkdir()
+        with in_words(path):
+            yield temporary
+            _take_place(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+        raise
+
+
+@contextmanager
+def in_words(path: str | Path) -> Iterator[None]:
+    """Turn the failures of writing (no room, no permission, no such place) into a DataError that names the path and the mend."""
+    advice = {
+        errno.ENOSPC: "no space is left on the device; free some, or write elsewhere",
+        errno.EDQUOT: "the disk quota is used up; free some, or write elsewhere",
+        errno.EFBIG: "the file would pass the size limit set for this process; raise it, or write elsewhere",
+        errno.EACCES: "permission is denied; choose a folder you may write to",
+        errno.EPERM: "permission is denied; choose a folder you may write to",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
+        errno.ENOENT: "the folder is not there; make it first",
+    }
+    try:
+        yield
+    except OSError as problem:
+        why = advice.get(problem.errno or 0)
+        if why is None:
+            raise
+        raise DataError(f"cannot write {path}: {why}") from problem
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write one file and make sure that it reached the disk."""
+    with path.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Replace one file under a temporary name first; a failure leaves the old one as it was."""
+    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    with in_words(path):
+        try:
+            write(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    if path.is_dir() and any(path.iterdir()):
+        number = 1
+        while (older := path.with_name(f"{path.name}.{number}")).exists():
+            number += 1
+        path.rename(older)
+    elif path.is_dir():
+        path.rmdir()
+    temporary.rename(path)
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """The folders that will be made on the way to `path`, innermost first."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    return missing
+
+
+def _sweep(path: Path) -> None:
+    for entry in path.parent.iterdir():
+        match = _PARTIAL.match(entry.name)
+        if match and match["name"] == path.name and not _is_alive(int(match["pid"])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
