@@ -163,7 +163,7 @@ def _variable(match: re.Match[str]) -> str:
 def _in_words(problem: ValidationError, origin: str) -> str:
     """The first mistake in one line, with the nearest right key."""
     mistakes = problem.errors()
-    first = mistakes[0]
+    first = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])  # a misspelt key explains a missing one
     path = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1])

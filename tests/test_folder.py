@@ -1,0 +1,88 @@
+"""A folder appears whole or not at all, and what was there before is kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synth.errors import DataError
+from synth.folder import in_words, new_folder, replace
+
+
+def make(path: Path, content: str = "new") -> None:
+    with new_folder(path, mark="mark") as folder:
+        (folder / "mark").write_text(content)
+
+
+def test_a_finished_folder_has_its_name_and_nothing_stands_beside_it(tmp_path: Path) -> None:
+    make(tmp_path / "a" / "run")
+    assert (tmp_path / "a" / "run" / "mark").read_text() == "new"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_nothing_not_even_new_parents(tmp_path: Path, fault: type[BaseException]) -> None:
+    with pytest.raises(fault), new_folder(tmp_path / "a" / "b" / "run", mark="mark") as folder:
+        (folder / "half").write_text("half")
+        raise fault
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_folder_is_kept_under_the_next_free_name(tmp_path: Path) -> None:
+    for content in ("first", "second", "third"):
+        make(tmp_path / "run", content)
+    assert {path.name: (path / "mark").read_text() for path in tmp_path.iterdir()} == {
+        "run": "third",
+        "run.1": "first",
+        "run.2": "second",
+    }
+
+
+def test_a_failure_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
+    make(tmp_path / "run", "old")
+    with pytest.raises(ValueError, match="x"), new_folder(tmp_path / "run", mark="mark"):
+        raise ValueError("x")
+    assert (tmp_path / "run" / "mark").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo").write_text("mine")
+    with pytest.raises(DataError, match="not empty"):
+        make(tmp_path)
+    with pytest.raises(DataError, match="is a file"):
+        make(tmp_path / "photo")
+    assert (tmp_path / "photo").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_is_swept_but_a_living_ones_work_is_not(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = tmp_path / f".run.partial-{os.getppid()}"
+    for folder in (tmp_path / f".run.partial-{dead.pid}", living):
+        folder.mkdir()
+    make(tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", living.name])
+
+
+def test_replace_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    replace(file, "one")
+    replace(file, b"two")
+    assert file.read_text() == "two"
+    with pytest.raises(DataError, match="cannot write"):
+        replace(tmp_path / "f" / "inside", "three")
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_full_disk_is_said_in_words() -> None:
+    with (
+        pytest.raises(DataError, match="no space is left"),
+        in_words("/dev/full"),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        file.write(b"x")
