@@ -20,9 +20,9 @@ from synth.config import RunConfig
 from synth.data.bundled import load_bundled
 from synth.data.constraints import check_constraints
 from synth.data.schema import Schema
-from synth.data.sources import read, write_parquet
+from synth.data.sources import read, read_claimed, write_parquet
 from synth.data.table import Provenance, Table
-from synth.errors import DataError, NotApprovedError
+from synth.errors import DataError, NotApprovedError, SynthError
 from synth.folder import in_words, new_folder, replace, write
 from synth.gate import approval as gate_approval
 from synth.gate import card
@@ -138,6 +138,38 @@ def _split_facts(config: RunConfig, train: Table, holdout: Table) -> dict[str, A
         "rows": {"train": len(train), "holdout": len(holdout)},
         "digests": {"train": train.digest(), "holdout": holdout.digest()},
     }
+
+
+def evaluate_files(
+    real: str | Path,
+    holdout: str | Path | None,
+    synthetic: str | Path,
+    out: str | Path,
+    *,
+    target: str | None = None,
+    sensitive: Iterable[str] | None = None,
+    schema: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Run:
+    """Measure any synthetic table, ours or not, and leave a folder that `synth gate` and `synth export` take.
+
+    Raises DataError for files that cannot be read or that have other columns than the real one.
+    """
+    train = read(real, schema=schema, target=target, sensitive=sensitive)
+    others = None if holdout is None else read(holdout, schema=train.schema)
+    made = train.schema.select([column.name for column in train.schema.made])
+    fake = read_claimed(synthetic, made)
+    with new_folder(out, mark="measurements.json") as folder:
+        measured = evaluate(train, others, fake, seed=seed, progress=progress)
+        origin = {"real": str(real), "holdout": None if holdout is None else str(holdout)}
+        write(folder / "evaluated.json", _json({**origin, "synthetic": str(synthetic), "seed": seed}))
+        write(folder / "schema.json", _json(train.schema.to_dict()))
+        quarantine(fake, folder)
+        write(folder / "measurements.json", _json(measured.to_dict()))
+        page = render(measured, None, train=train, holdout=others, synthetic=fake, title=Path(synthetic).name)
+        write(folder / "report.html", page)
+    return Run(Path(out))
 
 
 # approval and export ---------------------------------------------------------------------------------------------------
@@ -256,11 +288,28 @@ class Run:
         verdict = policy.judge(self.measurements)
         (self.path / "approval.json").unlink(missing_ok=True)  # first: an approval never outlives its verdict
         replace(self.path / "verdict.json", verdict.to_bytes())
-        page = render(self.measurements, verdict, synthetic=self.synthetic, title=title or self.path.name)
+        train, holdout = self._real_rows()
+        page = render(
+            self.measurements, verdict, train=train, holdout=holdout, synthetic=self.synthetic, title=title or self.path.name
+        )
         replace(self.path / "report.html", page)
         if verdict.decision == "approved":
             replace(self.path / "approval.json", approve(verdict, notice=notice).to_bytes())
         return verdict
+
+    def _real_rows(self) -> tuple[Table | None, Table | None]:
+        """The real rows, for the plots of the report, where their files are still what they were."""
+        try:
+            if (self.path / "config.yaml").is_file():
+                train, holdout = load(RunConfig.load(self.path / "config.yaml"))
+            else:
+                origin = json.loads((self.path / "evaluated.json").read_bytes())
+                train = read(origin["real"], schema=self.schema)
+                holdout = None if origin["holdout"] is None else read(origin["holdout"], schema=self.schema)
+        except (SynthError, OSError):
+            return None, None
+        same = train.digest() == self.measurements.context["digests"]["train"]
+        return (train, holdout) if same else (None, None)
 
     def export(self, to: str | Path, *, formats: Iterable[str] = ("parquet",)) -> Path:
         """Export what was approved. Raises NotApprovedError where nothing was."""

@@ -18,6 +18,12 @@ def make(path: Path, content: str = "new") -> None:
         (folder / "mark").write_text(content)
 
 
+def break_half_way(path: Path, fault: type[BaseException]) -> None:
+    with new_folder(path, mark="mark") as folder:
+        (folder / "half").write_text("half")
+        raise fault("in the middle")
+
+
 def test_a_finished_folder_has_its_name_and_nothing_stands_beside_it(tmp_path: Path) -> None:
     make(tmp_path / "a" / "run")
     assert (tmp_path / "a" / "run" / "mark").read_text() == "new"
@@ -26,9 +32,8 @@ def test_a_finished_folder_has_its_name_and_nothing_stands_beside_it(tmp_path: P
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing_not_even_new_parents(tmp_path: Path, fault: type[BaseException]) -> None:
-    with pytest.raises(fault), new_folder(tmp_path / "a" / "b" / "run", mark="mark") as folder:
-        (folder / "half").write_text("half")
-        raise fault
+    with pytest.raises(fault):
+        break_half_way(tmp_path / "a" / "b" / "run", fault)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -44,8 +49,8 @@ def test_an_earlier_folder_is_kept_under_the_next_free_name(tmp_path: Path) -> N
 
 def test_a_failure_leaves_the_earlier_folder_as_it_was(tmp_path: Path) -> None:
     make(tmp_path / "run", "old")
-    with pytest.raises(ValueError, match="x"), new_folder(tmp_path / "run", mark="mark"):
-        raise ValueError("x")
+    with pytest.raises(ValueError, match="in the middle"):
+        break_half_way(tmp_path / "run", ValueError)
     assert (tmp_path / "run" / "mark").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -1,0 +1,81 @@
+"""Make the pages under docs/ that come from the code itself: `make docs`. A test holds that they are up to date."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from synth.gate.policy import Policy, packaged
+from synth.generators import by_name, names
+from synth.metrics.evaluation import catalogue
+
+HERE = Path(__file__).resolve().parent
+COMMANDS = (
+    "demo run fit sample evaluate gate export verify schema generators metrics policies keys doctor".split()
+)
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by file name."""
+    return {
+        "command-line.md": _command_line(),
+        "generators.md": _generators(),
+        "metrics.md": _metrics(),
+        "policies.md": _policies(),
+    }
+
+
+def _command_line() -> str:
+    parts = ["# Command line", "", "Made by `make docs` from `--help`.", ""]
+    for command in ("", *COMMANDS):
+        shown = f"synth {command}".strip()
+        parts += [f"## {shown}", "", "```text", _help(command), "```", ""]
+    return "\n".join(parts)
+
+
+def _help(command: str) -> str:
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "FORCE_COLOR": ""}
+    arguments = [sys.executable, "-m", "synth", *([command] if command else []), "--help"]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    lines = [line.rstrip().replace("python -m synth", "synth") for line in ended.stdout.strip().splitlines()]
+    return "\n".join(lines)
+
+
+def _generators() -> str:
+    parts = ["# Generators", "", "Made by `make docs` from the code.", ""]
+    for name in names():
+        kind = by_name(name)
+        parts += [f"## {name}", "", kind.summary, ""]
+        if fields(kind):
+            parts += ["| hyperparameter | default |", "|---|---|"]
+            parts += [f"| `{field.name}` | `{getattr(kind(), field.name)!r}` |" for field in fields(kind)]
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _metrics() -> str:
+    parts = ["# Metrics", "", "Made by `make docs` from the code.", "", "| metric | better | what it is |", "|---|---|---|"]
+    parts += [f"| `{entry['name']}` | {entry['better']} | {entry['summary']} |" for entry in catalogue()]
+    return "\n".join([*parts, ""])
+
+
+def _policies() -> str:
+    parts = ["# Policies", "", "Made by `make docs` from the packaged policies.", ""]
+    for name in packaged():
+        policy = Policy.load(name)
+        parts += [f"## {policy.name} {policy.version}", "", policy.description.strip(), ""]
+        parts += ["| measure | limit | severity | why |", "|---|---|---|---|"]
+        for check in policy.checks:
+            limit = f"≤ reference + {check.excess:g}" if check.excess is not None else f"{check.limit:g}"
+            parts.append(f"| `{check.measure}` | {limit} | {check.severity} | {check.why} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        (HERE / file).write_text(text, encoding="utf-8")
+        print(HERE / file)
