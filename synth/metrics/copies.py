@@ -1,0 +1,87 @@
+"""Copies of training rows among the synthetic ones: alarms that can fail a table and never pass it.
+
+Distance to the closest record says nothing about what an attacker learns (2505.01524); a table full of copies is still wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from synth.metrics.distance import nearest, positions
+from synth.metrics.evidence import Evidence
+from synth.metrics.intervals import wilson
+from synth.metrics.learners import draw
+from synth.metrics.registry import Reading, SkipMetricError, metric
+
+QUERIES = 10_000  # rows per side whose nearest training row is looked for
+CALIBRATE = 0.01  # share of real rows that lie nearer to a training row than what is called a near copy
+LEAST = 200  # holdout rows in each half below which one real row in a hundred cannot be told
+
+
+@metric("privacy.exact_copies", better="lower")
+def exact_copies(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the synthetic rows that equal a training row in every learned column; the reference is the holdout's share."""
+    copied = _copied(evidence)
+    detail: dict[str, Any] = {"copies": int(copied["synthetic"].sum())}
+    yield Reading(
+        wilson(copied["synthetic"].sum(), len(copied["synthetic"])),
+        wilson(copied["holdout"].sum(), len(copied["holdout"])) if len(copied["holdout"]) else None,
+        detail=detail,
+    )
+
+
+@metric("privacy.unique_copies", better="lower")
+def unique_copies(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the synthetic rows that equal a training row which no other training row equals.
+
+    In a table with many equal rows, most copies name nobody; these name one.
+    """
+    identity = evidence.identities
+    known, times = np.unique(identity["train"], return_counts=True)
+    alone = known[times == 1]
+    fake, held = np.isin(identity["synthetic"], alone), np.isin(identity["holdout"], alone)
+    yield Reading(
+        wilson(fake.sum(), len(fake)),
+        wilson(held.sum(), len(held)) if len(held) else None,
+        detail={"copies": int(fake.sum()), "unique_training_rows": len(alone)},
+    )
+
+
+@metric("privacy.near_copies", better="lower")
+def near_copies(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the synthetic rows nearer to a training row than all but one in a hundred real rows are, without exact copies.
+
+    One half of the holdout sets the distance, the other half is the reference.
+    """
+    held = evidence.rows("holdout")
+    if held < 2 * LEAST:
+        raise SkipMetricError(f"{held} holdout rows are too few to say how near real rows come; {2 * LEAST} are needed")
+    place = positions(evidence)
+    copied = _copied(evidence)
+    fake = draw(evidence, "synthetic", QUERIES, "near_copies")
+    real = draw(evidence, "holdout", QUERIES, "near_copies")
+    far_fake, far_real = nearest(place["synthetic"][fake], place["train"]), nearest(place["holdout"][real], place["train"])
+    new_fake, new_real = ~copied["synthetic"][fake], ~copied["holdout"][real]
+    first = evidence.rng("near_copies.halves").permutation(len(real)) % 2 == 0
+    ruler = far_real[first & new_real]
+    if len(ruler) < LEAST:
+        raise SkipMetricError(f"all but {len(ruler)} of the holdout rows equal a training row; nearness says nothing here")
+    limit = float(np.quantile(ruler, CALIBRATE))
+    near_fake, near_real = new_fake & (far_fake < limit), (new_real & (far_real < limit))[~first]
+    yield Reading(
+        wilson(near_fake.sum(), len(near_fake)),
+        wilson(near_real.sum(), len(near_real)),
+        detail={"distance": limit, "rows": len(near_fake)},
+    )
+
+
+def _copied(evidence: Evidence) -> dict[str, np.ndarray]:
+    """Which synthetic and holdout rows equal a training row."""
+    identity = evidence.identities
+    return {
+        "synthetic": np.isin(identity["synthetic"], identity["train"]),
+        "holdout": np.isin(identity["holdout"], identity["train"]),
+    }

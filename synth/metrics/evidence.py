@@ -1,0 +1,226 @@
+"""`Evidence`: the three tables that are compared, coded alike, with everything that several metrics share."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synth.data.encoding import encode_column
+from synth.data.schema import Column, Kind
+from synth.data.table import Table
+from synth.errors import DataError
+
+Side = Literal["train", "holdout", "synthetic"]
+SIDES: tuple[Side, ...] = ("train", "holdout", "synthetic")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One learned column of all three tables on a common code book.
+
+    Each side has shape (rows,): codes with -1 for null where `levels` is a number, else float64 with NaN for null.
+    The first `legal` codes are the schema's categories in order; values that the schema does not list follow.
+    """
+
+    column: Column
+    levels: int | None
+    legal: int
+    train: np.ndarray
+    holdout: np.ndarray
+    synthetic: np.ndarray
+    labels: tuple[str, ...] = ()  # the categories by code, for people
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    @property
+    def is_category(self) -> bool:
+        return self.levels is not None
+
+    def of(self, side: Side) -> np.ndarray:
+        return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
+
+    def null(self, side: Side) -> np.ndarray:
+        """Boolean array of shape (rows,): where the value is missing."""
+        values = self.of(side)
+        return values < 0 if self.is_category else np.isnan(values)
+
+    def label(self, code: int) -> str:
+        return "null" if code < 0 else self.labels[code]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a metric may look at. The schema is the training table's; no table is ever changed.
+
+    holdout: real rows that no generator saw, or None; what needs them is then skipped.
+    strange: per learned column, which synthetic values could not be read as the column's type (they are coded as null).
+    """
+
+    train: Table
+    holdout: Table | None
+    synthetic: Table
+    seed: int
+    _memory: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """A generator of its own for each purpose, so that no metric's figures depend on which others run."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    def once(self, key: str, make: Callable[[], Made]) -> Made:
+        """Make a thing that several metrics need once; where making it fails, every one of them is told so."""
+        if key not in self._memory:
+            try:
+                self._memory[key] = (make(), None)
+            except Exception as failure:  # kept and raised again for each metric that asks
+                self._memory[key] = (None, failure)
+        made, failed = self._memory[key]
+        if failed is not None:
+            raise failed
+        return made  # type: ignore[no-any-return]
+
+    def rows(self, side: Side) -> int:
+        table = self.table(side)
+        return 0 if table is None else len(table)
+
+    def table(self, side: Side) -> Table | None:
+        return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
+
+    @cached_property
+    def _coded(self) -> tuple[tuple[Compared, ...], dict[str, np.ndarray]]:
+        columns, strange = [], {}
+        for column in self.train.schema.learned:
+            compared, unread = _compare(column, self.train, self.holdout, self.synthetic)
+            columns.append(compared)
+            strange[column.name] = unread
+        return tuple(columns), strange
+
+    @property
+    def columns(self) -> tuple[Compared, ...]:
+        """The learned columns, in the schema's order."""
+        return self._coded[0]
+
+    @property
+    def strange(self) -> dict[str, np.ndarray]:
+        return self._coded[1]
+
+    def column(self, name: str) -> Compared:
+        return next(c for c in self.columns if c.name == name)
+
+    @property
+    def target(self) -> Compared | None:
+        target = self.train.schema.target
+        return None if target is None or not target.is_learned else self.column(target.name)
+
+    @cached_property
+    def identities(self) -> dict[Side, np.ndarray]:
+        """For each side an int64 number per row, equal for rows that agree in every learned column."""
+        sizes = [self.rows(side) for side in SIDES]
+        identity = np.zeros(sum(sizes), dtype=np.int64)
+        for column in self.columns:
+            values = np.concatenate([column.of(side) for side in SIDES])
+            if not column.is_category:
+                values = _on_grid(column.column, values)
+            _, codes = np.unique(values, return_inverse=True)
+            _, identity = np.unique(identity * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+        bounds = np.cumsum([0, *sizes])
+        return {side: identity[bounds[i] : bounds[i + 1]] for i, side in enumerate(SIDES)}
+
+
+def conform(table: Table, data: pa.Table) -> pa.Table:
+    """The columns that a synthetic or holdout table must share with the training table, in its order.
+
+    Raises DataError where one is missing.
+    """
+    names = [c.name for c in table.schema.made]
+    missing = [name for name in names if name not in data.column_names]
+    if missing:
+        raise DataError(
+            f"column {missing[0]!r} of the training table is missing from a table that is compared with it "
+            f"(it has {', '.join(data.column_names[:8])}, …); give every table the same columns"
+        )
+    return data.select(names)
+
+
+def _on_grid(column: Column, values: np.ndarray) -> np.ndarray:
+    """Numbers rounded to the digits that the column is written with, so that copies are equal to the last bit."""
+    decimals = column.decimals if column.kind is Kind.DECIMAL else 0
+    return values if decimals is None or decimals >= 17 else np.round(values, decimals) + 0.0
+
+
+def _compare(column: Column, train: Table, holdout: Table | None, synthetic: Table) -> tuple[Compared, np.ndarray]:
+    kind = train.arrow.schema.field(column.name).type
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if column.kind in (Kind.INTEGER, Kind.DECIMAL):
+        plain = pa.float64()  # so that a value between two whole numbers is seen as what it is
+    sides = []
+    for table in (train, holdout, synthetic):
+        values = plain_nulls(plain) if table is None else table.arrow.column(column.name)
+        sides.append(_read_as(values, plain))
+    strange = sides[2][1]
+    if not column.kind.is_category:
+        train, held, made = (encode_column(column, values).values for values, _ in sides)
+        return Compared(column, None, 0, train, _finite(held, train), _finite(made, train)), strange
+    legal: list[Any] = [False, True] if column.kind is Kind.BOOLEAN else list(column.categories or ())
+    book = pa.array(legal).cast(plain)
+    seen = pc.unique(pa.concat_arrays([pc.unique(values).cast(plain) for values, _ in sides])).drop_null()
+    extra = seen.filter(pc.invert(pc.is_in(seen, value_set=book)))
+    book = pa.concat_arrays([book, extra.take(pc.sort_indices(extra))])
+    train, held, made = (_codes(values, book) for values, _ in sides)
+    labels = tuple(str(value) for value in book.to_pylist())
+    return Compared(column, len(book), len(legal), train, held, made, labels), strange
+
+
+def plain_nulls(kind: pa.DataType) -> pa.Array:
+    """No rows of a type."""
+    return pa.array([], type=kind)
+
+
+def _codes(values: pa.Array, book: pa.Array) -> np.ndarray:
+    found = pc.fill_null(pc.index_in(values, value_set=book, skip_nulls=True), -1)
+    return np.asarray(found.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def _finite(values: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Infinities put one range beyond what was seen in training, so that distances to them stay numbers."""
+    if not np.isinf(values).any():
+        return values
+    seen = train[np.isfinite(train)]
+    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
+    span = (high - low) or 1.0
+    return np.where(values == np.inf, high + span, np.where(values == -np.inf, low - span, values))
+
+
+def _read_as(values: Any, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
+    """Values as one array of a type, and which of them could not be read so (null in the array)."""
+    flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(flat, pa.ChunkedArray):
+        flat = pa.concat_arrays(flat.chunks) if flat.num_chunks else plain_nulls(kind)
+    if pa.types.is_dictionary(flat.type):
+        flat = flat.cast(flat.type.value_type)
+    fine = np.zeros(len(flat), dtype=bool)
+    if flat.type == kind:
+        return flat, fine
+    try:
+        return flat.cast(kind, safe=not pa.types.is_float64(kind)), fine
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        coded = flat.dictionary_encode()
+        read = pa.array([_read_one(value, kind) for value in coded.dictionary], type=kind)
+        array = read.take(coded.indices)
+        return array, np.asarray(pc.and_(pc.is_null(array), pc.is_valid(flat)).to_numpy(zero_copy_only=False))
+
+
+def _read_one(value: pa.Scalar, kind: pa.DataType) -> Any:
+    try:
+        return value.cast(kind).as_py()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
