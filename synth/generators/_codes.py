@@ -1,0 +1,107 @@
+"""A column as codes into its sorted distinct values: what the tree and marginal methods compute with.
+
+Codes are int32, -1 is null. For a category the code is the schema's own; for a number it is the rank of the value among the
+distinct ones, so that float32 features lose nothing of a nine-digit number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from synth.data.encoding import EncodedColumn
+
+NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them (ANCHORS: "> 200 distinct values")
+SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """The distinct values of one column.
+
+    values: for numbers, float64 of shape (levels,), ascending; None for a category. counts: rows per code, of shape (levels,).
+    smooth: whether draws lie between values; spike: boolean of shape (levels,), the values they must not lie next to.
+    """
+
+    name: str
+    levels: int
+    counts: np.ndarray
+    nulls: int
+    values: np.ndarray | None = None
+    decimals: int | None = None
+
+    @classmethod
+    def of(cls, column: EncodedColumn) -> tuple[Codebook, np.ndarray]:
+        """The codebook of a column, and its codes."""
+        null = column.null
+        if column.levels is not None:
+            codes = column.values.astype(np.int32)
+            counts = np.bincount(codes[~null], minlength=column.levels)
+            return cls(column.name, column.levels, counts, int(null.sum())), codes
+        values, inverse, counts = np.unique(column.values[~null], return_inverse=True, return_counts=True)
+        codes = np.full(len(null), -1, dtype=np.int32)
+        codes[~null] = inverse
+        return cls(column.name, len(values), counts, int(null.sum()), values, column.decimals), codes
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum()) + self.nulls
+
+    @property
+    def distinct(self) -> int:
+        """Values that occur, null among them."""
+        return int((self.counts > 0).sum()) + (self.nulls > 0)
+
+    @property
+    def is_number(self) -> bool:
+        return self.values is not None
+
+    @property
+    def smooth(self) -> bool:
+        return self.is_number and self.levels > NEAR_UNIQUE
+
+    @property
+    def spike(self) -> np.ndarray:
+        return self.counts > SPIKE * self.rows
+
+    def rank(self, values: np.ndarray) -> np.ndarray:
+        """Numbers, training ones or between them, as float32 places among the distinct values; null is -1."""
+        assert self.values is not None
+        null = np.isnan(values)
+        if not len(self.values):
+            return np.full(len(values), -1, dtype=np.float32)
+        places = np.interp(np.where(null, 0.0, values), self.values, np.arange(len(self.values), dtype=np.float64))
+        return np.where(null, -1.0, places).astype(np.float32)
+
+    def between(self, code: np.ndarray, neighbour: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The values of these codes, moved the fraction u of the way to a neighbour where neither is a spike nor null."""
+        assert self.values is not None
+        if not len(self.values):
+            return np.full(len(code), np.nan)
+        value = self.values[code]
+        spike = self.spike
+        free = (code >= 0) & (neighbour >= 0) & ~spike[code] & ~spike[neighbour]
+        moved = np.where(free, value + u * (self.values[neighbour] - value), value)
+        if self.decimals is not None and self.decimals < 17:
+            moved = np.round(moved, self.decimals)
+        return np.where(code < 0, np.nan, moved)
+
+    def at(self, code: np.ndarray) -> np.ndarray:
+        """The encoded values of these codes."""
+        if self.values is None:
+            return code.astype(np.int32)
+        if not len(self.values):
+            return np.full(len(code), np.nan)
+        return np.where(code < 0, np.nan, self.values[code])
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        arrays = {f"{prefix}.counts": self.counts}
+        return arrays if self.values is None else {**arrays, f"{prefix}.values": self.values}
+
+    @classmethod
+    def from_arrays(cls, prefix: str, arrays: Mapping[str, np.ndarray], column: EncodedColumn, nulls: int) -> Codebook:
+        """The inverse of `to_arrays`; `column` is the template's."""
+        counts = arrays[f"{prefix}.counts"]
+        return cls(column.name, len(counts), counts, nulls, arrays.get(f"{prefix}.values"), column.decimals)

@@ -1,0 +1,196 @@
+"""Decision trees as plain arrays: grown by scikit-learn, kept and walked with numpy alone.
+
+A leaf holds its donors (the training values that fell into it) as runs of equal codes, so that a fitted forest is a dozen
+arrays that save without pickle, and a loaded one gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Trees over the same features. Node arrays have shape (nodes,), run arrays (runs,); tree t starts at `root[t]`.
+
+    A row at an inner node goes left where its feature is at most the threshold. The donors of a node are the positions
+    `first` to `last` (excluded) of one long list; that list is kept as runs: run r holds the code `run_code[r]` and ends
+    before position `run_last[r]`. Within a leaf codes ascend; `run_ends_leaf` marks the last run of each leaf.
+    """
+
+    root: np.ndarray
+    left: np.ndarray  # -1 at a leaf
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    parent: np.ndarray  # -1 at a root
+    first: np.ndarray
+    last: np.ndarray
+    run_code: np.ndarray
+    run_last: np.ndarray
+    run_ends_leaf: np.ndarray
+
+    def leaves(self, features: np.ndarray, tree: np.ndarray) -> np.ndarray:
+        """The leaf of each row: features of shape (rows, features), tree of shape (rows,) says which tree it walks."""
+        node = self.root[tree]
+        moving = np.flatnonzero(self.left[node] >= 0)
+        while len(moving):
+            at = node[moving]
+            goes_left = features[moving, self.feature[at]] <= self.threshold[at]
+            at = np.where(goes_left, self.left[at], self.right[at])
+            node[moving] = at
+            moving = moving[self.left[at] >= 0]
+        return node
+
+    def runs_in(self, leaf: int) -> slice:
+        """The runs of one leaf."""
+        start = np.searchsorted(self.run_last, self.first[leaf], side="right")
+        stop = np.searchsorted(self.run_last, self.last[leaf], side="left") + 1
+        return slice(int(start), int(stop))
+
+    def draw(self, features: np.ndarray, rng: np.random.Generator, smoothing: float = 0.0) -> np.ndarray:
+        """The run of a donor for each row: from its leaf in a random tree, or with smoothing s and m donors there,
+        with probability s / (s + m), from the leaf's parent."""
+        tree = rng.integers(len(self.root), size=len(features))
+        node = self.leaves(features, tree)
+        if smoothing > 0:
+            count = self.last[node] - self.first[node]
+            up = (rng.random(len(node)) * (smoothing + count) < smoothing) & (self.parent[node] >= 0)
+            node = np.where(up, self.parent[node], node)
+        position = self.first[node] + (rng.random(len(node)) * (self.last[node] - self.first[node])).astype(np.int64)
+        return np.searchsorted(self.run_last, position, side="right")
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        return {f"{prefix}.{f.name}": getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, prefix: str, arrays: Mapping[str, np.ndarray]) -> Forest:
+        return cls(**{f.name: arrays[f"{prefix}.{f.name}"] for f in fields(cls)})
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """One grown tree with its donors, before it joins a forest; the arrays are as in `Forest`."""
+
+    left: np.ndarray
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    donors: np.ndarray  # donors[leaf] sorted, leaf after leaf
+    count: np.ndarray  # donors at each leaf, 0 at inner nodes
+
+
+def single_leaf(codes: np.ndarray) -> Tree:
+    """A tree that asks nothing: the marginal."""
+    return Tree(
+        left=np.array([-1]),
+        right=np.array([-1]),
+        feature=np.array([0]),
+        threshold=np.array([0.0]),
+        donors=np.sort(codes),
+        count=np.array([len(codes)]),
+    )
+
+
+def grow(
+    features: np.ndarray,
+    target: np.ndarray,
+    codes: np.ndarray,
+    *,
+    classify: bool,
+    grow_rows: np.ndarray,
+    donor_rows: np.ndarray,
+    min_samples_leaf: int,
+    seed: int,
+) -> Tree:
+    """Grow one tree on `grow_rows` and fill its leaves with the codes of `donor_rows`.
+
+    features: float32 of shape (rows, features). target: what impurity is measured on, class numbers (rows,) or floats
+    (rows,) or (rows, outputs). A leaf that too few donors reach is merged into its parent.
+    """
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    model = (DecisionTreeClassifier if classify else DecisionTreeRegressor)(min_samples_leaf=min_samples_leaf, random_state=seed)
+    model.fit(features[grow_rows], target[grow_rows], check_input=False)
+    grown = model.tree_
+    left, right = grown.children_left.astype(np.int64), grown.children_right.astype(np.int64)
+    leaf = grown.apply(features[donor_rows])
+    left, home = _merge_thin_leaves(left, right, np.bincount(leaf, minlength=len(left)), min_samples_leaf)
+    leaf = home[leaf]
+    order = np.lexsort((codes[donor_rows], leaf))
+    return Tree(
+        left=left,
+        right=right,
+        feature=np.maximum(grown.feature, 0),
+        threshold=grown.threshold,
+        donors=codes[donor_rows][order],
+        count=np.bincount(leaf, minlength=len(left)),
+    )
+
+
+def _merge_thin_leaves(
+    left: np.ndarray, right: np.ndarray, count: np.ndarray, fewest: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make a leaf of every node with a child that too few donors reach. Returns the new `left`, and each node's leaf.
+
+    Nodes are numbered depth first, so children always come after their parent.
+    """
+    below = count.astype(np.int64)
+    left = left.copy()
+    for node in range(len(left) - 1, -1, -1):
+        if left[node] >= 0:
+            a, b = below[left[node]], below[right[node]]
+            below[node] = a + b
+    home = np.arange(len(left))
+    closed = np.zeros(len(left), dtype=bool)
+    for node in range(len(left)):
+        if left[node] < 0:
+            continue
+        thin = closed[node] or min(below[left[node]], below[right[node]]) < fewest
+        if thin:
+            for child in (left[node], right[node]):
+                home[child] = home[node]
+                closed[child] = True
+            left[node] = -1
+    return left, home
+
+
+def plant(trees: Sequence[Tree]) -> Forest:
+    """Trees over the same features as one forest."""
+    parts: dict[str, list[Any]] = {f.name: [] for f in fields(Forest)}
+    nodes, donors = 0, 0
+    for tree in trees:
+        size = len(tree.left)
+        inner = np.flatnonzero(tree.left >= 0)
+        parent = np.full(size, -1, dtype=np.int64)
+        parent[tree.left[inner]] = inner
+        parent[tree.right[inner]] = inner
+        start = np.concatenate([[0], np.cumsum(tree.count)])
+        stop_node = np.arange(1, size + 1)
+        for node in inner[::-1]:  # the last node of a subtree is the last of its right child
+            stop_node[node] = stop_node[tree.right[node]]
+        first, last = start[:-1], start[stop_node]
+        leaf_of = np.repeat(np.arange(size), tree.count)
+        ends = np.ones(len(tree.donors), dtype=bool)
+        ends[:-1] = (tree.donors[1:] != tree.donors[:-1]) | (leaf_of[1:] != leaf_of[:-1])
+        run_end = np.flatnonzero(ends)
+        ends_leaf = np.ones(len(run_end), dtype=bool)
+        ends_leaf[:-1] = leaf_of[run_end[1:]] != leaf_of[run_end[:-1]]
+        parts["root"].append([nodes])
+        parts["left"].append(np.where(tree.left >= 0, tree.left + nodes, -1))
+        parts["right"].append(np.where(tree.left >= 0, tree.right + nodes, -1))
+        parts["feature"].append(tree.feature)
+        parts["threshold"].append(tree.threshold)
+        parts["parent"].append(np.where(parent >= 0, parent + nodes, -1))
+        parts["first"].append(first + donors)
+        parts["last"].append(last + donors)
+        parts["run_code"].append(tree.donors[run_end])
+        parts["run_last"].append(run_end + 1 + donors)
+        parts["run_ends_leaf"].append(ends_leaf)
+        nodes, donors = nodes + size, donors + len(tree.donors)
+    kinds = {"threshold": np.float64, "run_ends_leaf": np.bool_, "first": np.int64, "last": np.int64, "run_last": np.int64}
+    return Forest(**{name: np.concatenate(part).astype(kinds.get(name, np.int32)) for name, part in parts.items()})
