@@ -64,11 +64,16 @@ class Codebook:
 
     @property
     def spike(self) -> np.ndarray:
-        return self.counts > SPIKE * self.rows
+        return np.asarray(self.counts > SPIKE * self.rows)
 
-    def rank(self, values: np.ndarray) -> np.ndarray:
-        """Numbers, training ones or between them, as float32 places among the distinct values; null is -1."""
-        assert self.values is not None
+    def feature(self, values: np.ndarray) -> np.ndarray:
+        """Encoded values as a tree asks about them, float32: numbers by their place among the distinct training values,
+        categories by how common they are; null is -1."""
+        if self.values is None:
+            place = np.empty(self.levels + 1, dtype=np.float32)
+            place[np.argsort(self.counts, kind="stable")] = np.arange(self.levels)
+            place[-1] = -1
+            return np.asarray(place[values])
         null = np.isnan(values)
         if not len(self.values):
             return np.full(len(values), -1, dtype=np.float32)

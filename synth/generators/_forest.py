@@ -7,7 +7,7 @@ arrays that save without pickle, and a loaded one gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -44,25 +44,62 @@ class Forest:
             at = np.where(goes_left, self.left[at], self.right[at])
             node[moving] = at
             moving = moving[self.left[at] >= 0]
-        return node
+        return np.asarray(node)
 
-    def runs_in(self, leaf: int) -> slice:
-        """The runs of one leaf."""
-        start = np.searchsorted(self.run_last, self.first[leaf], side="right")
-        stop = np.searchsorted(self.run_last, self.last[leaf], side="left") + 1
-        return slice(int(start), int(stop))
+    def candidates(self, features: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
+        """Every node a row may draw its donor from, and how likely: two arrays of shape (rows, 2 × trees).
 
-    def draw(self, features: np.ndarray, rng: np.random.Generator, smoothing: float = 0.0) -> np.ndarray:
-        """The run of a donor for each row: from its leaf in a random tree, or with smoothing s and m donors there,
-        with probability s / (s + m), from the leaf's parent."""
-        tree = rng.integers(len(self.root), size=len(features))
-        node = self.leaves(features, tree)
+        They are its leaf in each tree, all trees alike, and with smoothing s and m donors there, with probability s / (s + m),
+        that leaf's parent.
+        """
+        trees, rows = len(self.root), len(features)
+        leaf = np.column_stack([self.leaves(features, np.full(rows, tree)) for tree in range(trees)])
+        parent = np.where(self.parent[leaf] >= 0, self.parent[leaf], leaf)
+        up = smoothing / (smoothing + self.last[leaf] - self.first[leaf])
+        return np.hstack([leaf, parent]), np.hstack([1 - up, up]) / trees
+
+    def draw(self, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
+        """The run of a donor for each row, as `candidates` says, of shape (rows,)."""
+        node = self.leaves(features, rng.integers(len(self.root), size=len(features)))
         if smoothing > 0:
             count = self.last[node] - self.first[node]
             up = (rng.random(len(node)) * (smoothing + count) < smoothing) & (self.parent[node] >= 0)
             node = np.where(up, self.parent[node], node)
+        return self._draw_at(node, rng)
+
+    def _draw_at(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         position = self.first[node] + (rng.random(len(node)) * (self.last[node] - self.first[node])).astype(np.int64)
-        return np.searchsorted(self.run_last, position, side="right")
+        return np.asarray(np.searchsorted(self.run_last, position, side="right"))
+
+    def restricted(self, allowed: np.ndarray) -> Forest:
+        """The same trees with only the donors of these runs: allowed is boolean, of shape (runs,)."""
+        size = np.diff(self.run_last, prepend=0) * allowed
+        last = np.cumsum(size)
+        ends = np.concatenate([[0], last])
+        first_run = np.searchsorted(self.run_last, self.first, side="right")
+        last_run = np.searchsorted(self.run_last, self.last, side="left") + 1
+        return replace(self, first=ends[first_run], last=ends[last_run], run_last=last)
+
+    def share_of(self, part: Forest, features: np.ndarray, smoothing: float) -> np.ndarray:
+        """How likely a row draws a donor that is also in `part` (of `restricted`), of shape (rows,)."""
+        node, weight = self.candidates(features, smoothing)
+        return np.asarray((weight * self._mass(part, node)).sum(axis=1))
+
+    def draw_within(self, part: Forest, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
+        """As `draw`, given that the donor is in `part`: exact, since trees are chosen by how likely they give such a donor.
+        Only for rows where `share_of` is above 0."""
+        node, weight = self.candidates(features, smoothing)
+        reach = np.cumsum(weight * self._mass(part, node), axis=1)
+        pick = (reach < (rng.random(len(node)) * reach[:, -1])[:, None]).sum(axis=1)
+        return part._draw_at(node[np.arange(len(node)), np.minimum(pick, node.shape[1] - 1)], rng)
+
+    def _mass(self, part: Forest, node: np.ndarray) -> np.ndarray:
+        return np.asarray((part.last[node] - part.first[node]) / (self.last[node] - self.first[node]))
+
+    def neighbours(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The runs before and after each run in its leaf; at the ends of a leaf, the run itself."""
+        starts_leaf = np.concatenate([[True], self.run_ends_leaf[:-1]])
+        return np.where(starts_leaf[run], run, run - 1), np.where(self.run_ends_leaf[run], run, run + 1)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         return {f"{prefix}.{f.name}": getattr(self, f.name) for f in fields(self)}
@@ -114,7 +151,9 @@ def grow(
     """
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    model = (DecisionTreeClassifier if classify else DecisionTreeRegressor)(min_samples_leaf=min_samples_leaf, random_state=seed)
+    model = (DecisionTreeClassifier if classify else DecisionTreeRegressor)(
+        min_samples_leaf=min_samples_leaf, random_state=seed
+    )
     model.fit(features[grow_rows], target[grow_rows], check_input=False)
     grown = model.tree_
     left, right = grown.children_left.astype(np.int64), grown.children_right.astype(np.int64)
@@ -132,9 +171,7 @@ def grow(
     )
 
 
-def _merge_thin_leaves(
-    left: np.ndarray, right: np.ndarray, count: np.ndarray, fewest: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _merge_thin_leaves(left: np.ndarray, right: np.ndarray, count: np.ndarray, fewest: int) -> tuple[np.ndarray, np.ndarray]:
     """Make a leaf of every node with a child that too few donors reach. Returns the new `left`, and each node's leaf.
 
     Nodes are numbered depth first, so children always come after their parent.
@@ -192,5 +229,6 @@ def plant(trees: Sequence[Tree]) -> Forest:
         parts["run_last"].append(run_end + 1 + donors)
         parts["run_ends_leaf"].append(ends_leaf)
         nodes, donors = nodes + size, donors + len(tree.donors)
-    kinds = {"threshold": np.float64, "run_ends_leaf": np.bool_, "first": np.int64, "last": np.int64, "run_last": np.int64}
+    place = np.int32 if donors < 2**31 else np.int64
+    kinds = {"threshold": np.float64, "run_ends_leaf": np.bool_, "first": place, "last": place, "run_last": place}
     return Forest(**{name: np.concatenate(part).astype(kinds.get(name, np.int32)) for name, part in parts.items()})

@@ -165,8 +165,8 @@ class Generator:
             progress("sample", min(have, n), n)
             if have < n and drawn >= limit:
                 raise GenerationError(
-                    f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} (acceptance {have / drawn:.2g}); "
-                    f"{n:,} were asked for.\n{self._advice(where)}"
+                    f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} "
+                    f"(acceptance {have / drawn:.2g}); {n:,} were asked for.\n{self._advice(where)}"
                 )
             rate = (have + 1) / (drawn + 1)
             ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))

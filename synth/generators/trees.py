@@ -8,14 +8,14 @@ random one of them for each row, which keeps a row from retracing one training r
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from synth.data.conditions import Where
+from synth.data.conditions import Clause, Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError, did_you_mean
@@ -25,6 +25,7 @@ from synth.generators.base import Generator
 from synth.progress import Progress
 
 MOST_CLASSES = 64  # a category with more levels is classified by its commonest ones, the rest taken together
+MOST_CELLS = 20_000  # combinations of leading categories that are enumerated
 MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a condition on them is given up
 
 
@@ -45,6 +46,26 @@ class Trees(Generator):
     name: ClassVar[str] = "trees"
     summary: ClassVar[str] = "sequential trees: each column from trees on the columns before it; the default"
 
+    def _validate(self) -> None:
+        _whole("min_samples_leaf", self.min_samples_leaf, 1)
+        _whole("trees_per_column", self.trees_per_column, 1)
+        _whole("max_predictors", self.max_predictors, 1)
+        _whole("grow_rows", self.grow_rows, 2)
+        highest = 1.0 if not self.honest else 0.9
+        if not 0.05 <= self.subsample <= highest:
+            raise ConfigError(f"subsample is {self.subsample!r}; give a share from 0.05 to {highest}")
+        if not 0 <= self.smoothing < np.inf:
+            raise ConfigError(f"smoothing is {self.smoothing!r}; give 0 (none) or a positive number of donors")
+        for name in ("honest", "interpolate"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; give true or false")
+        if isinstance(self.condition_on, str):
+            raise ConfigError(
+                f"condition_on is the text {self.condition_on!r}; give a list of column names: [{self.condition_on!r}]"
+            )
+        if self.condition_on is not None and len(set(self.condition_on)) != len(self.condition_on):
+            raise ConfigError(f"condition_on names a column twice: {list(self.condition_on)}; name each once")
+
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         books, codes = {}, {}
         for column in rows.columns:
@@ -54,7 +75,8 @@ class Trees(Generator):
         rest = sorted((n for n in books if n not in self._leading), key=lambda n: books[n].distinct)
         self._order = (*self._leading, *rest)
         self._predictors = self._choose_predictors(codes, rng)
-        features = {name: _feature(books[name], codes[name]) for name in books}
+        features = {column.name: books[column.name].feature(column.values) for column in rows.columns}
+        self._template = rows.take(np.arange(0))
         self._forests: dict[str, Forest] = {}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done, name in enumerate(self._order):
@@ -87,50 +109,178 @@ class Trees(Generator):
     def _leading_columns(self, schema: Schema, names: tuple[str, ...]) -> tuple[str, ...]:
         if self.condition_on is None:
             chosen = [c.name for c in (schema.target, *schema.sensitive) if c is not None]
-            return tuple(name for name in chosen if name in names)
+            return self._categories_first(name for name in chosen if name in names)
         for name in self.condition_on:
             if name not in names:
                 raise ConfigError(f"condition_on names {name!r}, which is not a learned column{did_you_mean(name, names)}")
-        return tuple(self.condition_on)
+        return self._categories_first(self.condition_on)
 
-    def _choose_predictors(self, codes: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-        return {name: self._order[:place] for place, name in enumerate(self._order)}
+    def _categories_first(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Categories first: their combinations can be enumerated, which makes conditions on them exact at once."""
+        return tuple(sorted(names, key=lambda name: self._books[name].is_number))
+
+    def _choose_predictors(self, codes: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
+        """The earlier columns that each column's trees may ask about."""
+        chosen = {name: self._order[:place] for place, name in enumerate(self._order)}
+        if len(self._order) - 1 <= self.max_predictors:
+            return chosen
+        strength = _associated(codes, rng)
+        for name, earlier in chosen.items():
+            strongest = sorted(earlier, key=lambda other: -strength[name][other])[: self.max_predictors]
+            chosen[name] = tuple(other for other in earlier if other in strongest)
+        return chosen
+
+    # sampling ------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._complete({}, n, rng)
+        return self._template.with_values(self._continue({}, n, self._order, rng))
 
-    def _complete(self, values: dict[str, np.ndarray], n: int, rng: np.random.Generator, upto: int | None = None) -> Any:
-        """The columns that are not there yet, one after the other."""
+    def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
+        """Exact for clauses on the leading columns; the caller rejects rows that break the others."""
+        clauses = {clause.column: clause for clause in where.clauses if clause.column in self._leading}
+        if not clauses:
+            return self._sample(n, rng)
+        return self._template.with_values(self._continue(self._leading_values(n, clauses, rng), n, self._order, rng))
+
+    def _continue(
+        self, values: Mapping[str, np.ndarray], n: int, names: tuple[str, ...], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """The encoded values of these first columns of the order, of which the first few may be there already."""
         values = dict(values)
         features: dict[str, np.ndarray] = {}
-        for name in self._order[:upto]:
-            book = self._books[name]
+        for name in names:
             if name not in values:
-                table = _stack(features, self._predictors[name], n)
-                values[name] = self._draw(name, table, rng)
-            features[name] = _feature(book, values[name]) if not book.is_number else book.rank(values[name])
-        return self._template.with_values(values) if upto is None else values
+                values[name] = self._values(name, self._donors(name, _stack(features, self._predictors[name], n), rng), rng)
+            features[name] = self._books[name].feature(values[name])
+        return values
 
-    def _draw(self, name: str, table: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _donors(self, name: str, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._forests[name].draw(features, rng, self.smoothing)
+
+    def _values(self, name: str, run: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What these runs of donors give: their own values, or for near-unique numbers one on the way to a neighbour."""
         book, forest = self._books[name], self._forests[name]
-        run = forest.draw(table, rng, self.smoothing)
         code = forest.run_code[run]
         if not (book.smooth and self.interpolate):
             return book.at(code)
-        down = rng.random(len(run)) < 0.5
-        at_end = np.where(down, np.concatenate([[True], forest.run_ends_leaf[:-1]])[run], forest.run_ends_leaf[run])
-        neighbour = forest.run_code[np.where(at_end, run, np.where(down, run - 1, run + 1))]
-        return book.between(code, neighbour, rng.random(len(run)))
+        before, after = forest.neighbours(run)
+        neighbour = np.where(rng.random(len(run)) < 0.5, before, after)
+        return book.between(code, forest.run_code[neighbour], rng.random(len(run)))
+
+    # conditions on the leading columns -----------------------------------------------------------------------------
+
+    def _leading_values(self, n: int, clauses: Mapping[str, Clause], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """n draws of the first columns, up to the last that has a clause, given that all clauses hold.
+
+        Restricting each column in turn would be biased: a first value after which the next clause is unlikely would come too
+        often. So the leading categories are enumerated with their exact joint probability, times the probability that the
+        first number after them can hold; what is left of the clauses is met by drawing these few columns again.
+        """
+        names = self._leading[: 1 + max(self._leading.index(name) for name in clauses)]
+        cells, weight = self._cells(names, clauses)
+        direct = names[len(cells)] if len(cells) < len(names) and names[len(cells)] in clauses else None
+        part = None
+        if direct is not None:
+            forest = self._forests[direct]
+            part = forest.restricted(self._may_hold(direct, clauses[direct]))
+            weight = weight * forest.share_of(part, self._cell_features(direct, cells, len(weight)), self.smoothing)
+        if weight.sum() <= 0:
+            raise GenerationError(
+                f"the model gives no row with this condition on {', '.join(clauses)}: no training row was near it;\n"
+                "widen the condition"
+            )
+        weight = weight / weight.sum()
+        kept: list[dict[str, np.ndarray]] = []
+        have, drawn = 0, 0
+        while have < n or not kept:
+            ask = int(min(200_000, max(1_000, 1.1 * (n - have) * (drawn + 1) / (have + 1)))) if drawn else n
+            cell = rng.choice(len(weight), size=ask, p=weight)
+            values = {name: self._books[name].at(codes[cell]) for name, codes in cells.items()}
+            if direct is not None and part is not None:
+                features = self._cell_features(direct, {name: codes[cell] for name, codes in cells.items()}, ask)
+                run = self._forests[direct].draw_within(part, features, rng, self.smoothing)
+                values[direct] = self._values(direct, run, rng)
+            values = self._continue(values, ask, names, rng)
+            good = np.logical_and.reduce([clause.holds(values[name]) for name, clause in clauses.items()])
+            kept.append({name: column[good] for name, column in values.items()})
+            have, drawn = have + int(good.sum()), drawn + ask
+            if have < n and drawn > MOST_BLOCKS * max(n, 1_000):
+                raise GenerationError(
+                    f"only {have:,} of {drawn:,} draws satisfy the condition on {', '.join(clauses)}; {n:,} were asked for.\n"
+                    "Ask for fewer rows, or widen the condition."
+                )
+        return {name: np.concatenate([rows[name] for rows in kept])[:n] for name in names}
+
+    def _cells(self, names: tuple[str, ...], clauses: Mapping[str, Clause]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Every combination of the leading categories that the clauses allow: codes by name, and their probability."""
+        cells: dict[str, np.ndarray] = {}
+        weight = np.ones(1)
+        for name in names:
+            book, forest = self._books[name], self._forests[name]
+            if book.is_number or book.distinct * len(weight) > MOST_CELLS:
+                break
+            levels = np.flatnonzero(np.append(book.counts, book.nulls))
+            codes = np.where(levels == book.levels, -1, levels).astype(np.int32)
+            if name in clauses:
+                codes = codes[clauses[name].holds(codes)]
+            features = self._cell_features(name, cells, len(weight))
+            shares = [forest.share_of(forest.restricted(forest.run_code == c), features, self.smoothing) for c in codes]
+            joint = weight[:, None] * np.column_stack(shares) if shares else np.zeros((len(weight), 0))
+            cell, level = np.nonzero(joint)
+            cells = {earlier: held[cell] for earlier, held in cells.items()} | {name: codes[level]}
+            weight = joint[cell, level]
+        return cells, weight
+
+    def _cell_features(self, name: str, cells: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+        features = {earlier: self._books[earlier].feature(codes) for earlier, codes in cells.items()}
+        return _stack(features, self._predictors[name], rows)
+
+    def _may_hold(self, name: str, clause: Clause) -> np.ndarray:
+        """The runs, of shape (runs,), from which a value that satisfies the clause can come."""
+        book, forest = self._books[name], self._forests[name]
+        run = np.arange(len(forest.run_code))
+        own = clause.holds(book.at(forest.run_code))
+        if clause.null or not (book.smooth and self.interpolate):
+            return own
+        before, after = forest.neighbours(run)
+        low, high = book.at(forest.run_code[before]), book.at(forest.run_code[after])
+        here = book.at(forest.run_code)
+        low, high = np.fmin(low, here), np.fmax(high, here)
+        return np.asarray(own | ((low <= clause.high) & (high >= clause.low)))
+
+    # saving --------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        places = {name: place for place, name in enumerate(self._order)}
+        state = {
+            "order": list(self._order),
+            "leading": len(self._leading),
+            "nulls": [self._books[name].nulls for name in self._order],
+            "predictors": [[places[earlier] for earlier in self._predictors[name]] for name in self._order],
+        }
+        arrays: dict[str, np.ndarray] = {}
+        for place, name in enumerate(self._order):
+            arrays |= self._books[name].to_arrays(f"{place}") | self._forests[name].to_arrays(f"{place}")
+        return state, arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        order = tuple(state["order"])
+        self._template = template
+        self._order = order
+        self._leading = order[: state["leading"]]
+        self._predictors = {
+            name: tuple(order[place] for place in places) for name, places in zip(order, state["predictors"], strict=True)
+        }
+        self._books = {
+            name: Codebook.from_arrays(f"{place}", arrays, template[name], state["nulls"][place])
+            for place, name in enumerate(order)
+        }
+        self._forests = {name: Forest.from_arrays(f"{place}", arrays) for place, name in enumerate(order)}
 
 
-def _feature(book: Codebook, codes: np.ndarray) -> np.ndarray:
-    """A column as a tree asks about it: numbers by rank, categories by how common they are; null is -1."""
-    if book.is_number:
-        return codes.astype(np.float32)
-    place = np.empty(book.levels + 1, dtype=np.float32)
-    place[np.argsort(book.counts, kind="stable")] = np.arange(book.levels)
-    place[-1] = -1
-    return place[codes]
+def _whole(name: str, value: Any, lowest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
+        raise ConfigError(f"{name} is {value!r}; give a whole number, {lowest} or more")
 
 
 def _stack(features: Mapping[str, np.ndarray], names: tuple[str, ...], rows: int) -> np.ndarray:
@@ -138,17 +288,35 @@ def _stack(features: Mapping[str, np.ndarray], names: tuple[str, ...], rows: int
 
 
 def _target(book: Codebook, codes: np.ndarray) -> tuple[np.ndarray, bool]:
-    """What impurity is measured on, and whether it is a class."""
+    """What impurity is measured on, and whether it is a class: for numbers their rank in [0, 1] and whether they are null."""
+    null = codes < 0
     if not book.is_number:
         if book.distinct <= MOST_CLASSES:
             return codes, True
         common = np.argsort(-book.counts, kind="stable")[: MOST_CLASSES - 2]
         group = np.full(book.levels + 1, MOST_CLASSES, dtype=np.int32)
         group[common] = np.arange(len(common))
-        group[-1] = -1
-        return group[codes], True
+        return np.where(null, -1, group[codes]), True
     below = np.concatenate([[0], np.cumsum(book.counts)])
     middle = (below[:-1] + below[1:]) / 2 / max(1, below[-1])
-    null = codes < 0
-    rank = np.where(null, 0.5, middle[codes] if book.levels else 0.5)
+    rank = np.full(len(codes), 0.5)
+    rank[~null] = middle[codes[~null]]
     return (np.column_stack([rank, null.astype(np.float64)]) if null.any() else rank), False
+
+
+def _associated(codes: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """How strongly each pair of columns is correlated by rank, on at most 10,000 rows."""
+    names = list(codes)
+    n = len(codes[names[0]])
+    rows = rng.choice(n, size=10_000, replace=False) if n > 10_000 else np.arange(n)
+    ranks = np.column_stack([_mid_ranks(codes[name][rows]) for name in names])
+    ranks -= ranks.mean(axis=0)
+    scale = np.sqrt((ranks**2).sum(axis=0))
+    strength = np.abs(ranks.T @ ranks) / np.maximum(np.outer(scale, scale), 1e-12)
+    return {a: {b: float(strength[i, j]) for j, b in enumerate(names)} for i, a in enumerate(names)}
+
+
+def _mid_ranks(codes: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])
+    return np.asarray(((below[:-1] + below[1:]) / 2)[inverse])
