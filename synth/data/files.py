@@ -1,0 +1,186 @@
+"""Files of rows: CSV, Parquet and Arrow, each written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from synth.data.frames import DTYPE, tidy
+from synth.data.table import Table
+from synth.errors import DataError, did_you_mean
+
+ROW_GROUP = 100_000
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".data": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's suffix stands for: csv, parquet or arrow. Raises DataError for one that is not known."""
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError:
+        raise DataError(
+            f"{path.name!r} ends in {path.suffix or 'no suffix'!r}, no known format{did_you_mean(path.suffix, SUFFIXES)}"
+        ) from None
+
+
+def read_file(path: Path) -> pa.Table:
+    """The rows of a file. Raises DataError, naming the file and what is wrong with it."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give the path of one file of rows")
+    if not path.exists():
+        raise DataError(f"{path} is not there; check the path (the working folder is {Path.cwd()})")
+    kind = format_of(path)
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is empty (0 bytes); give a file with a header and rows")
+        return READERS[kind](path)
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror or problem}") from problem
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as source:
+            table = pq.ParquetFile(source).read()
+    except (pa.ArrowException, OSError) as problem:
+        raise DataError(f"{path} is no Parquet file that can be read: {' '.join(str(problem).split())[:160]}") from problem
+    return tidy(table)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    import pyarrow.feather as feather
+
+    try:
+        table = feather.read_table(path, memory_map=False)
+    except (pa.ArrowException, OSError) as problem:
+        raise DataError(f"{path} is no Arrow file that can be read: {' '.join(str(problem).split())[:160]}") from problem
+    return tidy(table)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    import pyarrow.csv as csv
+
+    return tidy(csv.read_csv(path))
+
+
+READERS: Mapping[str, Callable[[Path], pa.Table]] = {"csv": _read_csv, "parquet": _read_parquet, "arrow": _read_arrow}
+
+
+# writing ------------------------------------------------------------------------------------------------------------
+
+
+def write(table: Table, path: str | os.PathLike[str]) -> Path:
+    """Write a table to a file, in the format of its suffix; whole or not at all. Returns the path."""
+    file = Path(path)
+    WRITERS[format_of(file)](table, file)
+    return file
+
+
+def write_parquet(table: Table, sink: Any, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write Parquet whose bytes depend on the rows, their types and `metadata` alone.
+
+    sink: a path (written whole or not at all), or a file object open for writing bytes.
+    The same rows give the same bytes in every process and whatever the table's chunks; so do rows read back and written again.
+    Raises DataError where the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    rows = storable(table.arrow)
+    schema = rows.schema.with_metadata(dict(sorted((metadata or {}).items())) or None)
+    with (
+        _sink(sink) as out,
+        pq.ParquetWriter(
+            out, schema, compression="zstd", version="2.6", data_page_version="1.0", write_statistics=True, store_schema=True
+        ) as writer,
+    ):
+        for piece in _slices(rows, schema):
+            writer.write_table(piece, row_group_size=ROW_GROUP)
+
+
+def write_csv(table: Table, sink: Any) -> None:
+    """Write CSV as UTF-8 with a header; null is an empty cell. Raises DataError where the file cannot be written."""
+    import pyarrow.csv as csv
+
+    rows = table.arrow
+    plain = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in rows.columns]
+    rows = pa.table(plain, names=rows.column_names)
+    with _sink(sink) as out, csv.CSVWriter(out, rows.schema) as writer:
+        for piece in _slices(rows, rows.schema):
+            writer.write_table(piece)
+
+
+def write_arrow(table: Table, sink: Any) -> None:
+    """Write an Arrow IPC file (Feather 2). Raises DataError where the file cannot be written."""
+    rows = storable(table.arrow)
+    with _sink(sink) as out, pa.ipc.new_file(out, rows.schema) as writer:
+        for piece in _slices(rows, rows.schema):
+            writer.write_table(piece)
+
+
+WRITERS: Mapping[str, Callable[[Table, Any], None]] = {"csv": write_csv, "parquet": write_parquet, "arrow": write_arrow}
+
+
+def storable(rows: pa.Table) -> pa.Table:
+    """The rows in types that come back from Parquet as they went in.
+
+    Dictionaries of text get 32-bit codes; dictionaries of anything else become their values, since Parquet keeps none.
+    """
+    rows = rows.unify_dictionaries()
+    arrays, fields = [], []
+    for field, values in zip(rows.schema, rows.columns, strict=True):
+        kind = values.type
+        if pa.types.is_dictionary(kind):
+            text = pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
+            kind = pa.dictionary(pa.int32(), pa.string(), kind.ordered) if text else kind.value_type
+        values = values.cast(kind) if kind != values.type else values
+        kept = {key: value for key, value in (field.metadata or {}).items() if key == DTYPE}
+        arrays.append(values)
+        fields.append(pa.field(field.name, kind, nullable=True, metadata=kept or None))
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _slices(rows: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Pieces of one row group each, in one chunk each, so that the chunks of the table leave no trace in the file."""
+    for start in range(0, max(len(rows), 1), ROW_GROUP):
+        yield rows.slice(start, ROW_GROUP).combine_chunks().cast(schema)
+
+
+@contextmanager
+def _sink(sink: Any) -> Iterator[Any]:
+    """A file object to write to. A path is written under a temporary name in its folder and renamed when all is written."""
+    if not isinstance(sink, (str, os.PathLike)):
+        yield pa.PythonFile(sink, mode="w")
+        return
+    path = Path(sink)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    except OSError as problem:
+        raise DataError(
+            f"{path} cannot be written: {problem.strerror or problem}; free some space, or choose another folder"
+        ) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
