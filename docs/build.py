@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synth.gate.policy import Policy, packaged
 from synth.generators import by_name, names
-from synth.metrics.evaluation import catalogue
+from synth.metrics.registry import metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
@@ -58,7 +58,7 @@ def _generators() -> str:
 
 def _metrics() -> str:
     parts = ["# Metrics", "", "Made by `make docs` from the code.", "", "| metric | better | what it is |", "|---|---|---|"]
-    parts += [f"| `{entry['name']}` | {entry['better']} | {entry['summary']} |" for entry in catalogue()]
+    parts += [f"| `{metric.name}` | {metric.better} | {metric.summary} |" for metric in metrics()]
     return "\n".join([*parts, ""])
 
 

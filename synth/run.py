@@ -17,10 +17,10 @@ from typing import Any
 
 import synth
 from synth.config import RunConfig
-from synth.data.bundled import load_bundled
 from synth.data.constraints import check_constraints
 from synth.data.schema import Schema
-from synth.data.sources import read, read_claimed, write_parquet
+from synth.data.files import read_file
+from synth.data.sources import read, write_parquet
 from synth.data.table import Provenance, Table
 from synth.errors import DataError, NotApprovedError, SynthError
 from synth.folder import in_words, new_folder, replace, write
@@ -118,12 +118,7 @@ def load(config: RunConfig) -> tuple[Table, Table]:
     source, holdout = part.source, part.holdout
     if part.otherwise is not None and not source.startswith("bundled:") and not Path(source).exists():
         source, holdout = part.otherwise, None
-    if source.startswith("bundled:"):
-        table = load_bundled(source.removeprefix("bundled:"))
-        if part.schema_ is not None or any(value is not None for value in roles.values()):
-            table = read(table, schema=part.schema_, **roles)
-    else:
-        table = read(source, schema=part.schema_, **roles)
+    table = read(source, schema=part.schema_, **roles)
     check_constraints(table)
     if holdout is not None:
         return table, read(holdout, schema=table.schema)
@@ -158,10 +153,11 @@ def evaluate_files(
     """
     train = read(real, schema=schema, target=target, sensitive=sensitive)
     others = None if holdout is None else read(holdout, schema=train.schema)
-    made = train.schema.select([column.name for column in train.schema.made])
-    fake = read_claimed(synthetic, made)
+    claimed = read_file(Path(synthetic))  # under no schema: what breaks the real one is measured, not refused
     with new_folder(out, mark="measurements.json") as folder:
-        measured = evaluate(train, others, fake, seed=seed, progress=progress)
+        measured = evaluate(train, others, claimed, seed=seed, progress=progress)
+        fake = measured.synthetic
+        assert fake is not None
         origin = {"real": str(real), "holdout": None if holdout is None else str(holdout)}
         write(folder / "evaluated.json", _json({**origin, "synthetic": str(synthetic), "seed": seed}))
         write(folder / "schema.json", _json(train.schema.to_dict()))

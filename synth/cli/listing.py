@@ -98,15 +98,15 @@ def generators(
 @app.command(epilog="Example: synth metrics")
 def metrics(as_json: AsJson = False) -> None:
     """List everything that is measured, and which way is better."""
-    from synth.metrics.evaluation import catalogue
+    from synth.metrics.registry import metrics as registered
 
-    known = catalogue()
+    known = registered()
     if as_json:
-        print_json({"metrics": [dict(entry) for entry in known]})
+        print_json({"metrics": [{"name": m.name, "better": m.better, "summary": m.summary} for m in known]})
         return
     grid = _grid("metric", "better", "what it is")
-    for entry in known:
-        grid.add_row(entry["name"], entry["better"], escape(entry["summary"]))
+    for metric in known:
+        grid.add_row(metric.name, metric.better, escape(metric.summary))
     out.print(grid)
 
 

@@ -36,13 +36,18 @@ def read(
 ) -> Table:
     """Read a table from a file or a frame, and decide its schema.
 
-    source: a path (.csv, .parquet, .arrow, .feather), a pandas, polars or Arrow table, or a `Table`.
+    source: a path (.csv, .parquet, .arrow, .feather), a pandas, polars or Arrow table, a `Table`, or
+        "bundled:arrests" for a real table that comes with synth (extra `demo`).
     schema: overrides, as a mapping or the path of a `schema.yaml`; or a whole `Schema` (or its `schema.json`), whose kinds and
         roles are then taken as they are and whose read-off facts are widened until these rows fit.
     target, sensitive, subject, key, drop: the columns with these roles; they win over the schema's.
     time: the column that orders the rows in time, for splits. kinds: kinds by column, where the inferred one is wrong.
     Raises DataError for rows that cannot be used, SchemaError for a schema that contradicts itself or the rows.
     """
+    if isinstance(source, str) and source.startswith("bundled:"):
+        from synth.data.bundled import load_bundled  # which reads through this module
+
+        source = load_bundled(source.removeprefix("bundled:"))
     if isinstance(source, Table):
         arrow, frame = source.arrow, source.frame
         schema = source.schema if schema is None else schema
