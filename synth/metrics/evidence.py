@@ -36,7 +36,7 @@ class Compared:
     train: np.ndarray
     holdout: np.ndarray
     synthetic: np.ndarray
-    labels: tuple[str, ...] = ()  # the categories by code, for people
+    labels: tuple[str, ...] = field(default=(), kw_only=True)  # the categories by code, for people
 
     @property
     def name(self) -> str:
@@ -63,7 +63,6 @@ class Evidence:
     """What a metric may look at. The schema is the training table's; no table is ever changed.
 
     holdout: real rows that no generator saw, or None; what needs them is then skipped.
-    strange: per learned column, which synthetic values could not be read as the column's type (they are coded as null).
     """
 
     train: Table
@@ -96,25 +95,25 @@ class Evidence:
         return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
 
     @cached_property
-    def _coded(self) -> tuple[tuple[Compared, ...], dict[str, np.ndarray]]:
-        columns, strange = [], {}
-        for column in self.train.schema.learned:
-            compared, unread = _compare(column, self.train, self.holdout, self.synthetic)
-            columns.append(compared)
-            strange[column.name] = unread
-        return tuple(columns), strange
+    def _coded(self) -> dict[str, tuple[Compared, dict[Side, np.ndarray], dict[Side, np.ndarray]]]:
+        learned = self.train.schema.learned
+        return {column.name: _compare(column, self.train, self.holdout, self.synthetic) for column in learned}
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Compared, ...]:
         """The learned columns, in the schema's order."""
-        return self._coded[0]
+        return tuple(compared for compared, _, _ in self._coded.values())
 
-    @property
-    def strange(self) -> dict[str, np.ndarray]:
-        return self._coded[1]
+    def strange(self, name: str, side: Side) -> np.ndarray:
+        """Which values could not be read as the column's type; they are coded as null. Shape (rows,)."""
+        return self._coded[name][1][side]
+
+    def infinite(self, name: str, side: Side) -> np.ndarray:
+        """Which numbers were infinite; they are coded as one range beyond the largest or smallest. Shape (rows,)."""
+        return self._coded[name][2][side]
 
     def column(self, name: str) -> Compared:
-        return next(c for c in self.columns if c.name == name)
+        return self._coded[name][0]
 
     @property
     def target(self) -> Compared | None:
@@ -157,7 +156,10 @@ def _on_grid(column: Column, values: np.ndarray) -> np.ndarray:
     return values if decimals is None or decimals >= 17 else np.round(values, decimals) + 0.0
 
 
-def _compare(column: Column, train: Table, holdout: Table | None, synthetic: Table) -> tuple[Compared, np.ndarray]:
+def _compare(
+    column: Column, train: Table, holdout: Table | None, synthetic: Table
+) -> tuple[Compared, dict[Side, np.ndarray], dict[Side, np.ndarray]]:
+    """The column on one code book, and for each side which cells could not be read and which were infinite."""
     kind = train.arrow.schema.field(column.name).type
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     if column.kind in (Kind.INTEGER, Kind.DECIMAL):
@@ -166,18 +168,19 @@ def _compare(column: Column, train: Table, holdout: Table | None, synthetic: Tab
     for table in (train, holdout, synthetic):
         values = plain_nulls(plain) if table is None else table.arrow.column(column.name)
         sides.append(_read_as(values, plain))
-    strange = sides[2][1]
+    unread = dict(zip(SIDES, (strange for _, strange in sides)))
     if not column.kind.is_category:
-        train, held, made = (encode_column(column, values).values for values, _ in sides)
-        return Compared(column, None, 0, train, _finite(held, train), _finite(made, train)), strange
+        raw = [encode_column(column, values).values for values, _ in sides]
+        numbers = [_finite(values, raw[0]) for values in raw]
+        return Compared(column, None, 0, *numbers), unread, dict(zip(SIDES, (np.isinf(values) for values in raw)))
     legal: list[Any] = [False, True] if column.kind is Kind.BOOLEAN else list(column.categories or ())
     book = pa.array(legal).cast(plain)
     seen = pc.unique(pa.concat_arrays([pc.unique(values).cast(plain) for values, _ in sides])).drop_null()
     extra = seen.filter(pc.invert(pc.is_in(seen, value_set=book)))
     book = pa.concat_arrays([book, extra.take(pc.sort_indices(extra))])
-    train, held, made = (_codes(values, book) for values, _ in sides)
+    codes = [_codes(values, book) for values, _ in sides]
     labels = tuple(str(value) for value in book.to_pylist())
-    return Compared(column, len(book), len(legal), train, held, made, labels), strange
+    return Compared(column, len(book), len(legal), *codes, labels=labels), unread, {}
 
 
 def plain_nulls(kind: pa.DataType) -> pa.Array:

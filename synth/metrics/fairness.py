@@ -6,6 +6,7 @@ is insufficient, never a pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
-from synth.metrics.intervals import newcombe_magnitude
+from synth.metrics.intervals import LEVEL, newcombe_magnitude, normal
+from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.utility import contest, score, standard_error
 
 LEAST = 30  # rows of a group in the training and in the holdout table
 QUARTERS = (0.25, 0.5, 0.75)  # where a sensitive number is cut
@@ -112,3 +115,90 @@ def group_share(evidence: Evidence) -> Iterator[Reading]:
 
 def _rate(mask: np.ndarray) -> tuple[int, int]:
     return int(mask.sum()), len(mask)
+
+
+@metric("fairness.label_gap", better="lower")
+def label_gap(evidence: Evidence) -> Iterator[Reading]:
+    """For each sensitive group: how far the share of its rows in a target class is from the training rows'.
+
+    Two classes: either of them. More: the class that is furthest off, its interval corrected for the choice. A number: the
+    rows above the median of all training rows.
+    """
+    target = evidence.target
+    if target is None:
+        raise SkipMetricError("no target is named; name one with target=")
+    outcomes = _outcomes(target)
+    level = 1 - (1 - LEVEL) / max(1, len(outcomes))
+    known = {side: ~target.null(side) for side in SIDES}
+    for group in groups(evidence):
+        if target.name in group.name:
+            continue
+        rows = {side: group.of(side) & known[side] for side in SIDES}
+        short = group.insufficient or _too_few(int(rows["synthetic"].sum()), "synthetic rows with a known target")
+        if short:
+            yield Reading(group=group.name, skipped=short)
+            continue
+        gaps = {label: _outcome_gap(hits, rows, "synthetic", level) for label, hits in outcomes.items()}
+        worst = max(gaps, key=lambda label: gaps[label].value)
+        detail = {
+            "class": worst,
+            "share": _share(outcomes[worst], rows, "synthetic"),
+            "real_share": _share(outcomes[worst], rows, "train"),
+        }
+        held = rows["holdout"].any()
+        reference = (
+            max((_outcome_gap(hits, rows, "holdout", level) for hits in outcomes.values()), key=_value) if held else None
+        )
+        yield Reading(gaps[worst], reference, group=group.name, detail=detail)
+
+
+def _value(interval: Interval) -> float:
+    return interval.value
+
+
+def _outcomes(target: Compared) -> dict[str, dict[Side, np.ndarray]]:
+    """For each outcome, the rows of each table that have it."""
+    if target.levels is not None:
+        codes = [code for code in range(target.levels) if (target.train == code).any()]
+        codes = codes[1:] if len(codes) == 2 else codes
+        return {target.label(code): {side: target.of(side) == code for side in SIDES} for code in codes}
+    middle = float(np.nanmedian(target.train))
+    return {f"> {middle:g}": {side: target.of(side) > middle for side in SIDES}}
+
+
+def _outcome_gap(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side, level: float) -> Interval:
+    fake = int((hits[side] & rows[side]).sum()), int(rows[side].sum())
+    real = int((hits["train"] & rows["train"]).sum()), int(rows["train"].sum())
+    return newcombe_magnitude(*fake, *real, level)
+
+
+def _share(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side) -> float:
+    return float((hits[side] & rows[side]).sum() / rows[side].sum())
+
+
+@metric("fairness.tstr_gap", better="lower", bounds=(-1.0, 1.0))
+def tstr_gap(evidence: Evidence) -> Iterator[Reading]:
+    """For each sensitive group: what its holdout rows lose when the model is trained on synthetic instead of real rows."""
+    play = contest(evidence)
+    for group in groups(evidence):
+        if play.target.name in group.name:
+            continue
+        rows = group.holdout[play.test]
+        short = group.insufficient or _too_few(int(rows.sum()), "test rows")
+        if short:
+            yield Reading(group=group.name, skipped=short)
+            continue
+        fake, fake_parts = score(play, play.synthetic, rows)
+        real, real_parts = score(play, play.real, rows)
+        if math.isnan(fake):
+            yield Reading(group=group.name, skipped="insufficient: the group's test rows hold too few rows of a second class")
+            continue
+        lost = max(-1.0, min(1.0, real - fake))
+        detail = {"metric": play.metric, "synthetic": fake, "real": real}
+        yield Reading(
+            normal(lost, standard_error(real_parts - fake_parts), int(rows.sum()), (-1.0, 1.0)), group=group.name, detail=detail
+        )
+
+
+def _too_few(rows: int, what: str) -> str:
+    return f"insufficient: the group has {rows} {what}, {LEAST} are needed" if rows < LEAST else ""

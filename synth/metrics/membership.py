@@ -7,14 +7,16 @@ the other half the controls; the halves then change places, so that every holdou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import LEVEL, auc_parts, clopper_pearson, logit_interval, variance_of_mean
+from synth.metrics.learners import classifier, draw, features
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
@@ -81,11 +83,14 @@ class Attack:
 def found_at(members: np.ndarray, controls: np.ndarray, alarms: float) -> float:
     """Share of members above the threshold that the share `alarms` of controls exceeds; ties are drawn by lot."""
     points = np.unique(np.concatenate([members, controls]))[::-1]
-    ordered_m, ordered_c = np.sort(members), np.sort(controls)
-    true = 1 - np.searchsorted(ordered_m, points, "left") / len(members)
-    false = 1 - np.searchsorted(ordered_c, points, "left") / len(controls)
-    # along a jump of the curve at one value of `false` the higher end counts: the attacker may choose it
-    return float(np.interp(alarms, np.concatenate([[0.0], false]), np.concatenate([[0.0], true])))
+    true = 1 - np.searchsorted(np.sort(members), points, "left") / len(members)
+    false = 1 - np.searchsorted(np.sort(controls), points, "left") / len(controls)
+    true, false = np.concatenate([[0.0], true]), np.concatenate([[0.0], false])
+    last = int(np.searchsorted(false, alarms, "right")) - 1  # the attacker takes the highest point at so many alarms
+    if last == len(false) - 1:
+        return float(true[last])
+    part = (alarms - false[last]) / (false[last + 1] - false[last])
+    return float(true[last] + part * (true[last + 1] - true[last]))
 
 
 def trial(evidence: Evidence) -> Trial:
@@ -129,9 +134,7 @@ def knn(evidence: Evidence) -> Attack:
 
 def _knn(evidence: Evidence) -> Attack:
     who, place = trial(evidence), positions(evidence)
-    fake = place["synthetic"]
-    if len(fake) > SEARCHED:
-        fake = fake[np.sort(evidence.rng("membership_knn").permutation(len(fake))[:SEARCHED])]
+    fake = place["synthetic"][draw(evidence, "synthetic", SEARCHED, "membership_knn")]
     to_fake = nearest(place["train"][who.members], fake)
     members, controls = [], []
     for half, reference in zip(who.controls, who.reference):
@@ -145,16 +148,75 @@ def _ratio(own: np.ndarray, fake: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(own + TINY) - np.log(fake + TINY))
 
 
+def domias(evidence: Evidence) -> Attack:
+    """How much denser the synthetic rows lie than the attacker's own (DOMIAS, van Breugel et al. 2023), by boosted trees."""
+    return evidence.once("membership_domias", lambda: _domias(evidence))
+
+
+def _domias(evidence: Evidence) -> Attack:
+    who, columns = trial(evidence), evidence.columns
+    fake = features(columns, "synthetic", draw(evidence, "synthetic", TRAINED, "membership_domias"))
+    members, controls = [], []
+    for half, reference in zip(who.controls, who.reference):
+        own = features(columns, "holdout", reference)
+        y = np.repeat([1, 0], [len(fake), len(own)])
+        model: Any = classifier(columns, evidence.seed)
+        # the log-odds of synthetic against reference are the log of the ratio of their densities, up to a constant
+        model.fit(np.vstack([fake, own]), y)
+        members.append(model.decision_function(features(columns, "train", who.members)))
+        controls.append(model.decision_function(features(columns, "holdout", half)))
+    return Attack("domias", (members[0], members[1]), (controls[0], controls[1]))
+
+
+ATTACKS = (knn, domias)
+
+
 @metric("privacy.membership_knn", better="lower")
 def membership_knn(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of an attack by nearest synthetic against nearest reference row; 0.5 is chance."""
-    yield _reading(evidence, knn(evidence))
+    yield _reading(evidence, knn(evidence).area())
 
 
-def _reading(evidence: Evidence, attack: Attack) -> Reading:
-    members, controls = attack.sizes
-    detail = {"members": members, "controls": controls, "dropped": trial(evidence).dropped, "reference": CHANCE}
-    return Reading(attack.area(), Interval(0.5, 0.5, 0.5, members + controls), detail=detail)
+@metric("privacy.membership_domias", better="lower")
+def membership_domias(evidence: Evidence) -> Iterator[Reading]:
+    """Area under the ROC curve of an attack by the density of synthetic against reference rows; 0.5 is chance."""
+    yield _reading(evidence, domias(evidence).area())
 
 
-CHANCE = "an attack that learns nothing about membership, as from fresh real rows"
+@metric("privacy.membership_auc", better="lower")
+def membership_auc(evidence: Evidence) -> Iterator[Reading]:
+    """Area under the ROC curve of the strongest attack, its interval corrected for having tried several."""
+    areas = {attack(evidence).name: attack(evidence).area(_corrected()) for attack in ATTACKS}
+    yield _reading(evidence, _strongest(areas), areas)
+
+
+@metric("privacy.membership_tpr", better="lower")
+def membership_tpr(evidence: Evidence) -> Iterator[Reading]:
+    """Share of training rows that the strongest attack finds at one false alarm in a hundred; 0.01 is chance."""
+    rates = {attack(evidence).name: attack(evidence).caught(_corrected()) for attack in ATTACKS}
+    yield _reading(evidence, _strongest(rates), rates, chance=FALSE_POSITIVES)
+
+
+def _corrected() -> float:
+    """Bonferroni's level, so that all attacks' intervals hold at once."""
+    return 1 - (1 - LEVEL) / len(ATTACKS)
+
+
+def _strongest(found: dict[str, Interval]) -> Interval:
+    """The interval of the attack with the largest value, reaching as high as that of any attack."""
+    first = max(found.values(), key=lambda interval: interval.value)
+    return Interval(first.value, first.low, max(interval.high for interval in found.values()), first.n)
+
+
+def _reading(evidence: Evidence, score: Interval, each: Mapping[str, Interval] | None = None, chance: float = 0.5) -> Reading:
+    who = trial(evidence)
+    detail: dict[str, Any] = {
+        "members": len(who.members),
+        "controls": sum(len(half) for half in who.controls),
+        "dropped": who.dropped,
+        "reference": "chance: fresh real rows say nothing about who was in the training table",
+    }
+    if each is not None:
+        detail["attacks"] = {name: interval.to_dict() for name, interval in each.items()}
+        detail["strongest"] = max(each, key=lambda name: each[name].value)
+    return Reading(score, Interval(chance, chance, chance, score.n), detail=detail)

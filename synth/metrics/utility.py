@@ -58,8 +58,8 @@ def tstr(evidence: Evidence) -> Iterator[Reading]:
     value, parts = score(play, play.synthetic)
     real, real_parts = score(play, play.real)
     yield Reading(
-        normal(max(-1.0, value), _error(parts), len(play.truth), (-1.0, 1.0)),
-        normal(max(-1.0, real), _error(real_parts), len(play.truth), (-1.0, 1.0)),
+        normal(max(-1.0, value), standard_error(parts), len(play.truth), (-1.0, 1.0)),
+        normal(max(-1.0, real), standard_error(real_parts), len(play.truth), (-1.0, 1.0)),
         detail={"metric": play.metric, "training_rows": play.rows},
     )
 
@@ -71,7 +71,9 @@ def gap(evidence: Evidence) -> Iterator[Reading]:
     value, parts = score(play, play.synthetic)
     real, real_parts = score(play, play.real)
     lost = max(-1.0, min(1.0, real - value))
-    yield Reading(normal(lost, _error(real_parts - parts), len(play.truth), (-1.0, 1.0)), detail={"metric": play.metric})
+    yield Reading(
+        normal(lost, standard_error(real_parts - parts), len(play.truth), (-1.0, 1.0)), detail={"metric": play.metric}
+    )
 
 
 def contest(evidence: Evidence) -> Contest:
@@ -184,6 +186,6 @@ def _r2(truth: np.ndarray, said: np.ndarray) -> tuple[float, np.ndarray]:
     return 1 - ratio, -(missed - ratio * spread) / total
 
 
-def _error(influence: np.ndarray) -> float:
+def standard_error(influence: np.ndarray) -> float:
     """The standard error of a score from its rows' influences."""
     return float(influence.std(ddof=1) / math.sqrt(len(influence)))
