@@ -30,7 +30,6 @@ _MAPPING_OPERATORS = {
     "=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
     "between": "between", "in": "in", "not in": "not in",
 }  # fmt: skip
-_FLOAT32_ERROR = 6e-8  # relative: half a unit in the last place of a float32
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class Clause:
     values: frozenset[float] | None = None
     excluded: frozenset[float] = frozenset()
     null: bool = False
-    decimals: int | None = None
 
     def holds(self, values: np.ndarray) -> np.ndarray:
         """Boolean array of shape (rows,): which encoded values satisfy the clause."""
@@ -59,21 +57,13 @@ class Clause:
             return np.isin(values, np.fromiter(self.codes, dtype=np.int64, count=len(self.codes)))
         if self.null:
             return np.asarray(np.isnan(values))
-        numbers = self._on_grid(np.asarray(values, dtype=np.float64))
+        numbers = np.asarray(values, dtype=np.float64)
         good = (numbers >= self.low) & (numbers <= self.high)  # false for NaN
         if self.values is not None:
             good &= np.isin(numbers, np.fromiter(self.values, dtype=np.float64, count=len(self.values)))
         if self.excluded:
             good &= ~np.isin(numbers, np.fromiter(self.excluded, dtype=np.float64, count=len(self.excluded)))
         return np.asarray(good)
-
-    def _on_grid(self, numbers: np.ndarray) -> np.ndarray:
-        """A float32 0.3 arrives as 0.30000001192…: values within that error of the column's decimals count as them."""
-        if self.kind is not Kind.DECIMAL or self.decimals is None or self.decimals >= 17:
-            return numbers
-        with np.errstate(invalid="ignore", over="ignore"):
-            rounded = np.round(numbers, self.decimals)
-            return np.where(np.abs(rounded - numbers) <= _FLOAT32_ERROR * np.abs(numbers), rounded, numbers)
 
 
 @dataclass(frozen=True)
@@ -112,9 +102,12 @@ class Where:
         return good
 
     def on(self, schema: Schema) -> Where:
-        """Only the clauses on columns that the other schema learns unchanged."""
+        """Only the clauses on columns that the other schema learns unchanged, or as part of one combined category."""
+        from synth.data.construction import Construction  # which itself needs `Clause`
+
         kept = [c for c in self.clauses if c.column in schema and _same(self.schema.column(c.column), schema.column(c.column))]
-        return Where(tuple(kept), schema)
+        combined = Construction.plan(self.schema).translate(self.clauses, schema) if self.clauses else ()
+        return Where((*kept, *combined), schema)
 
     def __str__(self) -> str:
         """Canonical text: parsing it gives the same condition."""
@@ -388,13 +381,11 @@ class _SaidOfNumber(_Said):
     def clause(self) -> Clause:
         column = self.column
         if self.null:
-            return Clause(column.name, column.kind, null=True, decimals=column.decimals)
+            return Clause(column.name, column.kind, null=True)
         values = None if self.values is None else frozenset(self.values)
         if values is None and self.low == self.high:
             values = frozenset({self.low})
-        return Clause(
-            column.name, column.kind, None, self.low, self.high, values, frozenset(self.excluded), False, column.decimals
-        )
+        return Clause(column.name, column.kind, None, self.low, self.high, values, frozenset(self.excluded))
 
 
 def _is_number(value: Literal) -> bool:

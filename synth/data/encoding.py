@@ -116,6 +116,8 @@ def encode_column(column: Column, values: pa.ChunkedArray | pa.Array) -> Encoded
     if column.kind in (Kind.INTEGER, Kind.DECIMAL):
         decimals = 0 if column.kind is Kind.INTEGER else column.decimals
         floats = _filled(values.cast(pa.float64(), safe=False), np.nan).astype(np.float64)
+        if pa.types.is_float32(values.type) and decimals is not None and decimals < 17:
+            floats = np.round(floats, decimals)  # a float32 0.3 is 0.3, not 0.30000001192
         return EncodedColumn(column.name, floats, decimals=decimals)
     raise DataError(f"column {column.name!r} is {column.kind}: it is re-issued, not learned, and has no encoding")
 
@@ -179,7 +181,7 @@ def _step(column: Column) -> int:
     return NANOSECONDS[column.unit or "microsecond"]
 
 
-def _native_step(kind: pa.DataType) -> int:
+def tick_of(kind: pa.DataType) -> int:
     """Nanoseconds in one physical tick of a date or timestamp type."""
     if pa.types.is_date32(kind):
         return NANOSECONDS["day"]
@@ -196,14 +198,14 @@ def _encode_moments(column: Column, values: pa.ChunkedArray | pa.Array) -> np.nd
     ticks = _ticks(values)
     null = np.asarray(pc.is_null(ticks))
     whole = _filled(ticks, 0).astype(np.int64)
-    step, native = _step(column), _native_step(values.type)
+    step, native = _step(column), tick_of(values.type)
     units = whole * (native // step) if native >= step else whole // (step // native)
     return np.where(null, np.nan, units.astype(np.float64))
 
 
 def _decode_moments(column: Column, values: np.ndarray, null: np.ndarray, kind: pa.DataType) -> pa.Array:
     units = np.where(null, 0.0, np.rint(values)).astype(np.int64)
-    step, native = _step(column), _native_step(kind)
+    step, native = _step(column), tick_of(kind)
     ticks = units * (step // native) if step >= native else units // (native // step)
     if pa.types.is_date32(kind):
         return pa.array(ticks.astype(np.int32), mask=null).cast(kind)

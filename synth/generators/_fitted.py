@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from synth.data.constraints import Construction
+from synth.data.construction import Construction
 from synth.data.encoding import Encoded, decode, encode
 from synth.data.identifiers import reissue
 from synth.data.schema import Role, Schema
