@@ -52,4 +52,4 @@ def _offset(text: str | None) -> int:
 
 def moment_text(units: int, column: Column) -> str:
     """The inverse of `units_of`, as ISO 8601 text."""
-    return str(np.datetime64(units, _CODE[column.unit or "microsecond"]))
+    return str(np.array(units).astype(f"datetime64[{_CODE[column.unit or 'microsecond']}]"))

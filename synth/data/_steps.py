@@ -254,7 +254,8 @@ class Composite(Step):
         if not allowed.any():
             named = ", ".join(repr(name) for name in self.replaces if name in said)
             raise ConditionError(
-                f"no combination of {', '.join(self.replaces)} in the training data satisfies the condition on {named}; widen it"
+                f"no combination of {', '.join(self.replaces)} in the training data satisfies the condition on {named}; "
+                "widen it"
             )
         return Clause(self.name, Kind.CATEGORICAL, codes=frozenset(int(code) for code in np.flatnonzero(allowed)))
 

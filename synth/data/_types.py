@@ -27,7 +27,7 @@ def clip_to_type(values: np.ndarray, column: Column, kind: pa.DataType) -> np.nd
         low, high = float(info.min), float(info.max)
     # The largest int64 is no double: the one below it is the last that converts back.
     low, high = max(low, -(2.0**63)), high if high < 2.0**63 or pa.types.is_floating(kind) else float(np.nextafter(2.0**63, 0))
-    return np.clip(values, low, high)
+    return np.asarray(np.clip(values, low, high))
 
 
 def _moment_range(column: Column, kind: pa.DataType) -> tuple[float, float]:

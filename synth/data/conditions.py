@@ -202,8 +202,8 @@ def _said_of(column: Column) -> _Said:
     if column.kind.is_number:
         return _SaidOfNumber(column)
     raise ConditionError(
-        f"column {column.name!r} is {column.kind}: its values are issued anew and mean nothing, so no condition can hold on them; "
-        "name a column that is learned"
+        f"column {column.name!r} is {column.kind}: its values are issued anew and mean nothing, so no condition can hold on "
+        "them; name a column that is learned"
     )
 
 
@@ -248,7 +248,8 @@ class _SaidOfCategory(_Said):
         operator = comparison.operator
         if operator in ("<", "<=", ">", ">=", "between") and self.column.kind is not Kind.ORDINAL:
             raise ConditionError(
-                f"column {self.column.name!r} is {self.column.kind}, its values have no order; use `in (…)` in place of {operator}"
+                f"column {self.column.name!r} is {self.column.kind}, its values have no order; "
+                f"use `in (…)` in place of {operator}"
             )
         codes = [self._code(value) for value in comparison.values]
         first = codes[0]
@@ -353,7 +354,8 @@ class _SaidOfNumber(_Said):
         if self.low > highest or self.high < lowest:
             raise ConditionError(
                 f"no row can satisfy {' and '.join(self.words)}: column {self.column.name!r} lies between "
-                f"{_number_text(lowest, self.column)} and {_number_text(highest, self.column)}; correct the value, or widen the schema's range"
+                f"{_number_text(lowest, self.column)} and {_number_text(highest, self.column)}; "
+                "correct the value, or widen the schema's range"
             )
 
     def _tighten(self) -> None:

@@ -194,7 +194,8 @@ def check_constraints(table: Table) -> None:
             columns = columns_of(text, table.schema.names)
             shown = ", ".join(f"{name} = {table.column(name)[first].as_py()!r}" for name in columns)
             raise SchemaError(
-                f"{int(broken.sum()):,} of {len(table):,} rows break the constraint {text!r}; the first is row {first + 1}: {shown}.\n"
+                f"{int(broken.sum()):,} of {len(table):,} rows break the constraint {text!r}; "
+                f"the first is row {first + 1}: {shown}.\n"
                 "Correct these rows, or take the constraint out of the schema"
             )
 

@@ -184,8 +184,8 @@ def _check_learned(constraint: Constraint, schema: Schema) -> None:
     if refused:
         column = issued[0]
         raise SchemaError(
-            f"constraint {constraint.text!r} names {column.name!r}, whose values ({column.kind}, {column.role}) are issued anew: "
-            "no generator can keep it.\nTake the constraint out, or give the column another kind or role"
+            f"constraint {constraint.text!r} names {column.name!r}, whose values ({column.kind}, {column.role}) are issued "
+            "anew: no generator can keep it.\nTake the constraint out, or give the column another kind or role"
         )
 
 
