@@ -215,6 +215,17 @@ def within_range(table: Table) -> np.ndarray:
     return good
 
 
+def without_repeats(parts: list[Table]) -> list[Table]:
+    """The same rows, less those that repeat an earlier one under a `unique(…)` of their schema, across all parts."""
+    schema = parts[0].schema
+    rules = [rule for rule in (parse(text, schema) for text in schema.constraints) if isinstance(rule, Unique)]
+    if not rules or len(parts) == 1:
+        return parts
+    whole = Table.concat(parts)
+    repeated = np.any([rule.broken(whole) for rule in rules], axis=0)
+    return [whole.filter(~repeated)]
+
+
 # numbers of a column -----------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from synth.data.conditions import Where
-from synth.data.constraints import broken_rows
+from synth.data.constraints import broken_rows, within_range, without_repeats
 from synth.data.table import Provenance, Table
 from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
 from synth.generators._fitted import Fitted
@@ -156,12 +156,12 @@ class Generator:
         while have < n or not kept:
             rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
             made = fitted.rebuild(rows)
-            good = where.mask(made)
+            good = where.mask(made) & within_range(made)
             for broken in broken_rows(made).values():
                 good &= ~broken
             drawn += ask
-            have += int(good.sum())
-            kept.append(made if good.all() else made.filter(good))
+            kept = without_repeats([*kept, made if good.all() else made.filter(good)])
+            have = sum(len(part) for part in kept)
             progress("sample", min(have, n), n)
             if have < n and drawn >= limit:
                 raise GenerationError(
