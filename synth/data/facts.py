@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth.data._moments import moment_text
 from synth.data.encoding import NANOSECONDS
-from synth.data.schema import TIME_UNITS, Category, Kind
+from synth.data.schema import TIME_UNITS, Category, Column, Kind
 
+NATIVE = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}  # of an Arrow timestamp
 FULL = 17  # decimals: as many digits as a double has
 
 
@@ -42,8 +44,15 @@ def levels(values: pa.ChunkedArray) -> tuple[Category, ...]:
     """
     if pa.types.is_dictionary(values.type) and values.num_chunks and _is_chosen(values.type):
         return tuple(values.unify_dictionaries().chunk(0).dictionary.to_pylist())
-    distinct = pc.unique(plain(values)).drop_null()
-    return tuple(sorted(distinct.to_pylist()))
+    return tuple(sorted(pc.unique(plain(values)).drop_null().to_pylist(), key=_rank))
+
+
+def _rank(level: Category) -> tuple[bool, int, Category]:
+    """Codes such as "2" and "10" in the order of their numbers, before other text; numbers as they are."""
+    if not isinstance(level, str):
+        return (False, 0, level)
+    is_code = level.isascii() and level.isdigit()
+    return (not is_code, int(level) if is_code else 0, level)
 
 
 def _is_chosen(kind: pa.DictionaryType) -> bool:
@@ -82,16 +91,14 @@ def _moments(values: pa.ChunkedArray) -> dict[str, Any]:
         low, high = bounds(values.cast(pa.date32()))
         return {"minimum": low.isoformat(), "maximum": high.isoformat(), "unit": "day"}
     ticks = np.asarray(pc.unique(values.cast(pa.int64())).drop_null())
-    native = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}[kind.unit]
-    unit = next((u for u in TIME_UNITS if NANOSECONDS[u] >= NANOSECONDS[native] and _is_multiple(ticks, u, native)), native)
-    low, high = (moment_text(int(edge), kind) for edge in (ticks.min(), ticks.max()))
+    native = NATIVE[kind.unit]
+    unit = next(
+        unit for unit in TIME_UNITS if NANOSECONDS[unit] >= NANOSECONDS[native] and not np.any(ticks % _steps(unit, native))
+    )
+    column = Column("moment", Kind.DATETIME, unit=unit)
+    low, high = (moment_text(int(edge) // _steps(unit, native), column) for edge in (ticks.min(), ticks.max()))
     return {"minimum": low, "maximum": high, "unit": unit}
 
 
-def _is_multiple(ticks: np.ndarray, unit: str, native: str) -> bool:
-    return not np.any(ticks % (NANOSECONDS[unit] // NANOSECONDS[native]))
-
-
-def moment_text(ticks: int, kind: pa.TimestampType) -> str:
-    """A moment as ISO 8601 text with every digit its type has; "Z" where the type has a zone, since Arrow counts in UTC."""
-    return str(np.datetime_as_string(np.datetime64(ticks, kind.unit))) + ("Z" if kind.tz else "")
+def _steps(unit: str, native: str) -> int:
+    return NANOSECONDS[unit] // NANOSECONDS[native]

@@ -32,13 +32,13 @@ def as_table(data: Any, *, target: str | None = None, sensitive: Iterable[str] |
     A `Table` keeps its schema, apart from the roles given here; for anything else the schema is inferred.
     Raises DataError for what is not a table, SchemaError for a column that is not there.
     """
-    from synth.data.inference import with_roles
+    from synth.data.inference import reassign
     from synth.data.sources import read
 
     if isinstance(data, Table):
         if target is None and sensitive is None:
             return data
-        return data.with_schema(with_roles(data.schema, data.arrow, target=target, sensitive=sensitive))
+        return data.with_schema(reassign(data.schema, data.arrow, target=target, sensitive=sensitive))
     return read(data, target=target, sensitive=sensitive)
 
 

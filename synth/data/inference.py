@@ -80,24 +80,47 @@ def named_roles(
     return roles
 
 
-def with_roles(schema: Schema, arrow: pa.Table, *, target: str | None = None, sensitive: Names = None) -> Schema:
-    """The schema with these columns as target and sensitive ones, the kind of each decided anew for its role.
+def reassign(
+    schema: Schema,
+    arrow: pa.Table,
+    *,
+    target: str | None = None,
+    sensitive: Names = None,
+    subject: str | None = None,
+    key: Names = None,
+    drop: Names = None,
+    time: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+) -> Schema:
+    """The schema with these roles and kinds given anew; None leaves a role with the columns that have it.
 
-    A column of whole numbers that becomes the target of a classification becomes a category, for instance. Kinds that were
-    declared stay.
+    The kind of a column whose role changes is decided again, unless a person declared something about it: a column of whole
+    numbers that becomes the target of a classification becomes a category, for instance.
     """
-    named = schema.with_roles(target=target, sensitive=[sensitive] if isinstance(sensitive, str) else sensitive)
+    given = {
+        Role.TARGET: target,
+        Role.SENSITIVE: sensitive,
+        Role.SUBJECT: subject,
+        Role.KEY: key,
+        Role.DROPPED: drop,
+    }
+    named = named_roles(target=target, sensitive=sensitive, subject=subject, key=key, drop=drop)
+    kinds = dict(kinds or {})
+    for name in [*named, *kinds, *([time] if time is not None else [])]:
+        schema.column(name)
     changed = []
-    for old, new in zip(schema.columns, named.columns, strict=True):
-        if old.role is new.role:
+    for column in schema.columns:
+        freed = column.role in given and given[column.role] is not None
+        role = named.get(column.name, Role.FEATURE if freed else column.role)
+        if role is column.role and column.name not in kinds:
             continue
-        declared = tuple(dict.fromkeys((*new.declared, "role")))
-        if set(old.declared) - {"role"}:
-            changed.append(replace(new, declared=declared))
+        values, orders = arrow.column(column.name), column.name == (time or schema.time)
+        kind = kinds.get(column.name)
+        if kind is None and set(column.declared) - {"role"}:
+            changed.append(replace(column, role=role, declared=tuple(dict.fromkeys((*column.declared, "role")))))
         else:
-            role = new.role if new.role is not Role.FEATURE else None
-            changed.append(_column(new.name, arrow.column(new.name), role, None, orders=new.name == schema.time))
-    return named.with_columns(*changed)
+            changed.append(_column(column.name, values, role if role is not Role.FEATURE else None, kind, orders=orders))
+    return replace(schema.with_columns(*changed), time=schema.time if time is None else time)
 
 
 def cover(schema: Schema, arrow: pa.Table) -> Schema:

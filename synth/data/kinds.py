@@ -23,6 +23,7 @@ NEARLY_ALL = 0.9  # a share of distinct values from which text no longer groups 
 WORDS = 4  # mean words per value from which text is prose rather than a label
 
 _ID_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:id|ids|key|uuid|guid)|.*[a-z0-9](?:ID|Id|UUID|Key)")
+_TIME_NAME = re.compile(r"(?i:year|month|week|day|hour|age|date|time)")
 _COUNT_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:nr|no|nbr|num|number|row|index|idx)")
 
 
@@ -164,7 +165,7 @@ def _of_integers(name: str, values: pa.ChunkedArray, role: Role | None, orders: 
         return Decision(Kind.IDENTIFIER, f"named like an identifier, and all {count:,} values differ", Role.KEY)
     if unique and count > FEW and (_COUNT_NAME.fullmatch(name) or _counts_rows(plain(values))):
         return Decision(Kind.IDENTIFIER, f"numbers the rows: all {count:,} values differ", Role.KEY)
-    if _ID_NAME.fullmatch(name):
+    if _ID_NAME.fullmatch(name) and not _TIME_NAME.match(name):
         return _named_identifier(seen, distinct, count)
     if distinct == 1:
         return Decision(Kind.INTEGER, f"constant: {_first(values)} in all {count:,} rows")

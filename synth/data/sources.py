@@ -1,31 +1,47 @@
 """Reading tables from files and frames, and writing them.
 
-read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow
-write(table, path)                         by suffix; whole or not at all
+    read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow
+    read_claimed(path or frame, schema)        rows made by somebody else, judged rather than trusted
+    write(table, path)                         by suffix; whole or not at all
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synth.data.declaration import check_overrides, declare, is_complete, load_schema
-from synth.data.files import READERS, read_file, write, write_arrow, write_csv, write_parquet
+from synth.data.facts import plain
+from synth.data.files import read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
-from synth.data.inference import cover, infer
-from synth.data.schema import Schema
-from synth.data.table import Table
+from synth.data.inference import cover, infer, named_roles, reassign
+from synth.data.kinds import is_text
+from synth.data.schema import Column, Kind, Role, Schema
+from synth.data.table import FrameKind, Table
+from synth.errors import DataError, SchemaError, did_you_mean
 
-__all__ = ["READERS", "read", "write", "write_arrow", "write_csv", "write_parquet"]
+__all__ = ["read", "read_claimed", "write", "write_arrow", "write_csv", "write_parquet"]
+
+SchemaLike = Schema | str | os.PathLike[str] | Mapping[str, Any]
+_ROLE_KEYS = {
+    Role.TARGET: "target",
+    Role.SENSITIVE: "sensitive",
+    Role.SUBJECT: "subject",
+    Role.KEY: "key",
+    Role.DROPPED: "drop",
+}
 
 
 def read(
     source: Any,
     *,
-    schema: Schema | str | Path | Mapping[str, Any] | None = None,
+    schema: SchemaLike | None = None,
     target: str | None = None,
     sensitive: str | Iterable[str] | None = None,
     subject: str | None = None,
@@ -42,34 +58,146 @@ def read(
         roles are then taken as they are and whose read-off facts are widened until these rows fit.
     target, sensitive, subject, key, drop: the columns with these roles; they win over the schema's.
     time: the column that orders the rows in time, for splits. kinds: kinds by column, where the inferred one is wrong.
+
+    In a CSV, an empty cell and the words in `synth.data.csv_text.NULLS` are null; in any source NaN is null.
     Raises DataError for rows that cannot be used, SchemaError for a schema that contradicts itself or the rows.
     """
     if isinstance(source, str) and source.startswith("bundled:"):
         from synth.data.bundled import load_bundled  # which reads through this module
 
         source = load_bundled(source.removeprefix("bundled:"))
+    arrow, frame, schema = _rows_and_schema(source, schema)
+    roles = {"target": target, "sensitive": sensitive, "subject": subject, "key": key, "drop": drop}
+    named: dict[str, Any] = {role: _names(names) for role, names in roles.items() if names is not None}
+    if isinstance(schema, Schema):
+        under = schema if isinstance(source, Table) and schema is source.schema else cover(schema, arrow)
+        return Table(arrow, reassign(under, arrow, time=time, kinds=kinds, **named), frame)
+    overrides = check_overrides(schema or {})
+    if isinstance(source, Table):
+        overrides = _over_declared(source.schema, overrides)
+    entries = overrides.get("columns") or {}
+    for name in entries:
+        if name not in arrow.column_names:
+            raise SchemaError(f"the schema has a column {name!r} that is not there{did_you_mean(str(name), arrow.column_names)}")
+    declared_kinds = {name: entry["kind"] for name, entry in entries.items() if "kind" in entry} | dict(kinds or {})
+    inferred = infer(
+        arrow, time=overrides.get("time") if time is None else time, kinds=declared_kinds, **_roles(overrides, entries, named)
+    )
+    declared = declare(inferred, _facts_only(overrides, kinds or {}))
+    _check_rows(declared, arrow)
+    return Table(arrow, declared, frame)
+
+
+def read_claimed(source: Any, schema: Schema) -> Table:
+    """Read rows that somebody claims to fit a schema: the columns must be there, the values are left to be measured.
+
+    The schema of the table is exactly the one given, whatever the rows hold. Raises DataError for a column that is missing or
+    that the schema does not have.
+    """
+    arrow, frame, _ = _rows_and_schema(source, schema)
+    return Table(arrow, schema, frame)
+
+
+def _rows_and_schema(source: Any, schema: SchemaLike | None) -> tuple[pa.Table, FrameKind, Schema | Mapping[str, Any] | None]:
+    frame: FrameKind = "arrow"
     if isinstance(source, Table):
         arrow, frame = source.arrow, source.frame
         schema = source.schema if schema is None else schema
-    elif isinstance(source, (str, Path)):
-        arrow, frame = read_file(Path(source)), "arrow"
+    elif isinstance(source, (str, os.PathLike)):
+        arrow = read_file(Path(source))
     else:
         arrow, frame = to_arrow(source)
-    if isinstance(schema, (str, Path)):
+    if isinstance(schema, (str, os.PathLike)):
         schema = load_schema(schema)
     if isinstance(schema, Mapping) and is_complete(schema):
         schema = Schema.from_dict(schema)
-    roles = {"target": target, "sensitive": sensitive, "subject": subject, "key": key, "drop": drop}
-    named: dict[str, Any] = {name: value for name, value in roles.items() if value is not None}
-    if isinstance(schema, Schema):
-        return _under(schema, arrow, frame, named, time, kinds)
-    overrides = check_overrides(schema or {})
-    entries = overrides.get("columns") or {}
-    declared = {name: entry["kind"] for name, entry in entries.items() if "kind" in entry}
-    inferred = infer(arrow, **named, time=time or overrides.get("time"), kinds={**declared, **(kinds or {})})
-    return Table(arrow, declare(inferred, overrides), frame)
+    return (_align(arrow, schema) if isinstance(schema, Schema) else arrow), frame, schema
 
 
-def _under(schema: Schema, arrow: pa.Table, frame: Any, named: dict[str, Any], time: str | None, kinds: Any) -> Table:
+def _align(arrow: pa.Table, schema: Schema) -> pa.Table:
+    """The rows with the schema's columns in its order, and categories of text as text even where a CSV reads as numbers."""
+    for name in schema.names:
+        if name not in arrow.column_names:
+            raise DataError(f"the table has no column {name!r}, which its schema has{did_you_mean(name, arrow.column_names)}")
+    for name in arrow.column_names:
+        if name not in schema:
+            raise DataError(f"the table has a column {name!r} that its schema has not{did_you_mean(name, schema.names)}")
     arrow = arrow.select(list(schema.names))
-    return Table(arrow, cover(schema, arrow), frame)
+    for position, column in enumerate(schema.columns):
+        values = arrow.column(position)
+        if _is_text_read_as_numbers(column, values.type):
+            field = arrow.schema.field(position)
+            arrow = arrow.set_column(position, field.with_type(pa.string()), values.cast(pa.string()))
+    return arrow
+
+
+def _is_text_read_as_numbers(column: Column, kind: pa.DataType) -> bool:
+    text = any(isinstance(level, str) for level in column.categories or ())
+    return text and (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _over_declared(schema: Schema, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides laid over what the schema of a `Table` already declares."""
+    entries: dict[str, dict[str, Any]] = {}
+    taken = {role for role, key in _ROLE_KEYS.items() if overrides.get(key)}
+    for column in schema.columns:
+        facts = column.to_dict()
+        entries[column.name] = {fact: facts[fact] for fact in column.declared if fact in facts}
+        if column.role in taken or column.role is Role.FEATURE:
+            entries[column.name].pop("role", None)
+    for name, entry in (overrides.get("columns") or {}).items():
+        entries[name] = entries.get(name, {}) | entry
+    constraints = overrides.get("constraints") or list(schema.constraints)
+    return {**overrides, "columns": entries, "constraints": constraints, "time": overrides.get("time") or schema.time}
+
+
+def _names(names: Any) -> Any:
+    return names if isinstance(names, str) else tuple(names)
+
+
+def _roles(overrides: Mapping[str, Any], entries: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of each role: as named in the call, else at the top of the overrides, and column by column."""
+    roles: dict[str, Any] = {}
+    for role, key in _ROLE_KEYS.items():
+        single = key in ("target", "subject")
+        if key in named:
+            roles[key] = named[key]
+            continue
+        top = overrides.get(key)
+        listed = [top] if isinstance(top, str) else list(top or ())
+        listed += [name for name, entry in entries.items() if entry.get("role") == role and name not in listed]
+        if single and len(listed) > 1:
+            raise SchemaError(f"the schema names {len(listed)} columns as {key} ({', '.join(map(str, listed))}); keep one")
+        if listed:
+            roles[key] = listed[0] if single else tuple(listed)
+    named_roles(**roles)
+    return roles
+
+
+def _facts_only(overrides: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The overrides without the roles and kinds that inference has already followed."""
+    columns = {}
+    for name, entry in (overrides.get("columns") or {}).items():
+        left = {key: value for key, value in entry.items() if not (key == "kind" and name in kinds)}
+        if left.get("role") not in (None, Role.FEATURE):
+            left.pop("role")
+        columns[name] = left
+    return {"columns": columns, "constraints": overrides.get("constraints")}
+
+
+def _check_rows(schema: Schema, arrow: pa.Table) -> None:
+    """What a declaration says of single values, which the facts read off the rows do not show."""
+    for column in schema.columns:
+        values = arrow.column(column.name)
+        if column.kind is Kind.ORDINAL and "kind" in column.declared and "categories" not in column.declared:
+            ordered = pa.types.is_dictionary(values.type) and values.type.ordered
+            if not ordered and any(isinstance(level, str) for level in column.categories or ()):
+                raise SchemaError(
+                    f"column {column.name!r} is declared ordinal, but the order of its texts is not known; "
+                    "list them from low to high under `categories` in the schema"
+                )
+        if column.pattern is not None and column.role is not Role.DROPPED and is_text(plain(values).type):
+            pattern = re.compile(column.pattern)
+            for text in pc.unique(plain(values)).drop_null().to_pylist():
+                if not pattern.fullmatch(text):
+                    raise SchemaError(f"column {column.name!r} holds {text!r}, which does not match its pattern {column.pattern!r}")
