@@ -25,7 +25,8 @@ def load_arrests() -> Table:
 def load_adult() -> Table:
     """48,842 people of the 1994 US census; target `income`, sensitive `sex` and `race`. Downloaded from OpenML on first use.
 
-    Becker, B. and Kohavi, R. (1996), UCI Machine Learning Repository, CC BY 4.0. Raises DataError where OpenML cannot be reached.
+    Becker, B. and Kohavi, R. (1996), UCI Machine Learning Repository, CC BY 4.0.
+    Raises DataError where OpenML cannot be reached.
     """
     from sklearn.datasets import fetch_openml
 

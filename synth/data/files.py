@@ -77,9 +77,9 @@ def _read_arrow(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    import pyarrow.csv as csv
+    from synth.data.csv_text import read_csv  # pyarrow.csv is loaded only where a CSV is
 
-    return tidy(csv.read_csv(path))
+    return tidy(read_csv(path))
 
 
 READERS: Mapping[str, Callable[[Path], pa.Table]] = {"csv": _read_csv, "parquet": _read_parquet, "arrow": _read_arrow}

@@ -22,6 +22,12 @@ FEW = 20  # up to this many distinct texts are a category whatever their share o
 NEARLY_ALL = 0.9  # a share of distinct values from which text no longer groups rows
 WORDS = 4  # mean words per value from which text is prose rather than a label
 
+MIXED_NUMBERS = 10  # text with at least this many distinct numbers ...
+MIXED_WORDS = 3  # ... and no more distinct words than this ...
+MIXED_SHARE = 0.05  # ... in no more than this share of the rows, is a column of numbers with mistakes
+
+_NUMBER = r"^\s*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_CODE = r"^[+-]?0[0-9]"  # a number with a leading zero is a code
 _ID_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:id|ids|key|uuid|guid)|.*[a-z0-9](?:ID|Id|UUID|Key)")
 _TIME_NAME = re.compile(r"(?i:year|month|week|day|hour|age|date|time)")
 _COUNT_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:nr|no|nbr|num|number|row|index|idx)")
@@ -196,6 +202,7 @@ def _of_text(name: str, values: pa.ChunkedArray, role: Role | None) -> Decision:
         return Decision(Kind.CATEGORICAL, f"{role} with {seen}")
     if distinct == 1:
         return Decision(Kind.CATEGORICAL, f"constant: {_first(values)!r} in all {count:,} rows")
+    _check_not_mixed(name, texts, unique, count)
     whole = distinct == count == len(texts)
     if _ID_NAME.fullmatch(name) and whole:
         return Decision(Kind.IDENTIFIER, f"named like an identifier, and all {count:,} values differ", Role.KEY)
@@ -206,6 +213,28 @@ def _of_text(name: str, values: pa.ChunkedArray, role: Role | None) -> Decision:
     if _ID_NAME.fullmatch(name):
         return _named_identifier(seen, distinct, count)
     return Decision(Kind.CATEGORICAL, seen)
+
+
+def _check_not_mixed(name: str, texts: pa.ChunkedArray, unique: pa.Array, count: int) -> None:
+    """Raise DataError for a column of numbers in which a few cells hold words."""
+    if len(unique) <= MIXED_NUMBERS:
+        return
+    is_number = pc.match_substring_regex(unique, _NUMBER)
+    words = unique.filter(pc.invert(is_number))
+    if not 0 < len(words) <= MIXED_WORDS or len(unique) - len(words) < MIXED_NUMBERS:
+        return
+    if pc.any(pc.match_substring_regex(unique, _CODE)).as_py():
+        return
+    rows = pc.sum(pc.is_in(texts, words)).as_py()
+    if rows > MIXED_SHARE * count:
+        return
+    row = pc.index(texts, words[0]).as_py() + 1
+    raise DataError(
+        f"column {name!r} holds numbers, but {words[0].as_py()!r} in row {row:,}"
+        + (f" ({rows:,} such rows)" if rows > 1 else "")
+        + "; "
+        "correct it or leave the cell empty, or declare the column categorical if these are codes"
+    )
 
 
 def _named_identifier(seen: str, distinct: int, count: int) -> Decision:

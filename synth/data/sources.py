@@ -1,8 +1,8 @@
 """Reading tables from files and frames, and writing them.
 
-    read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow
-    read_claimed(path or frame, schema)        rows made by somebody else, judged rather than trusted
-    write(table, path)                         by suffix; whole or not at all
+read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow
+read_claimed(path or frame, schema)        rows made by somebody else, judged rather than trusted
+write(table, path)                         by suffix; whole or not at all
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data.declaration import check_overrides, declare, is_complete, load_schema
+from synth.data.declaration import ROLE_OF, check_overrides, declare, is_complete, load_schema
 from synth.data.facts import plain
 from synth.data.files import read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
@@ -29,13 +29,6 @@ from synth.errors import DataError, SchemaError, did_you_mean
 __all__ = ["read", "read_claimed", "write", "write_arrow", "write_csv", "write_parquet"]
 
 SchemaLike = Schema | str | os.PathLike[str] | Mapping[str, Any]
-_ROLE_KEYS = {
-    Role.TARGET: "target",
-    Role.SENSITIVE: "sensitive",
-    Role.SUBJECT: "subject",
-    Role.KEY: "key",
-    Role.DROPPED: "drop",
-}
 
 
 def read(
@@ -78,7 +71,9 @@ def read(
     entries = overrides.get("columns") or {}
     for name in entries:
         if name not in arrow.column_names:
-            raise SchemaError(f"the schema has a column {name!r} that is not there{did_you_mean(str(name), arrow.column_names)}")
+            raise SchemaError(
+                f"the schema has a column {name!r} that is not there{did_you_mean(str(name), arrow.column_names)}"
+            )
     declared_kinds = {name: entry["kind"] for name, entry in entries.items() if "kind" in entry} | dict(kinds or {})
     inferred = infer(
         arrow, time=overrides.get("time") if time is None else time, kinds=declared_kinds, **_roles(overrides, entries, named)
@@ -139,7 +134,7 @@ def _is_text_read_as_numbers(column: Column, kind: pa.DataType) -> bool:
 def _over_declared(schema: Schema, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides laid over what the schema of a `Table` already declares."""
     entries: dict[str, dict[str, Any]] = {}
-    taken = {role for role, key in _ROLE_KEYS.items() if overrides.get(key)}
+    taken = {role for key, role in ROLE_OF.items() if overrides.get(key)}
     for column in schema.columns:
         facts = column.to_dict()
         entries[column.name] = {fact: facts[fact] for fact in column.declared if fact in facts}
@@ -158,7 +153,7 @@ def _names(names: Any) -> Any:
 def _roles(overrides: Mapping[str, Any], entries: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of each role: as named in the call, else at the top of the overrides, and column by column."""
     roles: dict[str, Any] = {}
-    for role, key in _ROLE_KEYS.items():
+    for key, role in ROLE_OF.items():
         single = key in ("target", "subject")
         if key in named:
             roles[key] = named[key]
@@ -200,4 +195,6 @@ def _check_rows(schema: Schema, arrow: pa.Table) -> None:
             pattern = re.compile(column.pattern)
             for text in pc.unique(plain(values)).drop_null().to_pylist():
                 if not pattern.fullmatch(text):
-                    raise SchemaError(f"column {column.name!r} holds {text!r}, which does not match its pattern {column.pattern!r}")
+                    raise SchemaError(
+                        f"column {column.name!r} holds {text!r}, which does not match its pattern {column.pattern!r}"
+                    )
