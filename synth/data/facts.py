@@ -51,7 +51,7 @@ def _rank(level: Category) -> tuple[bool, int, Category]:
     """Codes such as "2" and "10" in the order of their numbers, before other text; numbers as they are."""
     if not isinstance(level, str):
         return (False, 0, level)
-    is_code = level.isascii() and level.isdigit()
+    is_code = level.isascii() and level.removeprefix("-").isdigit()
     return (not is_code, int(level) if is_code else 0, level)
 
 
@@ -61,7 +61,8 @@ def _is_chosen(kind: pa.DictionaryType) -> bool:
 
 
 def bounds(values: pa.ChunkedArray) -> tuple[Any, Any]:
-    found = pc.min_max(plain(values))
+    numbers = plain(values)
+    found = pc.min_max(numbers.cast(pa.float64()) if pa.types.is_float16(numbers.type) else numbers)
     return found["min"].as_py(), found["max"].as_py()
 
 

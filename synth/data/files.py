@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from synth.data.frames import DTYPE, tidy
+from synth.data.kinds import is_text
 from synth.data.table import Table
 from synth.errors import DataError, did_you_mean
 
@@ -140,22 +141,26 @@ WRITERS: Mapping[str, Callable[[Table, Any], None]] = {"csv": write_csv, "parque
 
 
 def storable(rows: pa.Table) -> pa.Table:
-    """The rows in types that come back from Parquet as they went in.
-
-    Dictionaries of text get 32-bit codes; dictionaries of anything else become their values, since Parquet keeps none.
-    """
+    """The rows in types that come back from Parquet as they went in; see `_stored`."""
     rows = rows.unify_dictionaries()
     arrays, fields = [], []
     for field, values in zip(rows.schema, rows.columns, strict=True):
-        kind = values.type
-        if pa.types.is_dictionary(kind):
-            text = pa.types.is_string(kind.value_type) or pa.types.is_large_string(kind.value_type)
-            kind = pa.dictionary(pa.int32(), pa.string(), kind.ordered) if text else kind.value_type
-        values = values.cast(kind) if kind != values.type else values
+        kind = _stored(values.type)
         kept = {key: value for key, value in (field.metadata or {}).items() if key == DTYPE}
-        arrays.append(values)
+        arrays.append(values.cast(kind) if kind != values.type else values)
         fields.append(pa.field(field.name, kind, nullable=True, metadata=kept or None))
     return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    """The nearest type that Parquet keeps: dictionaries of text have 32-bit codes, those of anything else are their values."""
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), pa.string(), kind.ordered) if is_text(kind.value_type) else _stored(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if pa.types.is_date64(kind):
+        return pa.date32()
+    return kind
 
 
 def _slices(rows: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:

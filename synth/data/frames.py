@@ -109,7 +109,7 @@ def _tidy_column(values: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.if_else(nan, pa.scalar(None, values.type), values) if pc.any(nan).as_py() else values
     if not pa.types.is_dictionary(values.type):
         return values
-    if values.num_chunks == 0:
+    if values.num_chunks == 0 or isinstance(values.type.value_type, pa.BaseExtensionType):
         return values
     values = values.unify_dictionaries()
     levels = values.chunk(0).dictionary
@@ -213,7 +213,7 @@ def _series(values: Any, noted: dict[str, Any]) -> Any:
     if dtype == "arrow":
         return pd.Series(pd.arrays.ArrowExtensionArray(plain))
     if dtype == "object":
-        return pd.Series(_objects(plain, noted["null"]))
+        return pd.Series(_objects(plain, noted["null"]), dtype=object)
     if dtype == "string":
         return pd.Series(plain.to_pylist(), dtype=_string_dtype(noted))
     if dtype is None or (plain.null_count and _is_plain_integer_or_bool(dtype)):

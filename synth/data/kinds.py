@@ -86,7 +86,8 @@ def _is_known(kind: pa.DataType) -> bool:
         pa.types.is_boolean,
         pa.types.is_integer,
         pa.types.is_floating,
-        pa.types.is_decimal,
+        pa.types.is_decimal128,
+        pa.types.is_decimal256,  # the shorter ones have no kernels in Arrow: they can be neither compared nor counted
         pa.types.is_date,
         pa.types.is_timestamp,
         is_text,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data.schema import Kind
+from synth.data.encoding import encode_column
 from synth.data.table import Table
 from synth.errors import DataError, SchemaError, did_you_mean
 
@@ -129,11 +129,9 @@ def _by_subject(table: Table, wanted: int, seed: int, way: By) -> np.ndarray:
 def _time_order(table: Table) -> np.ndarray:
     """Row positions from the earliest to the latest; rows without a time come first, ties keep their order."""
     assert table.schema.time is not None
-    values = table.column(table.schema.time)
-    if table.schema.column(table.schema.time).kind is Kind.DATETIME:
-        values = values.cast(pa.int64()) if not pa.types.is_date32(values.type) else values.cast(pa.int32())
-    order: np.ndarray = np.asarray(pc.sort_indices(values, null_placement="at_start")).astype(np.int64)
-    return order
+    column = table.schema.column(table.schema.time)
+    moments = encode_column(column, table.column(column.name)).values
+    return np.argsort(np.where(np.isnan(moments), -np.inf, moments), kind="stable")
 
 
 def _latest(order: np.ndarray, wanted: int) -> np.ndarray:
