@@ -27,8 +27,8 @@ FILES = ("model.json", "arrays.npz")
 
 def serialise(model: Generator) -> dict[str, bytes]:
     """The model's files, by name: the same model gives the same bytes."""
+    fitted = model.fitted  # raises before fit
     state, arrays = model._state()
-    fitted = model.fitted
     document = {
         "format": FORMAT,
         "generator": model.name,
@@ -85,8 +85,11 @@ def save(model: Generator, path: str | Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load(path: str | Path) -> Generator:
-    """Read a saved model. Raises DataError where the folder is not one, or was written by a newer format."""
+def load(path: str | Path, *, method: type[Generator] | None = None) -> Generator:
+    """Read a saved model. Raises DataError where the folder is not one, or was written by a newer format.
+
+    method: the model's class, for one that is not among `synth.generators.names()`.
+    """
     from synth.generators import by_name
 
     folder = Path(path)
@@ -101,7 +104,11 @@ def load(path: str | Path) -> Generator:
         raise DataError(f"{folder} cannot be read as a model: {problem}; fit it again") from problem
     if document.get("format") != FORMAT:
         raise DataError(f"{folder} has model format {document.get('format')!r}; this version reads format {FORMAT}")
-    model = by_name(document["generator"])(**{k: _unplain(v) for k, v in document["params"].items()})
+    if method is not None and method.name != document["generator"]:
+        raise DataError(
+            f"{folder} holds a model of {document['generator']!r}, not of {method.name!r}; load it without `method`"
+        )
+    model = (method or by_name(document["generator"]))(**{k: _unplain(v) for k, v in document["params"].items()})
     fitted = Fitted(
         schema=Schema.from_dict(document["schema"]),
         layout=_layout(document["layout"]),

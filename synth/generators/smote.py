@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from synth.errors import ConfigError, GenerationError, did_you_mean
 from synth.generators.base import Generator
 from synth.progress import Progress
 
-KINDS = ("auto", "smote", "smotenc", "smoten", "borderline", "adasyn", "random")
+Kind = Literal["auto", "smote", "smotenc", "smoten", "borderline", "adasyn", "random"]
+KINDS = get_args(Kind)
 MOST_ROUNDS = 20  # ADASYN makes about as many rows as it is asked for; asked this often, it has made enough or none
 
 
@@ -35,7 +36,7 @@ class Smote(Generator):
     random training row of its class, so that nulls keep their rates and their company.
     """
 
-    kind: str = "auto"  # one of KINDS; auto: smote for numbers, smoten for categories, smotenc for both
+    kind: Kind = "auto"  # auto: smote for numbers, smoten for categories, smotenc for both
     k_neighbors: int | None = None  # neighbours a row is mixed with; None: 5 (Chawla et al. 2002)
     m_neighbors: int | None = None  # borderline only: neighbours that tell whether a row is near the border; None: 10
     max_rows: int = 3_000  # training rows kept per class, drawn at random; neighbours are searched among them
@@ -66,7 +67,17 @@ class Smote(Generator):
         kept = [np.sort(rng.choice(r, self.max_rows, replace=False)) if len(r) > self.max_rows else r for r in kept]
         self._rows = rows.take(np.concatenate(kept))
         self._made_of = self._choose()
+        if self._made_of in ("borderline", "adasyn"):
+            self._check_borders(rng)
         progress("fit", 1, 1)
+
+    def _check_borders(self, rng: np.random.Generator) -> None:
+        """Raise ConfigError where a class has no border to make rows at: it would only come to light when rows are drawn."""
+        for label in self._classes:
+            try:
+                self._of_class(label, 1, rng)
+            except GenerationError as problem:
+                raise ConfigError(f"{problem}") from problem
 
     def _choose(self) -> str:
         """Which method of the family fits the columns. Raises ConfigError where the one that was asked for cannot."""
