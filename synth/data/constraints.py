@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -213,6 +213,23 @@ def within_range(table: Table) -> np.ndarray:
             low, high = bounds_of(column)
             good &= ~((values < low) | (values > high))
     return good
+
+
+def with_pattern(column: Column, schema: Schema) -> Column:
+    """The column with the pattern that a `pattern(…)` of the schema demands of it, so that it can be re-issued to match.
+
+    Raises SchemaError where the column has another pattern already.
+    """
+    for text in schema.constraints:
+        rule = parse(text, schema)
+        if isinstance(rule, Pattern) and rule.columns == (column.name,) and rule.regex != column.pattern:
+            if column.pattern is not None:
+                raise SchemaError(
+                    f"column {column.name!r} has the pattern {column.pattern!r} and the constraint {text!r}; "
+                    "values cannot be issued for both: keep one"
+                )
+            column = replace(column, pattern=rule.regex)
+    return column
 
 
 def without_repeats(parts: list[Table]) -> list[Table]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from synth.data.constraints import with_pattern
 from synth.data.construction import Construction
 from synth.data.encoding import Encoded, decode, encode
 from synth.data.identifiers import reissue
@@ -78,6 +79,6 @@ class Fitted:
             else:
                 kind = self.layout.field(column.name).type
                 nulls = 0.0 if column.role is Role.KEY else self.null_rates[column.name]
-                arrays.append(reissue(column, kind, len(learned), rng, null_rate=nulls))
+                arrays.append(reissue(with_pattern(column, self.schema), kind, len(learned), rng, null_rate=nulls))
         arrow = pa.table(arrays, schema=self.layout)
         return Table(arrow, self.schema, frame=self.frame, provenance=provenance)

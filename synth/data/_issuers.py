@@ -1,0 +1,167 @@
+"""Made-up values for what a column names: people, addresses, numbers. None can belong to anyone where that can be ensured.
+
+Each issuer is a product of lists (Faker's own word lists, and digits): n different places in that product are drawn, and
+spelled out with vectorised joins, so that a million values take seconds. E-mails lie under example.com, telephone numbers
+under the exchange 555, social security numbers above 900, addresses of computers in 10.0.0.0/8: none of these is ever given
+to anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synth.errors import GenerationError
+
+Parts = list["pa.Array | str"]
+
+_DOMAINS = ("example.com", "example.org", "example.net")
+
+
+def places(size: int, n: int, rng: np.random.Generator, what: str) -> np.ndarray:
+    """n different numbers below `size`, in random order. Raises GenerationError where there are fewer."""
+    if size < n:
+        raise GenerationError(f"only {size:,} different values of {what} can be made, and {n:,} are needed; ask for fewer rows")
+    if size <= 4 * n + 1_000:
+        return np.asarray(rng.permutation(size)[:n])
+    found = np.empty(0, dtype=np.int64)
+    while len(found) < n:
+        drawn = np.concatenate([found, rng.integers(0, size, n + n // 4 + 16 - len(found) // 2)])
+        found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
+    return found[:n]
+
+
+def spell(parts: Sequence[Sequence[str] | str], n: int, rng: np.random.Generator, what: str) -> pa.Array:
+    """n different texts, each one choice from every list; a bare text is the same in all of them."""
+    lists = [part for part in parts if not isinstance(part, str)]
+    size = 1
+    for choices in lists:
+        size *= len(choices)
+    index = places(min(size, 2**62), n, rng, what)
+    pieces: list[pa.Array | pa.Scalar] = []
+    for part in parts:
+        if isinstance(part, str):
+            pieces.append(pa.scalar(part))
+        else:
+            index, chosen = np.divmod(index, len(part))
+            pieces.append(pa.array(part, pa.string()).take(pa.array(chosen)))
+    return pc.binary_join_element_wise(*pieces, "")
+
+
+def digits(width: int, first: int = 0) -> list[str]:
+    """All numbers of that many digits from `first` on, with leading zeros."""
+    return [str(number).zfill(width) for number in range(first, 10**width)]
+
+
+def _people() -> tuple[list[str], list[str]]:
+    from faker.providers.person.en_US import Provider
+
+    return list(Provider.first_names), list(Provider.last_names)
+
+
+def names(n: int, rng: np.random.Generator) -> pa.Array:
+    first, last = _people()
+    initials = ["", *(f"{chr(65 + k)}. " for k in range(26))]
+    middle = initials if n > len(first) * len(last) // 4 else [""]
+    return spell([first, " ", middle, last], n, rng, "name")
+
+
+def first_names(n: int, rng: np.random.Generator) -> pa.Array:
+    return spell([_people()[0]], n, rng, "first_name")
+
+
+def last_names(n: int, rng: np.random.Generator) -> pa.Array:
+    return spell([_people()[1]], n, rng, "last_name")
+
+
+def emails(n: int, rng: np.random.Generator) -> pa.Array:
+    first, last = ([word.lower() for word in words if word.isalpha()] for words in _people())
+    return spell([first, ".", last, ["", *digits(2)], "@", _DOMAINS], n, rng, "email")
+
+
+def phones(n: int, rng: np.random.Generator) -> pa.Array:
+    areas = [str(area) for area in range(201, 990) if area % 100 != 11]
+    return spell(["+1-", areas, "-555-", digits(4)], n, rng, "phone")
+
+
+def addresses(n: int, rng: np.random.Generator) -> pa.Array:
+    from faker.providers.address.en_US import Provider
+
+    houses = [str(number) for number in range(1, 1000)]
+    streets = [f" {suffix}, " for suffix in Provider.street_suffixes]
+    return spell([houses, " ", _people()[1], streets, _people()[1], list(Provider.city_suffixes)], n, rng, "address")
+
+
+def uuids(n: int, rng: np.random.Generator) -> pa.Array:
+    raw = np.frombuffer(rng.bytes(16 * n), dtype=np.uint8).reshape(n, 16).copy()
+    raw[:, 6] = (raw[:, 6] & 0x0F) | 0x40  # version 4
+    raw[:, 8] = (raw[:, 8] & 0x3F) | 0x80  # its variant, RFC 9562
+    text = raw.tobytes().hex()
+    rows = (text[at : at + 32] for at in range(0, 32 * n, 32))
+    return pa.array([f"{r[:8]}-{r[8:12]}-{r[12:16]}-{r[16:20]}-{r[20:]}" for r in rows], pa.string())
+
+
+def ibans(n: int, rng: np.random.Generator) -> pa.Array:
+    accounts = places(10**18, n, rng, "iban")
+    # ISO 13616: the check digits make the number with "DE00" as 131400 behind it leave 1 when divided by 97.
+    return pa.array(
+        [f"DE{98 - (int(account) * 10**6 + 131400) % 97:02d}{int(account):018d}" for account in accounts], pa.string()
+    )
+
+
+def cards(n: int, rng: np.random.Generator) -> pa.Array:
+    bodies = places(10**14, n, rng, "credit_card") + 4 * 10**14
+    figures = (bodies[:, None] // 10 ** np.arange(14, -1, -1)) % 10
+    doubled = figures * np.where(np.arange(15) % 2 == 0, 2, 1)  # Luhn: every second from the right, the check digit not counted
+    check = -(np.where(doubled > 9, doubled - 9, doubled).sum(axis=1)) % 10
+    return pa.array(bodies * 10 + check).cast(pa.string())
+
+
+def addresses_of_computers(n: int, rng: np.random.Generator) -> pa.Array:
+    byte = [str(number) for number in range(256)]
+    return spell(["10.", byte, ".", byte, ".", byte], n, rng, "ip")
+
+
+def urls(n: int, rng: np.random.Generator) -> pa.Array:
+    words = _words()
+    return spell(["https://", _DOMAINS, "/", words, "-", words, "/", [str(k) for k in range(100)]], n, rng, "url")
+
+
+def social_security_numbers(n: int, rng: np.random.Generator) -> pa.Array:
+    return spell([digits(3, 900), "-", digits(2, 1), "-", digits(4, 1)], n, rng, "ssn")
+
+
+def sentences(n: int, rng: np.random.Generator) -> pa.Array:
+    """Placeholder sentences of 4 to 14 words; they may repeat, though hardly ever do."""
+    words = pa.array(_words(), pa.string())
+    lengths = rng.integers(4, 15, n)
+    drawn = words.take(pa.array(rng.integers(0, len(words), int(lengths.sum()))))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, drawn), " ")
+    return pc.binary_join_element_wise(pc.utf8_capitalize(joined), ".", "")
+
+
+def _words() -> list[str]:
+    from faker.providers.lorem.en_US import Provider
+
+    return list(Provider.word_list)
+
+
+ISSUERS: dict[str, Callable[[int, np.random.Generator], pa.Array]] = {
+    "address": addresses,
+    "credit_card": cards,
+    "email": emails,
+    "first_name": first_names,
+    "iban": ibans,
+    "ip": addresses_of_computers,
+    "last_name": last_names,
+    "name": names,
+    "phone": phones,
+    "ssn": social_security_numbers,
+    "text": sentences,
+    "url": urls,
+    "uuid": uuids,
+}
