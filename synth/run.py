@@ -18,8 +18,9 @@ from typing import Any
 import synth
 from synth.config import RunConfig
 from synth.data.constraints import check_constraints
-from synth.data.schema import Schema
 from synth.data.files import read_file
+from synth.data.frames import as_table
+from synth.data.schema import Schema
 from synth.data.sources import read, write_parquet
 from synth.data.table import Provenance, Table
 from synth.errors import DataError, NotApprovedError, SynthError
@@ -97,7 +98,7 @@ def run(
         page = render(measured, verdict, train=train, holdout=holdout, synthetic=synthetic, title=config.title or config.name)
         write(folder / "report.html", page)
         if verdict.decision == "approved":
-            signed = approve(verdict, by=by, key=key, formats=config.export.formats, notice=notice)
+            signed = approve(verdict, by=by, key=key, notice=notice)
             write(folder / "approval.json", signed.to_bytes())
             export(synthetic, signed, folder / "export", formats=config.export.formats)
             log("export", formats=config.export.formats)
@@ -176,7 +177,6 @@ def approve(
     *,
     by: str | None = None,
     key: PrivateKey | str | Path | None = None,
-    formats: Iterable[str] = ("parquet", "csv"),
     notice: Notice = lambda text: None,
 ) -> Approval:
     """Sign a verdict that a policy approved: the exact bytes of every file that an export will hold.
@@ -198,7 +198,6 @@ def approve(
         by=by or f"synth {synth.__version__}, by policy {verdict.policy} alone",
         key=private,
         documents=documents(verdict, measured, measured.synthetic),
-        formats=tuple(formats),
     )
 
 
@@ -209,7 +208,7 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table) -> dic
         "verdict.json": verdict.to_bytes(),
         "report.html": page.encode(),
         "README.md": card.readme(verdict, synthetic),
-        "croissant.json": card.croissant(verdict, synthetic),
+        "croissant.json": card.croissant(verdict, synthetic, data_digest=verdict.context["digests"]["synthetic"]),
         "provenance.parquet": card.provenance(synthetic),
     }
 
@@ -219,7 +218,7 @@ def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Itera
 
     Raises NotApprovedError where the approval is not for exactly these rows.
     """
-    return gate_export.export(synthetic, approval, to, documents=approval.documents, formats=formats)
+    return gate_export.export(as_table(synthetic), approval, to, formats=formats)
 
 
 def quarantine(synthetic: Table, folder: Path) -> None:

@@ -43,5 +43,7 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
 
 def test_no_file_of_the_package_is_longer_than_four_hundred_lines() -> None:
     package = Path(synth.__file__).parent
-    long = {str(file.relative_to(package)): n for file in package.rglob("*.py") if (n := len(file.read_text().splitlines())) > 400}
+    long = {
+        str(file.relative_to(package)): n for file in package.rglob("*.py") if (n := len(file.read_text().splitlines())) > 400
+    }
     assert long == {}

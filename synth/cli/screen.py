@@ -68,45 +68,36 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """The decision, then every finding: its figure, its interval, what real rows score, and its limit."""
+    """The decision, then every finding: its figure with its interval, its limit, and what real rows score."""
     word = verdict.decision.upper()
     out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] under {escape(verdict.policy)} {verdict.policy_version}\n")
     grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        ("check", "left"),
-        ("outcome", "left"),
-        ("value [95%]", "left"),
-        ("real rows", "right"),
-        ("limit", "right"),
-    ):
-        grid.add_column(name, justify=justify)  # type: ignore[arg-type]
+    grid.add_column("check", overflow="fold")
+    grid.add_column("outcome", no_wrap=True)
+    for heading in ("value [95% interval]", "limit", "real rows"):
+        grid.add_column(heading, no_wrap=True, justify="right")
     order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
     for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
-        style = OUTCOME_STYLE.get(finding.outcome, "")
+        style = OUTCOME_STYLE.get(finding.outcome)
         grid.add_row(
             escape(finding.check),
             f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
             _figure(finding),
-            "–" if finding.reference is None else f"{finding.reference:.4f}",
-            escape(_limit(finding)),
+            "" if finding.limit is None else f"{'+' if finding.over_reference else ''}{finding.limit:.3g}",
+            "" if finding.reference is None else f"{finding.reference:.3f}",
         )
     out.print(grid)
-    for finding in verdict.findings:
-        if finding.outcome in ("fail", "error", "missing", "inconclusive") and finding.severity == "block":
-            out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
+    out.print("[dim]A limit with a plus, and the value beside it, are in excess of what real rows score.[/]")
+    for finding in verdict.blocking:
+        out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
     out.print()
 
 
 def _figure(finding: Finding) -> str:
-    if finding.value is None:
-        return "–"
-    if finding.low is None or finding.high is None:
-        return f"{finding.value:.4f}"
-    return f"{finding.value:.4f} \\[{finding.low:.4f}, {finding.high:.4f}]"
-
-
-def _limit(finding: Finding) -> str:
-    return "–" if finding.limit is None else f"{finding.limit:g}"
+    if finding.value is None or finding.low is None or finding.high is None:
+        return ""
+    sign = "+" if finding.over_reference else ""
+    return escape(f"{finding.value:{sign}.3f} [{finding.low:.3f}, {finding.high:.3f}]")
 
 
 def show_measurements(measured: Measurements) -> None:

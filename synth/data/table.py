@@ -130,7 +130,7 @@ class Table:
         """SHA-256 (hex) of the rows as the Parquet bytes that `synth.data.sources.write_parquet` gives for them."""
         from synth.data.sources import write_parquet
 
-        sink = _HashingSink()
+        sink = HashingSink()
         write_parquet(self, sink)
         return sink.hexdigest()
 
@@ -157,7 +157,7 @@ def _short(column: Column) -> str:
     return f"{column.kind}" if column.role == "feature" else f"{column.kind} ({column.role})"
 
 
-class _HashingSink:
+class HashingSink:
     """A file that keeps only the SHA-256 of what is written to it."""
 
     def __init__(self) -> None:

@@ -102,7 +102,9 @@ def test_a_target_with_one_class_is_fitted_but_its_run_is_never_approved(cli: Ca
 
 
 @pytest.mark.parametrize("where", ["age > 40 and age < 30", "town = 'Bon'", "agee > 3", "age >", "age = 'old'", "age > 1000"])
-def test_a_conflicting_or_senseless_where_is_refused(where: str, cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+def test_a_conflicting_or_senseless_where_is_refused(
+    where: str, cli: Callable[..., object], people: Path, tmp_path: Path
+) -> None:
     assert cli("fit", people, "--out", tmp_path / "model", "--target", "rich").code == 0
     ended = cli("sample", tmp_path / "model", "-n", 10, "--out", tmp_path / "fake.parquet", "--where", where)
     assert ended.code == 2

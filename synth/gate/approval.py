@@ -1,0 +1,135 @@
+"""`Approval`: a signature over the exact bytes of an export, the verdict, the policy, the generator and the schema.
+
+It is a DSSE envelope around an in-toto Statement v1 with the predicate test-result v0.1. Its subjects are all files that the
+export will hold, so none of them can be altered, left out or added to without the signature saying so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from synth import __version__
+from synth.data.sources import write_arrow, write_csv, write_parquet
+from synth.data.table import HashingSink, Table
+from synth.errors import NotApprovedError
+from synth.gate.dsse import opened, seal
+from synth.gate.keys import PrivateKey
+from synth.gate.verdict import Verdict
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+WRITERS: dict[str, Callable[..., None]] = {"parquet": write_parquet, "csv": write_csv, "arrow": write_arrow}
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A signed statement. `documents` are the files that it covers beside the rows, while they are in memory."""
+
+    envelope: bytes
+    documents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def statement(self) -> dict[str, Any]:
+        """What was signed."""
+        payload, _ = opened(self.envelope)
+        statement: dict[str, Any] = json.loads(payload)
+        return statement
+
+    @property
+    def subjects(self) -> dict[str, str]:
+        """The SHA-256 (hex) of every file that may be exported, by name."""
+        return {subject["name"]: subject["digest"]["sha256"] for subject in self.statement["subject"]}
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that the rows may leave in."""
+        return tuple(name for name in WRITERS if f"data.{name}" in self.subjects)
+
+    def to_bytes(self) -> bytes:
+        return self.envelope
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, documents: Mapping[str, bytes]) -> Approval:
+        """Raises VerificationError where the bytes are not an envelope."""
+        opened(content)
+        return cls(content, documents)
+
+
+def approve(
+    verdict: Verdict,
+    synthetic: Table,
+    *,
+    by: str,
+    key: PrivateKey,
+    documents: Mapping[str, bytes],
+    formats: Iterable[str] | None = None,
+) -> Approval:
+    """Sign what a policy approved.
+
+    synthetic: the rows that the verdict is about. documents: every other file of the export, by name. formats: what the rows
+    may leave in, by default all that the policy allows. Raises NotApprovedError for a verdict that is not an approval, is about
+    other rows, or does not allow a format.
+    """
+    if verdict.decision != "approved":
+        blocking = ", ".join(finding.check for finding in verdict.blocking[:4])
+        raise NotApprovedError(f"the verdict is {verdict.decision} ({blocking}); only an approved table is signed")
+    judged, given = verdict.context["digests"]["synthetic"], synthetic.digest()
+    if judged != given:
+        raise NotApprovedError(
+            f"the verdict is about other rows (SHA-256 {judged[:12]}…) than these ({given[:12]}…); evaluate and judge these rows"
+        )
+    wanted = tuple(verdict.formats if formats is None else formats)
+    for name in wanted:
+        if name not in verdict.formats:
+            raise NotApprovedError(f"the policy does not let rows leave as {name!r}; it allows {', '.join(verdict.formats)}")
+    subjects = {f"data.{name}": _digest_as(name, synthetic) for name in wanted}
+    subjects |= {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
+    return Approval(seal(_statement(verdict, by, subjects), key), documents)
+
+
+def _digest_as(form: str, table: Table) -> str:
+    """The SHA-256 of the rows in the bytes of a format, without writing them anywhere."""
+    sink = HashingSink()
+    WRITERS[form](table, sink)
+    return sink.hexdigest()
+
+
+def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str]) -> dict[str, Any]:
+    digests = verdict.context["digests"]
+    provenance = verdict.context.get("provenance") or {}
+    configuration = [
+        {
+            "name": f"policy/{verdict.policy}",
+            "digest": {"sha256": verdict.policy_digest},
+            "annotations": {"version": verdict.policy_version},
+        },
+        {"name": "schema", "digest": {"sha256": digests["schema"]}},
+        {"name": "measurements", "digest": {"sha256": digests["measurements"]}},
+    ]
+    if provenance:
+        name, digest = provenance["generator"], provenance["model_digest"]
+        configuration.append({"name": f"model/{name}", "digest": {"sha256": digest}})
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": subjects[name]}} for name in sorted(subjects)],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": "PASSED",
+            "configuration": configuration,
+            "passedTests": [f.check for f in verdict.findings if f.outcome == "pass"],
+            "warnedTests": [f.check for f in verdict.findings if f.outcome not in ("pass", "report")],
+            "failedTests": [],
+            "annotations": {
+                "approvedBy": by,
+                "approvedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+                "synth": __version__,
+                "rows": verdict.context["rows"]["synthetic"],
+            },
+        },
+    }

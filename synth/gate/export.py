@@ -1,0 +1,63 @@
+"""The only writer of synthetic rows to a shareable place, and it wants an approval of exactly these bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from synth.data.table import Table
+from synth.errors import NotApprovedError
+from synth.folder import new_folder, write
+from synth.gate.approval import WRITERS, Approval
+
+ATTESTATION = "attestation.json"
+
+
+def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
+    """Write approved rows, their documents and the signature to a folder; whole or not at all.
+
+    Everything is written beside `to` under a temporary name, read back from the disk, compared with what was signed, and only
+    then renamed. An earlier export at `to` is kept under the next free name.
+    Raises NotApprovedError where a format, a document or the rows are not what was signed, DataError where nothing can be
+    written.
+    """
+    chosen = _chosen(approval, formats)
+    with new_folder(to, mark=ATTESTATION) as folder:
+        for form in chosen:
+            WRITERS[form](synthetic, folder / f"data.{form}")
+        for name, content in approval.documents.items():
+            write(folder / name, content)
+        _compare(folder, approval)
+        write(folder / ATTESTATION, approval.to_bytes())
+    return Path(to)
+
+
+def _chosen(approval: Approval, formats: Iterable[str] | None) -> tuple[str, ...]:
+    chosen = tuple(approval.formats[:1] if formats is None else dict.fromkeys(formats))
+    if not chosen:
+        raise NotApprovedError("no format is named; name at least one of " + ", ".join(approval.formats))
+    for form in chosen:
+        if form not in approval.formats:
+            known = f"the approval covers {', '.join(approval.formats)}"
+            raise NotApprovedError(
+                f"rows may not leave as {form!r}: {known}; judge the run again under a policy that allows it"
+            )
+    return chosen
+
+
+def _compare(folder: Path, approval: Approval) -> None:
+    """Hold what reached the disk against what was signed."""
+    signed = approval.subjects
+    for file in sorted(folder.iterdir()):
+        with file.open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if signed.get(file.name) != found:
+            about = "these rows" if file.name.startswith("data.") else "this document"
+            raise NotApprovedError(
+                f"{file.name} is not what was approved (SHA-256 {found[:12]}…, signed {signed.get(file.name, 'nothing')[:12]}…):\n"
+                f"the approval is not about {about}, or was made by another version of synth; judge and approve again"
+            )
+    absent = [name for name in signed if not name.startswith("data.") and not (folder / name).exists()]
+    if absent:
+        raise NotApprovedError(f"the approval covers {absent[0]}, which is not here; approve again")

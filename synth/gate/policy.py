@@ -1,0 +1,268 @@
+"""`Policy`: rules on measurements, in YAML, each with its reason; and what the rules say of a table.
+
+A rule compares a figure, or its excess over what real rows score, with a limit:
+
+    fail           the figure itself is beyond the limit
+    inconclusive   only the unfavourable end of its 95% interval is: harm is not shown, but not excluded either
+    pass           the whole interval is within the limit
+
+A figure that is missing, crashed, was skipped or is not a number is never a pass. Any blocking fail rejects; else anything
+blocking that is not a pass makes the verdict inconclusive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from synth.errors import ConfigError, did_you_mean
+from synth.gate.verdict import Decision, Finding, Outcome, Severity, Verdict
+from synth.metrics.measurement import Interval, Measurement, Measurements
+
+
+class Part(BaseModel):
+    """Base of every part of a policy: frozen, and no key that nothing reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Check(Part):
+    """One rule."""
+
+    measure: str = Field(description="a metric by name; a metric with groups is judged group by group")
+    limit: float | None = Field(None, description="how far the figure itself may go")
+    excess: float | None = Field(None, description="how far it may go beyond what real rows score in its place")
+    relative: float = Field(
+        0.0,
+        ge=0,
+        description="with `excess`: further allowance, as a share of what real rows score (where strangers often coincide)",
+    )
+    severity: Severity = Field("block", description="block, warn, or only report")
+    skipped: Literal["inconclusive", "note"] = Field(
+        "inconclusive",
+        description="what a figure that could not be taken means; `note` only where there may be nothing to check",
+    )
+    insufficient: Literal["inconclusive", "note"] = Field(
+        "inconclusive", description="what a group of under 30 rows means; it is never a pass"
+    )
+    why: str = Field(min_length=10, description="the reason for the rule, in a sentence")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        given = [value for value in (self.limit, self.excess) if value is not None]
+        if len(given) != (0 if self.severity == "report" else 1):
+            raise ValueError("a rule has either `limit` or `excess`; only one of severity `report` has neither")
+        if self.relative and self.excess is None:
+            raise ValueError("`relative` goes with `excess`")
+        return self
+
+
+class Requirements(Part):
+    """What must be there before any figure counts."""
+
+    holdout: bool = Field(True, description="whether real rows must have been held out")
+    min_train: int = Field(0, ge=0)
+    min_holdout: int = Field(0, ge=0)
+    min_synthetic: int = Field(1, ge=0)
+    target: bool = Field(False, description="whether a target column must be named")
+    sensitive: bool = Field(False, description="whether sensitive columns must be named")
+
+
+class Policy(Part):
+    """Rules on measurements. Its digest names its exact content."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$", description="semantic version")
+    title: str
+    description: str
+    requires: Requirements = Requirements()
+    checks: tuple[Check, ...] = Field(min_length=1)
+    formats: tuple[Literal["parquet", "csv", "arrow"], ...] = Field(("parquet", "csv", "arrow"), min_length=1)
+
+    @model_validator(mode="after")
+    def _one_rule_a_measure(self) -> Self:
+        names = [check.measure for check in self.checks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rules are about {name!r}; keep one")
+        return self
+
+    @classmethod
+    def load(cls, source: str | Path) -> Policy:
+        """A packaged policy by name, or a policy file. Raises ConfigError, with the nearest right name or key."""
+        if str(source) in packaged():
+            text = resources.files("synth.gate").joinpath("policies", f"{source}.yaml").read_text(encoding="utf-8")
+            return cls.parse(text, origin=f"policy {source}")
+        path = Path(source)
+        if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
+            raise ConfigError(f"no policy {str(source)!r}{did_you_mean(str(source), packaged())}")
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"), origin=str(path))
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigError(f"policy file {path} cannot be read: {problem}") from problem
+
+    @classmethod
+    def parse(cls, text: str, *, origin: str = "policy") -> Policy:
+        """Check a policy's YAML. Raises ConfigError."""
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except yaml.YAMLError as problem:
+            raise ConfigError(f"{origin} is not YAML: {' '.join(str(problem).split())[:160]}") from problem
+        except ValidationError as problem:
+            raise ConfigError(_in_words(problem, origin)) from None
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the policy as canonical JSON."""
+        plain = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    def judge(self, measurements: Measurements) -> Verdict:
+        """What the rules say of these measurements."""
+        findings = [*self._requirements(measurements.context)]
+        for check in self.checks:
+            found = measurements.named(check.measure)
+            findings += [_judge(check, m) for m in found] if found else [_absent(check)]
+        text = json.dumps(measurements.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digests = {**measurements.context.get("digests", {}), "measurements": hashlib.sha256(text.encode()).hexdigest()}
+        return Verdict(
+            decision=_decide(findings),
+            policy=self.name,
+            policy_version=self.version,
+            policy_digest=self.digest(),
+            findings=tuple(findings),
+            context={**measurements.context, "digests": digests},
+            formats=self.formats,
+            measurements=measurements,
+        )
+
+    def _requirements(self, context: Any) -> list[Finding]:
+        """What the policy asks for before any figure counts, where it is not there."""
+        rows, need = context.get("rows", {}), self.requires
+        short = [
+            (f"requires.min_{side}", f"the {side} table has {rows.get(side) or 0:,} rows; the policy wants at least {least:,}")
+            for side, least in (("train", need.min_train), ("holdout", need.min_holdout), ("synthetic", need.min_synthetic))
+            if (rows.get(side) or 0) < least
+        ]
+        if need.holdout and not rows.get("holdout"):
+            short.append(("requires.holdout", "no real rows were held out; give some, or most of privacy stays unmeasured"))
+        if need.target and not context.get("target"):
+            short.append(("requires.target", "no target column is named; name it with --target or in the schema"))
+        if need.sensitive and not context.get("sensitive"):
+            short.append(("requires.sensitive", "no sensitive column is named; name them with --sensitive or in the schema"))
+        why = "What the policy must see before any figure counts."
+        return [Finding(name, "missing", "block", message, why) for name, message in short]
+
+
+def packaged() -> tuple[str, ...]:
+    """The names of the policies that come with synth."""
+    folder = resources.files("synth.gate").joinpath("policies")
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def _decide(findings: list[Finding]) -> Decision:
+    blocking = [finding.outcome for finding in findings if finding.blocks]
+    if "fail" in blocking:
+        return "rejected"
+    return "inconclusive" if blocking else "approved"
+
+
+def _absent(check: Check) -> Finding:
+    message = "was not measured; evaluate again with every metric that the policy names"
+    return Finding(check.measure, "missing", check.severity, message, check.why)
+
+
+def _judge(check: Check, measurement: Measurement) -> Finding:
+    """What one rule says of one measurement."""
+    if measurement.status == "error" or (measurement.score is None and measurement.status == "ok"):
+        return _unmeasured(check, measurement, "error")
+    if measurement.score is None:
+        few = measurement.reason.startswith("insufficient")
+        excused = (check.insufficient if few else check.skipped) == "note"
+        return _unmeasured(check, measurement, ("insufficient" if few else "skipped") if excused else "inconclusive")
+    over = check.excess is not None
+    if over and measurement.reference is None:
+        return _unmeasured(
+            check, measurement, "inconclusive", "real rows were not measured in its place, so no excess is known"
+        )
+    compared = _excess(measurement.score, measurement.reference) if over and measurement.reference else measurement.score
+    if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
+        return _unmeasured(check, measurement, "error", "the figure is not a finite number")
+    limit = check.limit
+    if check.excess is not None and measurement.reference is not None:
+        limit = round(check.excess + check.relative * measurement.reference.value, 6)
+    outcome = _outcome(compared, limit, measurement.better)
+    return Finding(
+        check=measurement.label,
+        outcome=outcome,
+        severity=check.severity,
+        message=_message(outcome, compared, limit, measurement, over),
+        why=check.why,
+        value=_round(compared.value),
+        low=_round(compared.low),
+        high=_round(compared.high),
+        limit=limit,
+        score=_round(measurement.score.value),
+        reference=None if measurement.reference is None else _round(measurement.reference.value),
+        over_reference=over,
+    )
+
+
+def _unmeasured(check: Check, measurement: Measurement, outcome: Outcome, reason: str = "") -> Finding:
+    message = f"could not be measured: {reason or measurement.reason}"
+    return Finding(measurement.label, outcome, check.severity, message, check.why)
+
+
+def _excess(score: Interval, reference: Interval) -> Interval:
+    """The difference of two figures; half-widths add in quadrature, as for independent estimates (Newcombe 1998)."""
+    value = score.value - reference.value
+    low = value - math.hypot(score.value - score.low, reference.high - reference.value)
+    high = value + math.hypot(score.high - score.value, reference.value - reference.low)
+    return Interval(value, low, high, min(score.n, reference.n))
+
+
+def _outcome(compared: Interval, limit: float | None, better: str) -> Outcome:
+    if limit is None:
+        return "report"
+    sign = -1.0 if better == "higher" else 1.0
+    unfavourable = compared.low if better == "higher" else compared.high
+    if sign * compared.value > sign * limit:
+        return "fail"
+    return "inconclusive" if sign * unfavourable > sign * limit else "pass"
+
+
+def _message(outcome: Outcome, compared: Interval, limit: float | None, measurement: Measurement, over: bool) -> str:
+    what = f"{compared.value:.4f} [{compared.low:.4f}, {compared.high:.4f}]"
+    if over and measurement.reference is not None and measurement.score is not None:
+        what += f" beyond the {measurement.reference.value:.4f} of real rows"
+    if limit is None:
+        return f"{what}; reported only"
+    bound = "at least" if measurement.better == "higher" else "at most"
+    if outcome == "fail":
+        return f"{what}; it must be {bound} {limit:g}"
+    if outcome == "inconclusive":
+        return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
+    return f"{what}; {bound} {limit:g} is asked"
+
+
+def _round(value: float) -> float:
+    return round(float(value), 6)
+
+
+def _in_words(problem: ValidationError, origin: str) -> str:
+    """The first mistake in one line, with the nearest right key."""
+    mistakes = problem.errors()
+    first = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
+    path = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = {"checks": Check, "requires": Requirements}.get(str(first["loc"][0]), Policy)
+        words = f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), model.model_fields)}"
+    else:
+        words = f"{path or 'the policy'}: {first['msg']}"
+    return f"{origin}: {words}" + (f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else "")

@@ -1,0 +1,97 @@
+"""What a policy says of a table: approved, rejected or inconclusive, finding by finding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from synth.errors import DataError
+from synth.metrics.measurement import Measurements
+
+Decision = Literal["approved", "rejected", "inconclusive"]
+Outcome = Literal["pass", "fail", "inconclusive", "missing", "error", "skipped", "insufficient", "report"]
+Severity = Literal["block", "warn", "report"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says of one measurement.
+
+    value, low, high: what was compared with `limit` (for a rule on the excess over real rows, the excess and its interval).
+    score, reference: the figure itself and what real rows score in its place.
+    """
+
+    check: str  # the measurement's label: "fairness.group_share[sex=Female]"
+    outcome: Outcome
+    severity: Severity
+    message: str
+    why: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    score: float | None = None
+    reference: float | None = None
+    over_reference: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it stands in the way of an approval."""
+        return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "skipped")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision, the findings behind it, and the digests of everything that it is about.
+
+    context: as in `Measurements.context` (rows, digests, target, sensitive, seed, provenance), with the digest of the
+    measurements themselves. `measurements` is there while it is in memory; it is not written.
+    """
+
+    decision: Decision
+    policy: str
+    policy_version: str
+    policy_digest: str
+    findings: tuple[Finding, ...]
+    context: Mapping[str, Any]
+    formats: tuple[str, ...] = ("parquet",)  # what the policy lets an approved table leave in
+    measurements: Measurements | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """The findings that stand in the way of an approval."""
+        return tuple(finding for finding in self.findings if finding.blocks)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "decision": self.decision,
+            "policy": {"name": self.policy, "version": self.policy_version, "digest": self.policy_digest},
+            "formats": list(self.formats),
+            "findings": [asdict(finding) for finding in self.findings],
+            "context": dict(self.context),
+        }
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: the bytes that are signed and exported."""
+        return (json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, measurements: Measurements | None = None) -> Verdict:
+        """The inverse of `to_bytes`. Raises DataError where the bytes are not a verdict."""
+        try:
+            document = json.loads(content)
+            policy = document["policy"]
+            return cls(
+                decision=document["decision"],
+                policy=policy["name"],
+                policy_version=policy["version"],
+                policy_digest=policy["digest"],
+                findings=tuple(Finding(**finding) for finding in document["findings"]),
+                context=document["context"],
+                formats=tuple(document["formats"]),
+                measurements=measurements,
+            )
+        except (ValueError, KeyError, TypeError) as problem:
+            raise DataError(f"the verdict cannot be read ({problem}); judge the run again with `synth gate`") from problem

@@ -1,0 +1,160 @@
+"""Whether an export is what was approved: offline, for whoever receives it. Needs only `cryptography`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synth.errors import VerificationError
+from synth.gate.dsse import PAYLOAD_TYPE, opened, pre_authentication_encoding
+from synth.gate.keys import PublicKey, home, trusted
+
+ATTESTATION = "attestation.json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verified export says of itself."""
+
+    path: Path
+    keyid: str  # SHA-256 (hex) of the public key that signed
+    approved_by: str
+    approved_at: str
+    policy: str
+    policy_version: str
+    policy_digest: str
+    rows: int
+    files: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "path": str(self.path), "files": list(self.files)}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows:,} rows, approved under {self.policy} {self.policy_version} by {self.approved_by}, {self.approved_at}\n"
+            f"signed by key {self.keyid[:16]}…; {len(self.files)} files are as they were signed: {', '.join(self.files)}"
+        )
+
+
+def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Path | None = None) -> Verified:
+    """Check an export folder: the signature, every file, the verdict, and the policy if one is named.
+
+    key: the public key to trust; by default every public key in this machine's key folder. A key inside the export is never
+    trusted. policy: a policy (file or packaged name) that must be the one that approved it.
+    Raises VerificationError that says what differs, InputError for a key that cannot be read.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise VerificationError(f"{folder} is not a folder; give the export's folder")
+    if not (folder / ATTESTATION).is_file():
+        raise VerificationError(f"{folder} holds no {ATTESTATION}: nothing says that it was approved")
+    payload, signatures = opened((folder / ATTESTATION).read_bytes())
+    signer = _signer(payload, signatures, key)
+    statement = _statement(payload)
+    files = _compare(folder, {s["name"]: s["digest"]["sha256"] for s in statement["subject"]})
+    configuration = statement["predicate"]["configuration"]
+    approved = _verdict(folder, configuration)
+    if policy is not None:
+        _same_policy(policy, approved["policy"])
+    notes = statement["predicate"]["annotations"]
+    return Verified(
+        path=folder,
+        keyid=signer.keyid,
+        approved_by=notes["approvedBy"],
+        approved_at=notes["approvedAt"],
+        policy=approved["policy"]["name"],
+        policy_version=approved["policy"]["version"],
+        policy_digest=approved["policy"]["digest"],
+        rows=notes["rows"],
+        files=files,
+    )
+
+
+def _signer(payload: bytes, signatures: list[tuple[str, bytes]], key: str | Path | None) -> PublicKey:
+    """The trusted key whose signature holds."""
+    known = (PublicKey.load(key),) if key is not None else trusted()
+    place = str(key) if key is not None else f"the keys in {home() / 'keys'}"
+    message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
+    for public in known:
+        for keyid, signature in signatures:
+            if keyid == public.keyid:
+                if public.signed(message, signature):
+                    return public
+                raise VerificationError(
+                    f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content"
+                )
+    named = ", ".join(f"{keyid[:16]}…" for keyid, _ in signatures) or "nobody"
+    raise VerificationError(
+        f"signed by an unknown key ({named}), which is not {'' if key is not None else 'among '}{place};\n"
+        "give the approver's public key with --key, if you have it from the approver"
+    )
+
+
+def _statement(payload: bytes) -> dict[str, Any]:
+    """What was signed, where it is a passed test result."""
+    statement: dict[str, Any] = json.loads(payload)
+    if statement.get("_type") != STATEMENT or statement.get("predicateType") != PREDICATE:
+        raise VerificationError(f"the signed statement is a {statement.get('predicateType')!r}, not an approval of synth's")
+    if statement["predicate"]["result"] != "PASSED":
+        raise VerificationError(f"what was signed is not an approval: its result is {statement['predicate']['result']!r}")
+    return statement
+
+
+def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
+    """Hold every file against what was signed; the names of those that fit."""
+    present = {file.name: file for file in sorted(folder.iterdir()) if file.name != ATTESTATION}
+    found = {name: _digest(file) for name, file in present.items() if name in signed}
+    differing = [name for name, digest in found.items() if digest != signed[name]]
+    if len(differing) > 1 and any(name.startswith("data.") for name in differing) and "verdict.json" in differing:
+        raise VerificationError(
+            f"{ATTESTATION} is about other files: {', '.join(differing)} all differ from what it signs; it belongs to another export"
+        )
+    if differing:
+        name = differing[0]
+        raise VerificationError(
+            f"{name} was altered: its SHA-256 is {found[name][:16]}…, signed was {signed[name][:16]}…"
+            + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else "")
+        )
+    missing = [name for name in signed if name not in present and not name.startswith("data.")]
+    if missing:
+        raise VerificationError(f"{missing[0]} is missing: it was signed as a part of the export")
+    if not any(name.startswith("data.") for name in present):
+        raise VerificationError("the rows are missing: none of the signed data files is here")
+    strange = [name for name in present if name not in signed]
+    if strange:
+        raise VerificationError(f"{strange[0]} is not covered by the signature: it was added afterwards; remove it")
+    return tuple(present)
+
+
+def _digest(file: Path) -> str:
+    if not file.is_file():
+        return "not a file"
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _verdict(folder: Path, configuration: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict, where it is an approval under the policy that was signed."""
+    verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_bytes())
+    if verdict["decision"] != "approved":
+        raise VerificationError(f"verdict.json says {verdict['decision']!r}: this table was not approved")
+    signed = {entry["digest"]["sha256"] for entry in configuration if entry["name"].startswith("policy/")}
+    if verdict["policy"]["digest"] not in signed:
+        raise VerificationError("verdict.json names another policy than the one that was signed")
+    return verdict
+
+
+def _same_policy(wanted: str | Path, found: dict[str, str]) -> None:
+    from synth.gate.policy import Policy  # only here: reading a policy needs more than `cryptography`
+
+    policy = Policy.load(wanted)
+    if policy.digest() != found["digest"]:
+        raise VerificationError(
+            f"approved under another policy: {found['name']} {found['version']} ({found['digest'][:16]}…), "
+            f"asked for was {policy.name} {policy.version} ({policy.digest()[:16]}…)"
+        )
