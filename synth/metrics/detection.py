@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from synth.metrics.evidence import Evidence, Side
 from synth.metrics.intervals import delong
-from synth.metrics.learners import classifier, draw, features
+from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
@@ -43,10 +42,9 @@ def _area(evidence: Evidence, side: Side, rows: int) -> Interval:
     score = np.empty(len(y))
     fold = _folds(identity, evidence.rng("detection.folds"))
     for k in range(FOLDS):
-        model: Any = classifier(columns, evidence.seed)
-        model.fit(X[fold != k], y[fold != k])
+        judge = Judge.of_classes(columns, X[fold != k], y[fold != k], evidence.seed)
         # within a fold only the order counts: centring makes the folds' scores comparable
-        raw = model.decision_function(X[fold == k])
+        raw = judge.log_odds(X[fold == k])
         score[fold == k] = raw - raw.mean()
     return delong(score[y == 1], score[y == 0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -29,8 +30,8 @@ def evaluate(
 ) -> Measurements:
     """Measure a synthetic table against the rows it was made from and real rows that were held out.
 
-    train, holdout, synthetic: each a `Table`, or a pandas, polars or Arrow frame. The training table's schema is applied to
-    all three. `holdout` may be None: what needs it is skipped, with that reason.
+    train, holdout, synthetic: each a `Table`, a pandas, polars or Arrow frame, or a path. The training table's schema is
+    applied to all three. `holdout` may be None: what needs it is skipped, with that reason.
     target, sensitive: column names, where the training table's schema does not already give them.
     only: names of metrics ("fidelity.shape") or families ("privacy"); None for all.
     A metric that fails has status "error" and the others go on; the same arguments give the same figures.
@@ -90,10 +91,12 @@ def _measure(metric: Metric, evidence: Evidence) -> Iterator[Measurement]:
 
 def _like(train: Table, data: Any, name: str) -> Table:
     """A table with the training table's columns, in its order, under its schema."""
-    from synth.data.frames import to_arrow
+    from synth.data.frames import as_table, to_arrow
 
     schema = train.schema.select([c.name for c in train.schema.made])
     try:
+        if isinstance(data, (str, os.PathLike)):
+            data = as_table(data)
         if isinstance(data, Table):
             arrow, frame, provenance = data.arrow, data.frame, data.provenance
         else:

@@ -18,7 +18,7 @@ from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.intervals import LEVEL, newcombe_magnitude, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
-from synth.metrics.utility import contest, score, standard_error
+from synth.metrics.utility import NOTHING_LOST, contest, score, standard_error
 
 LEAST = 30  # rows of a group in the training and in the holdout table
 QUARTERS = (0.25, 0.5, 0.75)  # where a sensitive number is cut
@@ -145,15 +145,9 @@ def label_gap(evidence: Evidence) -> Iterator[Reading]:
             "share": _share(outcomes[worst], rows, "synthetic"),
             "real_share": _share(outcomes[worst], rows, "train"),
         }
-        held = rows["holdout"].any()
-        reference = (
-            max((_outcome_gap(hits, rows, "holdout", level) for hits in outcomes.values()), key=_value) if held else None
-        )
+        held = [_outcome_gap(hits, rows, "holdout", level) for hits in outcomes.values()] if rows["holdout"].any() else []
+        reference = max(held, key=lambda gap: gap.value, default=None)
         yield Reading(gaps[worst], reference, group=group.name, detail=detail)
-
-
-def _value(interval: Interval) -> float:
-    return interval.value
 
 
 def _outcomes(target: Compared) -> dict[str, dict[Side, np.ndarray]]:
@@ -194,10 +188,9 @@ def tstr_gap(evidence: Evidence) -> Iterator[Reading]:
             yield Reading(group=group.name, skipped="insufficient: the group's test rows hold too few rows of a second class")
             continue
         lost = max(-1.0, min(1.0, real - fake))
-        detail = {"metric": play.metric, "synthetic": fake, "real": real}
-        yield Reading(
-            normal(lost, standard_error(real_parts - fake_parts), int(rows.sum()), (-1.0, 1.0)), group=group.name, detail=detail
-        )
+        detail = {"metric": play.metric, "synthetic": fake, "real": real, "reference": NOTHING_LOST}
+        found = normal(lost, standard_error(real_parts - fake_parts), int(rows.sum()), (-1.0, 1.0))
+        yield Reading(found, Interval(0.0, 0.0, 0.0, found.n), group=group.name, detail=detail)
 
 
 def _too_few(rows: int, what: str) -> str:

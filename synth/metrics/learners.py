@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
@@ -34,22 +39,59 @@ def categorical(columns: tuple[Compared, ...]) -> np.ndarray:
     return np.array([column.levels is not None and 2 < column.levels <= NATIVE for column in columns])
 
 
-def classifier(columns: tuple[Compared, ...], seed: int) -> object:
-    """Unfitted boosted trees that tell classes apart."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Fitted boosted trees, on one thread.
 
-    return HistGradientBoostingClassifier(
-        max_iter=TREES, early_stopping=False, categorical_features=categorical(columns), random_state=seed
-    )
+    Boosting's threads wait for each other by spinning, at every node: beside any other work on the machine that made
+    evaluations forty times slower, and at these sizes a second thread gains next to nothing.
+    """
+
+    model: Any
+
+    @classmethod
+    def of_classes(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+        """Trees that tell the classes y apart."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed)
+
+    @classmethod
+    def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+        """Trees that predict the number y."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed)
+
+    @classmethod
+    def _fit(cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+        native = np.array([column.levels is not None and 2 < column.levels <= NATIVE for column in columns])
+        empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
+        model = kind(max_iter=TREES, early_stopping=False, categorical_features=native & ~empty, random_state=seed)
+        with _one_thread():
+            return cls(model.fit(np.where(empty, 0.0, X), y))
+
+    def log_odds(self, X: np.ndarray) -> np.ndarray:
+        """Of the second of two classes: shape (rows,)."""
+        with _one_thread():
+            return np.asarray(self.model.decision_function(X))
+
+    def chances(self, X: np.ndarray) -> np.ndarray:
+        """Of each class: shape (rows, classes)."""
+        with _one_thread():
+            return np.asarray(self.model.predict_proba(X))
+
+    def numbers(self, X: np.ndarray) -> np.ndarray:
+        with _one_thread():
+            return np.asarray(self.model.predict(X))
 
 
-def regressor(columns: tuple[Compared, ...], seed: int) -> object:
-    """Unfitted boosted trees that predict a number."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
-    return HistGradientBoostingRegressor(
-        max_iter=TREES, early_stopping=False, categorical_features=categorical(columns), random_state=seed
-    )
+    with threadpool_limits(1, user_api="openmp"):
+        yield
 
 
 def draw(evidence: Evidence, side: Side, rows: int, purpose: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import LEVEL, auc_parts, clopper_pearson, logit_interval, variance_of_mean
-from synth.metrics.learners import classifier, draw, features
+from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
@@ -160,11 +160,10 @@ def _domias(evidence: Evidence) -> Attack:
     for half, reference in zip(who.controls, who.reference):
         own = features(columns, "holdout", reference)
         y = np.repeat([1, 0], [len(fake), len(own)])
-        model: Any = classifier(columns, evidence.seed)
         # the log-odds of synthetic against reference are the log of the ratio of their densities, up to a constant
-        model.fit(np.vstack([fake, own]), y)
-        members.append(model.decision_function(features(columns, "train", who.members)))
-        controls.append(model.decision_function(features(columns, "holdout", half)))
+        judge = Judge.of_classes(columns, np.vstack([fake, own]), y, evidence.seed)
+        members.append(judge.log_odds(features(columns, "train", who.members)))
+        controls.append(judge.log_odds(features(columns, "holdout", half)))
     return Attack("domias", (members[0], members[1]), (controls[0], controls[1]))
 
 

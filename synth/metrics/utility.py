@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.intervals import auc_parts, normal
-from synth.metrics.learners import classifier, features, regressor
+from synth.metrics.learners import Judge, features
+from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
 CAP = 50_000  # training rows per model
 LEAST_TRAIN, LEAST_TEST = 40, 40
 LEAST_CLASS = 5  # test rows on either side of a class below which its area is not taken
+
+
+NOTHING_LOST = "by definition: as many real rows in place of the synthetic ones lose nothing"
 
 
 class CannotTrainError(Exception):
@@ -71,9 +74,8 @@ def gap(evidence: Evidence) -> Iterator[Reading]:
     value, parts = score(play, play.synthetic)
     real, real_parts = score(play, play.real)
     lost = max(-1.0, min(1.0, real - value))
-    yield Reading(
-        normal(lost, standard_error(real_parts - parts), len(play.truth), (-1.0, 1.0)), detail={"metric": play.metric}
-    )
+    found = normal(lost, standard_error(real_parts - parts), len(play.truth), (-1.0, 1.0))
+    yield Reading(found, Interval(0.0, 0.0, 0.0, len(play.truth)), detail={"metric": play.metric, "reference": NOTHING_LOST})
 
 
 def contest(evidence: Evidence) -> Contest:
@@ -131,16 +133,14 @@ def _predict(
 ) -> np.ndarray:
     X, y, T = features(inputs, side, rows), target.of(side)[rows], features(inputs, "holdout", test)
     if len(classes) == 0:
-        number: Any = regressor(inputs, evidence.seed)
-        return np.asarray(number.fit(X, y).predict(T))
+        return Judge.of_numbers(inputs, X, y, evidence.seed).numbers(T)
     seen = np.unique(y)
     if len(seen) < 2:
         raise CannotTrainError(
             f"the {side} rows hold a single class of the target {target.name!r} ({target.label(int(seen[0]))}): "
             "no model can be trained on them"
         )
-    model: Any = classifier(inputs, evidence.seed)
-    chances = model.fit(X, y).predict_proba(T)
+    chances = Judge.of_classes(inputs, X, y, evidence.seed).chances(T)
     out = np.zeros((len(test), len(classes)))  # a class that was never seen in training gets no probability
     for place, code in enumerate(classes):
         if code in seen:
