@@ -182,8 +182,9 @@ def _categories(seen: Column, value: Any) -> tuple[Any, ...]:
         raise SchemaError(f"column {seen.name!r}: categories is {value!r}; list its legal values, for instance [low, high]")
     held = seen.categories or ()
     listed = tuple(_like(seen.name, level, held) for level in value)
+    legal = set(listed)
     for level in held:
-        if level not in listed:
+        if level not in legal:
             raise SchemaError(
                 f"column {seen.name!r} holds {level!r}, which is not among its declared categories"
                 f"{did_you_mean(str(level), listed)}; add it, or correct the value"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from synth.data.table import Table
 from synth.errors import DataError, did_you_mean
 
 ROW_GROUP = 100_000
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas saves the index of a frame, which is no column, under this name
 
 SUFFIXES = {
     ".csv": "csv",
@@ -61,10 +63,10 @@ def _read_parquet(path: Path) -> pa.Table:
 
     try:
         with path.open("rb") as source:
-            table = pq.ParquetFile(source).read()
+            table = pq.ParquetFile(source, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{path} is no Parquet file that can be read: {' '.join(str(problem).split())[:160]}") from problem
-    return tidy(table)
+    return tidy(table.select([name for name in table.column_names if not _PANDAS_INDEX.fullmatch(name)]))
 
 
 def _read_arrow(path: Path) -> pa.Table:
@@ -110,7 +112,14 @@ def write_parquet(table: Table, sink: Any, *, metadata: Mapping[str, str] | None
     with (
         _sink(sink) as out,
         pq.ParquetWriter(
-            out, schema, compression="zstd", version="2.6", data_page_version="1.0", write_statistics=True, store_schema=True
+            out,
+            schema,
+            compression="zstd",
+            version="2.6",
+            data_page_version="1.0",
+            write_statistics=True,
+            write_page_checksum=True,
+            store_schema=True,
         ) as writer,
     ):
         for piece in _slices(rows, schema):
@@ -183,9 +192,13 @@ def _sink(sink: Any) -> Iterator[Any]:
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(path)
+    except pa.ArrowException as problem:
+        reason = " ".join(str(problem).split())[:160]
+        raise DataError(f"{path} cannot be written: {reason}; drop such a column, or choose another format") from problem
     except OSError as problem:
         raise DataError(
             f"{path} cannot be written: {problem.strerror or problem}; free some space, or choose another folder"
         ) from problem
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or never made
+            temporary.unlink()

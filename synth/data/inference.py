@@ -140,7 +140,8 @@ def _covering(column: Column, values: pa.ChunkedArray) -> Column:
     if "nullable" not in column.declared and values.null_count:
         wider["nullable"] = True
     if "categories" not in column.declared and column.categories is not None and "categories" in seen:
-        new = [level for level in seen["categories"] if level not in column.categories]
+        known = set(column.categories)
+        new = [level for level in seen["categories"] if level not in known]
         wider["categories"] = (*column.categories, *new)
     for bound, wide in (("minimum", min), ("maximum", max), ("decimals", max)):
         held, found = getattr(column, bound), seen.get(bound)

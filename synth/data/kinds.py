@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data.facts import plain
+from synth.data.identifiers import recognise
 from synth.data.schema import Kind, Role
 from synth.errors import DataError, InputError, SchemaError
 
@@ -197,7 +198,7 @@ def _of_text(name: str, values: pa.ChunkedArray, role: Role | None) -> Decision:
     distinct = len(unique)
     seen = f"{distinct:,} distinct text{'s' if distinct != 1 else ''} in {count:,} rows"
     if role in (Role.SUBJECT, Role.KEY):
-        return Decision(Kind.IDENTIFIER, f"{role}: {seen}")
+        return Decision(Kind.IDENTIFIER, f"{role}: {seen}", provider=recognise(name, unique))
     if role in (Role.TARGET, Role.SENSITIVE):
         check_fits(name, Kind.CATEGORICAL, values, SchemaError)
         return Decision(Kind.CATEGORICAL, f"{role} with {seen}")
@@ -205,13 +206,17 @@ def _of_text(name: str, values: pa.ChunkedArray, role: Role | None) -> Decision:
         return Decision(Kind.CATEGORICAL, f"constant: {_first(values)!r} in all {count:,} rows")
     _check_not_mixed(name, texts, unique, count)
     whole = distinct == count == len(texts)
-    if _ID_NAME.fullmatch(name) and whole:
-        return Decision(Kind.IDENTIFIER, f"named like an identifier, and all {count:,} values differ", Role.KEY)
+    named = _ID_NAME.fullmatch(name) is not None
+    provider = recognise(name, unique) if whole or named or distinct > FEW else None
+    if whole and named:
+        return Decision(Kind.IDENTIFIER, f"named like an identifier, and all {count:,} values differ", Role.KEY, provider)
+    if provider is not None:
+        return Decision(Kind.IDENTIFIER, f"recognised as {provider.replace('_', ' ')}: {seen}", provider=provider)
     if distinct <= FEW:
         return Decision(Kind.CATEGORICAL, seen)
     if distinct >= NEARLY_ALL * count or distinct > MAX_LEVELS or (distinct > 100 and distinct > count / 2):
         return _not_a_category(unique, seen)
-    if _ID_NAME.fullmatch(name):
+    if named:
         return _named_identifier(seen, distinct, count)
     return Decision(Kind.CATEGORICAL, seen)
 
