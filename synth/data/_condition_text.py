@@ -49,6 +49,12 @@ class _Token:
     text: str
     at: int
 
+    @property
+    def shown(self) -> str:
+        """The token on one line of an error."""
+        plain = re.sub(r"\s", " ", self.text)
+        return plain if len(plain) <= 40 else plain[:39] + "…"
+
     def is_word(self, *words: str) -> bool:
         return self.kind == "word" and self.text.lower() in words
 
@@ -122,12 +128,12 @@ class _Parser:
     def _expect(self, mark: str, after: str) -> None:
         token = self._take()
         if not token.is_mark(mark):
-            raise self._error(token.at, f"expected {mark!r} after {after}, found {token.text}")
+            raise self._error(token.at, f"expected {mark!r} after {after}, found {token.shown}")
 
     def _expect_word(self, word: str, after: str) -> None:
         token = self._take()
         if not token.is_word(word):
-            raise self._error(token.at, f"expected {word!r} after {after}, found {token.text}")
+            raise self._error(token.at, f"expected {word!r} after {after}, found {token.shown}")
 
     # grammar -------------------------------------------------------------------------------------------------------
 
@@ -155,7 +161,7 @@ class _Parser:
             return "`or` is not supported: use `column in (a, b)`, or sample once for each alternative"
         if token.is_mark(")"):
             return "this parenthesis was never opened"
-        return f"expected `and` between two comparisons, found {token.text}"
+        return f"expected `and` between two comparisons, found {token.shown}"
 
     def _comparison(self) -> Comparison:
         column = self._column()
@@ -172,7 +178,7 @@ class _Parser:
             following = self._take()
             if following.is_word("in"):
                 return Comparison(column, "not in", self._list("not in"))
-            raise self._error(following.at, f"after `not` only `in` is supported, found {following.text}; use != or `not in`")
+            raise self._error(following.at, f"after `not` only `in` is supported, found {following.shown}; use != or `not in`")
         if token.is_word("is"):
             negated = self._peek().is_word("not")
             if negated:
@@ -186,7 +192,7 @@ class _Parser:
             return "`like` is not supported: list the values with `in (…)`"
         if token.is_mark("("):
             return "functions are not supported: compare a column with values"
-        return f"expected =, !=, <, <=, >, >=, between, in, not in or is null after the column, found {token.text}"
+        return f"expected =, !=, <, <=, >, >=, between, in, not in or is null after the column, found {token.shown}"
 
     def _column(self) -> str:
         token = self._take()
@@ -198,7 +204,7 @@ class _Parser:
         if token.kind == "word" and token.text.lower() not in _KEYWORDS:
             return token.text
         hint = "; the column comes first, the value after it" if token.kind in ("text", "number") else ""
-        raise self._error(token.at, f"expected a column name, found {token.text}{hint}")
+        raise self._error(token.at, f"expected a column name, found {token.shown}{hint}")
 
     def _list(self, after: str) -> tuple[Literal, ...]:
         self._expect("(", f"`{after}`")
@@ -208,7 +214,7 @@ class _Parser:
             if token.is_mark(")"):
                 return tuple(values)
             if not token.is_mark(","):
-                raise self._error(token.at, f"expected ',' or ')' in the list, found {token.text}")
+                raise self._error(token.at, f"expected ',' or ')' in the list, found {token.shown}")
             values.append(self._value(","))
 
     def _value(self, after: str) -> Literal:
@@ -224,6 +230,6 @@ class _Parser:
             raise self._error(token.at, "nothing equals null: write `column is null` or `column is not null`")
         if token.kind == "word":
             raise self._error(
-                token.at, f"expected a value after {after}, found {token.text}; write text in quotes: '{token.text}'"
+                token.at, f"expected a value after {after}, found {token.shown}; write text in quotes: '{token.shown}'"
             )
-        raise self._error(token.at, f"expected a value after {after}, found {token.text}")
+        raise self._error(token.at, f"expected a value after {after}, found {token.shown}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 
@@ -14,7 +15,6 @@ _SHARE = 0.9  # of them must look alike
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\}?")
-_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
 _URL = re.compile(r"(?:https?|ftp)://\S+|www\.\S+\.\S+")
 _SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
 _PHONE = re.compile(r"(?:\+|00)?[\d(][\d\s().\-/]{5,18}\d(?:\s?(?:x|ext\.?)\s?\d+)?")
@@ -121,13 +121,11 @@ def _spaced(sample: list[str]) -> bool:
 
 
 def _is_ip(text: str) -> bool:
-    if _IPV4.fullmatch(text):
-        return True
-    return (
-        text.count(":") >= 2
-        and re.fullmatch(r"[0-9a-fA-F:.]{3,45}", text) is not None
-        and "::" in text + ("::" * (text.count(":") == 7))
-    )
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_iban(text: str) -> bool:
