@@ -22,8 +22,8 @@ _PERSON = re.compile(r"[^\W\d_][^\W\d_'’.\-]*(?:[ ,'’.\-]+[^\W\d_]+\.?){0,4}
 _FULL_NAME = re.compile(r"(?:[A-ZÀ-Þ][^\W\d_]*[.'’\-]?[^\W\d_]*,? ){1,3}[A-ZÀ-Þ][^\W\d_]*[.'’\-]?[^\W\d_]*")
 _ADDRESS = re.compile(r"(?=.*\d)(?=.*[^\W\d_]{3}).{8,}", re.DOTALL)
 
-_FIRST = {"first name", "firstname", "given name", "givenname", "forename", "fname", "vorname", "prenom"}
-_LAST = {"last name", "lastname", "surname", "family name", "familyname", "lname", "nachname", "nom"}
+_FIRST = {"first name", "firstname", "given name", "givenname", "forename", "fname", "vorname", "prenom", "name first"}
+_LAST = {"last name", "lastname", "surname", "family name", "familyname", "lname", "nachname", "nom", "name last"}
 _WHOLE = {"full name", "fullname", "person", "person name", "name"}
 _PEOPLE = {"patient", "customer", "client", "employee", "contact", "person", "user", "member", "student", "holder", "owner"}
 

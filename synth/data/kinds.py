@@ -168,6 +168,9 @@ def _of_integers(name: str, values: pa.ChunkedArray, role: Role | None, orders: 
         return Decision(Kind.IDENTIFIER, f"holds {huge}, beyond the 2^53 up to which numbers are exact: a name, not an amount")
     if orders:
         return Decision(Kind.INTEGER, f"orders the rows in time: {seen}")
+    provider = recognise(name, plain(values)) if distinct > FEW else None
+    if provider is not None and provider != "sequence":
+        return Decision(Kind.IDENTIFIER, f"recognised as {provider.replace('_', ' ')}: {seen}", provider=provider)
     unique = distinct == count == len(values) and count > 1
     if unique and _ID_NAME.fullmatch(name):
         return Decision(Kind.IDENTIFIER, f"named like an identifier, and all {count:,} values differ", Role.KEY)

@@ -22,7 +22,7 @@ from synth.data.files import read_file, write, write_arrow, write_csv, write_par
 from synth.data.frames import to_arrow
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
-from synth.data.schema import Column, Kind, Role, Schema
+from synth.data.schema import Column, Kind, Role, Schema, _member
 from synth.data.table import FrameKind, Table
 from synth.errors import DataError, SchemaError, did_you_mean
 
@@ -153,6 +153,9 @@ def _names(names: Any) -> Any:
 def _roles(overrides: Mapping[str, Any], entries: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of each role: as named in the call, else at the top of the overrides, and column by column."""
     roles: dict[str, Any] = {}
+    said = {
+        name: _member(Role, entry["role"], f"role of column {name!r}") for name, entry in entries.items() if "role" in entry
+    }
     for key, role in ROLE_OF.items():
         single = key in ("target", "subject")
         if key in named:
@@ -160,7 +163,7 @@ def _roles(overrides: Mapping[str, Any], entries: Mapping[str, Any], named: Mapp
             continue
         top = overrides.get(key)
         listed = [top] if isinstance(top, str) else list(top or ())
-        listed += [name for name, entry in entries.items() if entry.get("role") == role and name not in listed]
+        listed += [name for name, own in said.items() if own is role and name not in listed]
         if single and len(listed) > 1:
             raise SchemaError(f"the schema names {len(listed)} columns as {key} ({', '.join(map(str, listed))}); keep one")
         if listed:
