@@ -13,6 +13,7 @@ from synth.data.encoding import NANOSECONDS
 from synth.data.schema import TIME_UNITS, Category, Column, Kind
 
 NATIVE = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}  # of an Arrow timestamp
+EXACT = 2**53  # above this a double skips whole numbers
 FULL = 17  # decimals: as many digits as a double has
 
 
@@ -93,9 +94,9 @@ def _moments(values: pa.ChunkedArray) -> dict[str, Any]:
         return {"minimum": low.isoformat(), "maximum": high.isoformat(), "unit": "day"}
     ticks = np.asarray(pc.unique(values.cast(pa.int64())).drop_null())
     native = NATIVE[kind.unit]
-    unit = next(
-        unit for unit in TIME_UNITS if NANOSECONDS[unit] >= NANOSECONDS[native] and not np.any(ticks % _steps(unit, native))
-    )
+    units = [unit for unit in TIME_UNITS if NANOSECONDS[unit] >= NANOSECONDS[native]]
+    exact = [unit for unit in units if np.abs(ticks // _steps(unit, native)).max() <= EXACT]  # a double counts them one by one
+    unit = next((unit for unit in exact if not np.any(ticks % _steps(unit, native))), exact[-1])
     column = Column("moment", Kind.DATETIME, unit=unit)
     low, high = (moment_text(int(edge) // _steps(unit, native), column) for edge in (ticks.min(), ticks.max()))
     return {"minimum": low, "maximum": high, "unit": unit}

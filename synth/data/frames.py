@@ -3,7 +3,7 @@
 Arrow holds what pandas and polars hold, except for a few pandas dtypes that share one Arrow type (`Int64` and `int64`, `object`
 and `string`). Those are written into the metadata of the Arrow field, under `synth.dtype`, so that they survive a selection, a
 model folder and a Parquet file. Two things are not kept, by intent: NaN in a column of floats is a null like any other, and the
-index of a pandas frame is not a column (call `reset_index()` to make it one).
+index of a pandas frame is not a column (call `reset_index()` to make it one). Arrow's string views become large strings, since Arrow itself can hardly compute with them.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ def _tidy_column(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(values.type):
         nan = pc.is_nan(values)
         return pc.if_else(nan, pa.scalar(None, values.type), values) if pc.any(nan).as_py() else values
+    if pa.types.is_string_view(values.type):
+        return values.cast(pa.large_string())
     if not pa.types.is_dictionary(values.type):
         return values
     if values.num_chunks == 0 or isinstance(values.type.value_type, pa.BaseExtensionType):

@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data.facts import plain
+from synth.data.facts import EXACT, plain
 from synth.data.identifiers import recognise
 from synth.data.schema import Kind, Role
 from synth.errors import DataError, InputError, SchemaError
 
-EXACT = 2**53  # above this a double skips whole numbers
 MAX_CLASSES = 20  # a target of whole numbers with at most this many distinct values is a set of classes
 MAX_LEVELS = 10_000  # text with more distinct values than this is not taken for a category
 MAX_DECLARED_LEVELS = 100_000  # more than this cannot be learned as a category even where declared

@@ -103,7 +103,6 @@ ARROW = [
     pa.array([1, None], pa.timestamp("s")),
     pa.array([86_400_000, None], pa.date64()),
     pa.array([1.5, None], pa.float16()),
-    pa.array(["a", None], pa.string_view()),
     pa.array([1, None], pa.uint32()),
     pa.array([decimal.Decimal("1.5"), None], pa.decimal256(50, 3)),
     pa.array(["a", None]).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.large_string())),
@@ -160,6 +159,10 @@ def test_any_frame_survives_the_way_through_arrow(cells: list[tuple[Any, ...]]) 
     )
     if not pandas["d"].isna().all():
         pd.testing.assert_frame_equal(to_pandas(to_arrow(pandas)[0]), pandas)
+
+
+def test_string_views_are_read() -> None:
+    assert read(pa.table({"x": pa.array(["a", None], pa.string_view())})).column("x").to_pylist() == ["a", None]
 
 
 def test_integers_with_nulls_from_a_file_stay_integers_in_pandas() -> None:
