@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from docs.build import pages
 from synth.cli import app
 
 HERE = Path(__file__).resolve().parents[1]
@@ -42,11 +43,6 @@ def test_every_picture_and_page_the_readme_names_is_there() -> None:
 
 
 def test_the_generated_pages_are_up_to_date() -> None:
-    sys.path.insert(0, str(HERE))
-    try:
-        from docs.build import pages
-    finally:
-        sys.path.remove(str(HERE))
     for name, text in pages().items():
         assert (HERE / "docs" / name).read_text(encoding="utf-8") == text, f"docs/{name} is stale; run: make docs"
 
