@@ -14,6 +14,7 @@ import numpy as np
 from synth.data.encoding import EncodedColumn
 
 NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them (ANCHORS: "> 200 distinct values")
+MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
 SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
 
 
@@ -59,6 +60,11 @@ class Codebook:
         return self.values is not None
 
     @property
+    def has_order_per_target(self) -> bool:
+        """Whether the levels are few enough to be ordered anew for each column that is drawn from them."""
+        return not self.is_number and self.levels <= MOST_ORDERED
+
+    @property
     def smooth(self) -> bool:
         return self.is_number and self.levels > NEAR_UNIQUE
 
@@ -68,8 +74,10 @@ class Codebook:
 
     def feature(self, values: np.ndarray) -> np.ndarray:
         """Encoded values as a tree asks about them, float32: numbers by their place among the distinct training values,
-        categories by how common they are; null is -1."""
+        categories of many levels by how common they are, others by their code; null is -1."""
         if self.values is None:
+            if self.has_order_per_target:
+                return values.astype(np.float32)
             place = np.empty(self.levels + 1, dtype=np.float32)
             place[np.argsort(self.counts, kind="stable")] = np.arange(self.levels)
             place[-1] = -1
