@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from synth.data.encoding import EncodedColumn
 
 NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them (ANCHORS: "> 200 distinct values")
 MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
+FARTHEST = 10.0  # standard deviations at which a value is held when it enters a slope
 SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
 
 
@@ -72,21 +74,48 @@ class Codebook:
     def spike(self) -> np.ndarray:
         return np.asarray(self.counts > SPIKE * self.rows)
 
-    def feature(self, values: np.ndarray) -> np.ndarray:
-        """Encoded values as a tree asks about them, float32: numbers by their place among the distinct training values,
-        categories of many levels by how common they are, others by their code; null is -1."""
+    def features(self, values: np.ndarray) -> np.ndarray:
+        """Encoded values as trees ask about them, float32 of shape (rows, 1) for categories and (rows, 3) for numbers.
+
+        Numbers: the place among the distinct training values (null is -1), the value in standard deviations, and the log-odds
+        of its rank (null is 0 in both). Categories: the code where levels are ordered anew for each column, else the place by
+        how common they are.
+        """
         if self.values is None:
             if self.has_order_per_target:
-                return values.astype(np.float32)
+                return values.astype(np.float32)[:, None]
             place = np.empty(self.levels + 1, dtype=np.float32)
             place[np.argsort(self.counts, kind="stable")] = np.arange(self.levels)
             place[-1] = -1
-            return np.asarray(place[values])
+            return np.asarray(place[values])[:, None]
+        out = np.zeros((len(values), 3), dtype=np.float32)
         null = np.isnan(values)
-        if not len(self.values):
-            return np.full(len(values), -1, dtype=np.float32)
-        places = np.interp(np.where(null, 0.0, values), self.values, np.arange(len(self.values), dtype=np.float64))
-        return np.where(null, -1.0, places).astype(np.float32)
+        if len(self.values):
+            known = np.where(null, self.values[0], values)
+            mean, deviation = self.moments
+            out[:, 0] = np.interp(known, self.values, np.arange(len(self.values), dtype=np.float64))
+            out[:, 1] = np.clip((known - mean) / deviation, -FARTHEST, FARTHEST)
+            out[:, 2] = np.interp(known, self.values, self.log_odds)
+        out[null] = (-1, 0, 0)
+        return out
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """The middle rank of each value among the rows that are not null, in (0, 1), of shape (levels,)."""
+        ends = np.cumsum(self.counts)
+        return np.asarray((ends - self.counts / 2) / max(1, ends[-1] if len(ends) else 1))
+
+    @cached_property
+    def log_odds(self) -> np.ndarray:
+        return np.asarray(np.log(self.ranks / (1 - self.ranks)))
+
+    @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of a number (1 where it is constant)."""
+        assert self.values is not None
+        mean = float(np.average(self.values, weights=self.counts))
+        deviation = float(np.sqrt(np.average((self.values - mean) ** 2, weights=self.counts)))
+        return mean, deviation if deviation > 0 else 1.0
 
     def between(self, code: np.ndarray, neighbour: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The values of these codes, moved the fraction u of the way to a neighbour where neither is a spike nor null."""

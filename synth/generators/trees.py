@@ -21,13 +21,13 @@ from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError, did_you_mean
 from synth.generators._codes import Codebook
 from synth.generators._forest import Forest, Tree, grow, plant, single_leaf
+from synth.generators._outcomes import associations, level_order, outcomes
 from synth.generators.base import Generator
 from synth.progress import Progress
 
-MOST_CLASSES = 64  # a category with more levels is classified by its commonest ones, the rest taken together
 MOST_CELLS = 20_000  # combinations of leading categories that are enumerated
-SPIKES_ABOVE = 0.02  # a number holding more than this share of the rows is an outcome of its own when trees are grown
-MOST_SPIKES = 12  # at most so many of them, the commonest ones
+FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others
+RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
 MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a condition on them is given up
 
 
@@ -36,11 +36,15 @@ class Trees(Generator):
     """Sequential trees, the default method."""
 
     min_samples_leaf: int = 50  # fewest training rows behind a leaf
+    min_samples_leaf_smooth: int = 15  # the same for near-unique numbers, which are drawn between donors rather than copied
     trees_per_column: int = 5  # trees per column; each synthetic row walks one of them at random
     subsample: float = 0.63  # share of the rows that the questions of one tree are grown on
     honest: bool = False  # leaf values from the rows a tree was not grown on only (Wager and Athey 2018)
-    smoothing: float = 0.0  # s: a leaf of m donors draws from its parent with probability s / (s + m)
+    smoothing: float = (
+        30.0  # s: a leaf of m donors draws from its parent with probability s / (s + m), but for near-unique numbers
+    )
     interpolate: bool = True  # near-unique numbers are drawn between neighbours in the leaf
+    slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
     condition_on: tuple[str, ...] | None = None  # columns drawn first, exactly conditionable; None: target and sensitive ones
     max_predictors: int = 64  # at most so many earlier columns behind one column, the most correlated ones
     grow_rows: int = 100_000  # at most so many rows per tree for growing; donors always come from all
@@ -50,6 +54,7 @@ class Trees(Generator):
 
     def _validate(self) -> None:
         _whole("min_samples_leaf", self.min_samples_leaf, 1)
+        _whole("min_samples_leaf_smooth", self.min_samples_leaf_smooth, 1)
         _whole("trees_per_column", self.trees_per_column, 1)
         _whole("max_predictors", self.max_predictors, 1)
         _whole("grow_rows", self.grow_rows, 2)
@@ -58,7 +63,7 @@ class Trees(Generator):
             raise ConfigError(f"subsample is {self.subsample!r}; give a share from 0.05 to {highest}")
         if not 0 <= self.smoothing < np.inf:
             raise ConfigError(f"smoothing is {self.smoothing!r}; give 0 (none) or a positive number of donors")
-        for name in ("honest", "interpolate"):
+        for name in ("honest", "interpolate", "slopes"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; give true or false")
         if isinstance(self.condition_on, str):
@@ -77,27 +82,32 @@ class Trees(Generator):
         rest = sorted((n for n in books if n not in self._leading), key=lambda n: books[n].distinct)
         self._order = (*self._leading, *rest)
         self._predictors = self._choose_predictors(codes, rng)
-        features = {column.name: books[column.name].feature(column.values) for column in rows.columns}
+        features = {column.name: books[column.name].features(column.values) for column in rows.columns}
         self._template = rows.take(np.arange(0))
         self._forests: dict[str, Forest] = {}
+        self._slopes: dict[str, np.ndarray] = {}
         self._places: dict[str, dict[str, np.ndarray]] = {}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done, name in enumerate(self._order):
                 seeds = rng.spawn(self.trees_per_column)
-                target, classify = _target(books[name], codes[name])
+                target, classify = outcomes(books[name], codes[name])
                 self._places[name] = {
-                    earlier: _ordered(codes[earlier], books[earlier], target, classify)
+                    earlier: level_order(codes[earlier], books[earlier], target, classify)
                     for earlier in self._predictors[name]
                     if books[earlier].has_order_per_target
                 }
+                self._slopes[name] = self._lean(name, features)
                 table = self._stack(name, features, rows.rows)
-                jobs = [pool.submit(self._grow, table, target, codes[name], classify, seed) for seed in seeds]
+                fewest = self.min_samples_leaf_smooth if books[name].smooth else self.min_samples_leaf
+                jobs = [pool.submit(self._grow, table, target, codes[name], classify, fewest, seed) for seed in seeds]
                 self._forests[name] = plant([job.result() for job in jobs])
                 progress("fit", done + 1, len(self._order))
 
-    def _grow(self, table: np.ndarray, target: np.ndarray, codes: np.ndarray, classify: bool, rng: np.random.Generator) -> Tree:
+    def _grow(
+        self, table: np.ndarray, target: np.ndarray, codes: np.ndarray, classify: bool, fewest: int, rng: np.random.Generator
+    ) -> Tree:
         n = len(codes)
-        if not table.shape[1] or n < 2 * self.min_samples_leaf:
+        if not table.shape[1] or n < 2 * fewest:
             return single_leaf(codes)
         size = min(max(2, round(self.subsample * n)), self.grow_rows, n)
         order = rng.permutation(n)
@@ -110,7 +120,7 @@ class Trees(Generator):
             classify=classify,
             grow_rows=grow_rows,
             donor_rows=donor_rows,
-            min_samples_leaf=self.min_samples_leaf,
+            min_samples_leaf=fewest,
             seed=int(rng.integers(2**31)),
         )
 
@@ -132,13 +142,30 @@ class Trees(Generator):
         chosen = {name: self._order[:place] for place, name in enumerate(self._order)}
         if len(self._order) - 1 <= self.max_predictors:
             return chosen
-        strength = _associated(codes, rng)
+        strength = associations(codes, rng)
         for name, earlier in chosen.items():
             strongest = sorted(earlier, key=lambda other: -strength[name][other])[: self.max_predictors]
             chosen[name] = tuple(other for other in earlier if other in strongest)
         return chosen
 
     # sampling ------------------------------------------------------------------------------------------------------
+
+    def _lean(self, name: str, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Ridge regressions of a number on the numbers before it, of shape (2, numbers): by value, and by log-odds of rank.
+
+        What they say is one more thing that trees can ask about: splits on single columns lose smooth relations.
+        """
+        numbers = [earlier for earlier in self._predictors[name] if self._books[earlier].is_number]
+        if not self.slopes or not numbers or not self._books[name].is_number or self._books[name].levels < FEWEST_FOR_SLOPES:
+            return np.empty((0, 0), dtype=np.float32)
+        known = features[name][:, 0] >= 0
+        weights = []
+        for form in (1, 2):
+            columns = np.column_stack([features[earlier][known, form] for earlier in numbers]).astype(np.float64)
+            outcome = features[name][known, form].astype(np.float64)
+            square = columns.T @ columns + RIDGE * len(columns) * np.eye(len(numbers))
+            weights.append(np.linalg.solve(square, columns.T @ outcome))
+        return np.array(weights).astype(np.float32)
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
         return self._template.with_values(self._continue({}, n, self._order, rng))
@@ -159,19 +186,29 @@ class Trees(Generator):
         for name in names:
             if name not in values:
                 values[name] = self._values(name, self._donors(name, self._stack(name, features, n), rng), rng)
-            features[name] = self._books[name].feature(values[name])
+            features[name] = self._books[name].features(values[name])
         return values
 
     def _stack(self, name: str, features: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         """What the trees of one column ask about, float32 of shape (rows, predictors)."""
-        table = np.empty((rows, len(self._predictors[name])), dtype=np.float32)
-        for place, earlier in enumerate(self._predictors[name]):
-            order = self._places[name].get(earlier)
-            table[:, place] = features[earlier] if order is None else order[features[earlier].astype(np.int64)]
+        predictors, slopes = self._predictors[name], self._slopes[name]
+        table = np.empty((rows, len(predictors) + len(slopes)), dtype=np.float32)
+        for place, earlier in enumerate(predictors):
+            order, first = self._places[name].get(earlier), features[earlier][:, 0]
+            table[:, place] = first if order is None else order[first.astype(np.int64)]
+        if len(slopes):
+            numbers = [earlier for earlier in predictors if self._books[earlier].is_number]
+            for form, slope in enumerate(slopes):
+                columns = np.column_stack([features[earlier][:, 1 + form] for earlier in numbers])
+                # Not by a matrix product, whose last bits depend on the number of threads.
+                table[:, len(predictors) + form] = np.einsum("rc,c->r", columns, slope)
         return table
 
+    def _shrink(self, name: str) -> float:
+        return 0.0 if self._books[name].smooth else self.smoothing
+
     def _donors(self, name: str, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._forests[name].draw(features, rng, self.smoothing)
+        return self._forests[name].draw(features, rng, self._shrink(name))
 
     def _values(self, name: str, run: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What these runs of donors give: their own values, or for near-unique numbers one on the way to a neighbour."""
@@ -199,7 +236,7 @@ class Trees(Generator):
         if direct is not None:
             forest = self._forests[direct]
             part = forest.restricted(self._may_hold(direct, clauses[direct]))
-            weight = weight * forest.share_of(part, self._cell_features(direct, cells, len(weight)), self.smoothing)
+            weight = weight * forest.share_of(part, self._cell_features(direct, cells, len(weight)), self._shrink(direct))
         if weight.sum() <= 0:
             raise GenerationError(
                 f"the model gives no row with this condition on {', '.join(clauses)}: no training row was near it;\n"
@@ -214,7 +251,7 @@ class Trees(Generator):
             values = {name: self._books[name].at(codes[cell]) for name, codes in cells.items()}
             if direct is not None and part is not None:
                 features = self._cell_features(direct, {name: codes[cell] for name, codes in cells.items()}, ask)
-                run = self._forests[direct].draw_within(part, features, rng, self.smoothing)
+                run = self._forests[direct].draw_within(part, features, rng, self._shrink(direct))
                 values[direct] = self._values(direct, run, rng)
             values = self._continue(values, ask, names, rng)
             good = np.logical_and.reduce([clause.holds(values[name]) for name, clause in clauses.items()])
@@ -240,7 +277,7 @@ class Trees(Generator):
             if name in clauses:
                 codes = codes[clauses[name].holds(codes)]
             features = self._cell_features(name, cells, len(weight))
-            shares = [forest.share_of(forest.restricted(forest.run_code == c), features, self.smoothing) for c in codes]
+            shares = [forest.share_of(forest.restricted(forest.run_code == c), features, self._shrink(name)) for c in codes]
             joint = weight[:, None] * np.column_stack(shares) if shares else np.zeros((len(weight), 0))
             cell, level = np.nonzero(joint)
             cells = {earlier: held[cell] for earlier, held in cells.items()} | {name: codes[level]}
@@ -248,7 +285,7 @@ class Trees(Generator):
         return cells, weight
 
     def _cell_features(self, name: str, cells: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-        features = {earlier: self._books[earlier].feature(codes) for earlier, codes in cells.items()}
+        features = {earlier: self._books[earlier].features(codes) for earlier, codes in cells.items()}
         return self._stack(name, features, rows)
 
     def _may_hold(self, name: str, clause: Clause) -> np.ndarray:
@@ -277,6 +314,7 @@ class Trees(Generator):
         arrays: dict[str, np.ndarray] = {}
         for place, name in enumerate(self._order):
             arrays |= self._books[name].to_arrays(f"{place}") | self._forests[name].to_arrays(f"{place}")
+            arrays[f"{place}.slopes"] = self._slopes[name]
             arrays[f"{place}.levels"] = np.concatenate([np.empty(0, dtype=np.float32), *self._places[name].values()])
         return state, arrays
 
@@ -293,6 +331,7 @@ class Trees(Generator):
             for place, name in enumerate(order)
         }
         self._forests = {name: Forest.from_arrays(f"{place}", arrays) for place, name in enumerate(order)}
+        self._slopes = {name: arrays[f"{place}.slopes"] for place, name in enumerate(order)}
         self._places = {}
         for place, name in enumerate(order):
             ordered = [earlier for earlier in self._predictors[name] if self._books[earlier].has_order_per_target]
@@ -303,64 +342,3 @@ class Trees(Generator):
 def _whole(name: str, value: Any, lowest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
         raise ConfigError(f"{name} is {value!r}; give a whole number, {lowest} or more")
-
-
-def _target(book: Codebook, codes: np.ndarray) -> tuple[np.ndarray, bool]:
-    """What impurity is measured on, and whether it is a class: for numbers their rank in [0, 1] and whether they are null."""
-    null = codes < 0
-    if not book.is_number:
-        if book.distinct <= MOST_CLASSES:
-            return codes, True
-        common = np.argsort(-book.counts, kind="stable")[: MOST_CLASSES - 2]
-        group = np.full(book.levels + 1, MOST_CLASSES, dtype=np.int32)
-        group[common] = np.arange(len(common))
-        return np.where(null, -1, group[codes]), True
-    below = np.concatenate([[0], np.cumsum(book.counts)])
-    middle = (below[:-1] + below[1:]) / 2 / max(1, below[-1])
-    rank = np.full(len(codes), 0.5)
-    rank[~null] = middle[codes[~null]]
-    spikes = np.flatnonzero(book.counts > SPIKES_ABOVE * len(codes))
-    spikes = spikes[np.argsort(-book.counts[spikes], kind="stable")[:MOST_SPIKES]]
-    outputs = [rank, *(codes == spike for spike in spikes), *([null] if null.any() else [])]
-    return np.column_stack(outputs).astype(np.float64), False
-
-
-def _ordered(codes: np.ndarray, book: Codebook, target: np.ndarray, classify: bool) -> np.ndarray:
-    """Place the levels of a category by what they say about the target, as float32 of shape (levels + 1,), null last.
-
-    By the first principal component of the target's mean per level, as in Coppersmith, Hong and Hosking, "Partitioning
-    nominal attributes in decision trees", 1999.
-    """
-    level = np.where(codes < 0, book.levels, codes)
-    counts = np.bincount(level, minlength=book.levels + 1)
-    if classify:
-        _, target = np.unique(target, return_inverse=True)
-        kinds = int(target.max()) + 1
-        sums = np.bincount(level * kinds + target, minlength=(book.levels + 1) * kinds).reshape(book.levels + 1, kinds)
-    else:
-        sums = np.column_stack([np.bincount(level, weights=column, minlength=book.levels + 1) for column in target.T])
-    overall = sums.sum(axis=0) / len(codes)
-    means = (sums + 10 * overall) / (counts + 10)[:, None] - overall
-    _, _, directions = np.linalg.svd(means * np.sqrt(counts)[:, None], full_matrices=False)
-    score = means @ directions[0]
-    place = np.empty(len(score), dtype=np.float32)
-    place[np.argsort(score, kind="stable")] = np.arange(len(score))
-    return place
-
-
-def _associated(codes: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, dict[str, float]]:
-    """How strongly each pair of columns is correlated by rank, on at most 10,000 rows."""
-    names = list(codes)
-    n = len(codes[names[0]])
-    rows = rng.choice(n, size=10_000, replace=False) if n > 10_000 else np.arange(n)
-    ranks = np.column_stack([_mid_ranks(codes[name][rows]) for name in names])
-    ranks -= ranks.mean(axis=0)
-    scale = np.sqrt((ranks**2).sum(axis=0))
-    strength = np.abs(ranks.T @ ranks) / np.maximum(np.outer(scale, scale), 1e-12)
-    return {a: {b: float(strength[i, j]) for j, b in enumerate(names)} for i, a in enumerate(names)}
-
-
-def _mid_ranks(codes: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    below = np.concatenate([[0], np.cumsum(counts)])
-    return np.asarray(((below[:-1] + below[1:]) / 2)[inverse])
