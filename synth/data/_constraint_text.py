@@ -107,10 +107,8 @@ class _Parser:
 
     def parse(self) -> Parsed:
         following = self.tokens[min(1, len(self.tokens) - 1)]
-        if self._peek()[0] == "word" and following == ("mark", "("):
-            parsed = self._function()
-        else:
-            parsed = self._relation()
+        is_call = self._peek()[0] == "word" and following == ("mark", "(")
+        parsed = self._function() if is_call else self._relation()
         self._end()
         if len(set(parsed.columns)) < len(parsed.columns):
             raise self._error("a column is named twice")

@@ -6,8 +6,8 @@
     pattern(zip, '[0-9]{5}')     a regular expression that every value matches in full
     combinations(city, country)  only combinations that occur in the training data
 
-As in SQL, a null on either side breaks nothing. `synth.data.construction` keeps by construction what can be kept so; what is
-left, samplers reject row by row.
+As in SQL, a null on either side breaks nothing. Moments compare as instants, one without a zone as if in UTC.
+`synth.data.construction` keeps by construction what can be kept so; what is left, samplers reject row by row.
 """
 
 from __future__ import annotations
@@ -333,6 +333,5 @@ def _texts(values: pa.Array | pa.ChunkedArray) -> list[str | None]:
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_floating(values.type):
-        plain = [None if v is None else (str(int(v)) if float(v).is_integer() else repr(v)) for v in values.to_pylist()]
-        return plain
+        return [None if v is None else (str(int(v)) if float(v).is_integer() else repr(v)) for v in values.to_pylist()]
     return list(values.cast(pa.string()).to_pylist())

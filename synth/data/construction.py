@@ -47,12 +47,17 @@ class Construction:
         """The columns that are not learned as they are."""
         return frozenset(name for step in self.steps for name in step.replaces)
 
+    @property
+    def _needed(self) -> frozenset[str]:
+        """The columns that some step counts from."""
+        return frozenset(name for step in self.steps for name in step.needs)
+
     def forward(self, table: Table) -> Table:
         """The table as a generator learns it. Raises SchemaError where its rows break a constraint."""
         check_constraints(table)
         if not self.steps:
             return table
-        values = {column.name: _encoded(table, column) for column in table.schema.columns}
+        values = _encoded(table, {*self.replaced, *self._needed})
         made: list[tuple[Column, pa.Array]] = []
         at = {min(step.replaces, key=table.schema.names.index): step for step in self.steps}
         for column in table.schema.columns:
@@ -69,7 +74,7 @@ class Construction:
         """The original learned columns, in the schema's order and the physical types of `layout`."""
         if not self.steps:
             return learned.with_schema(schema)
-        values = {column.name: _encoded(learned, column) for column in learned.schema.columns}
+        values = _encoded(learned, {*learned.schema.names} - {*schema.names} | self._needed)
         waiting = list(self.steps)
         while waiting:  # the plan has no cycle, so some step always has what it needs
             step = next(step for step in waiting if not any(name in other.replaces for other in waiting for name in step.needs))
@@ -90,11 +95,8 @@ class Construction:
     def translate(self, clauses: Iterable[Clause], learned: Schema) -> tuple[Clause, ...]:
         """The clauses on members of a combination, as clauses on the category that stands for it."""
         said = {clause.column: clause for clause in clauses}
-        found = []
-        for step in self.steps:
-            if isinstance(step, Composite) and step.name in learned and any(name in said for name in step.replaces):
-                found.append(step.translate(said, learned.column(step.name)))
-        return tuple(found)
+        asked = [step for step in self.steps if isinstance(step, Composite) and any(name in said for name in step.replaces)]
+        return tuple(step.translate(said, learned.column(step.name)) for step in asked if step.name in learned)
 
 
 class _Planner:
@@ -189,8 +191,8 @@ def _check_learned(constraint: Constraint, schema: Schema) -> None:
         )
 
 
-def _encoded(table: Table, column: Column) -> np.ndarray:
-    return encode_column(column, table.column(column.name)).values
+def _encoded(table: Table, names: Iterable[str]) -> dict[str, np.ndarray]:
+    return {name: encode_column(table.schema.column(name), table.column(name)).values for name in names if name in table.schema}
 
 
 def _physical(column: Column) -> pa.DataType:

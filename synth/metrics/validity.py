@@ -123,8 +123,8 @@ def constraints(evidence: Evidence) -> Iterator[Reading]:
     """Share of the rows that break one of the schema's constraints."""
     if not evidence.synthetic.schema.constraints:
         raise SkipMetricError("the schema has no constraints")
-    made, each = _broken(evidence.synthetic)
-    held = None if evidence.holdout is None else _broken(evidence.holdout)[0]
+    made, each = _broken(evidence.synthetic, evidence.train)
+    held = None if evidence.holdout is None else _broken(evidence.holdout, evidence.train)[0]
     yield Reading(
         fact(made.sum(), len(made)),
         None if held is None else fact(held.sum(), len(held)),
@@ -132,8 +132,8 @@ def constraints(evidence: Evidence) -> Iterator[Reading]:
     )
 
 
-def _broken(table: Table) -> tuple[np.ndarray, dict[str, int]]:
-    by_rule = broken_rows(table)
+def _broken(table: Table, training: Table) -> tuple[np.ndarray, dict[str, int]]:
+    by_rule = broken_rows(table, training)  # combinations are legal where they occur in training
     rows = np.zeros(len(table), dtype=bool)
     for broken in by_rule.values():
         rows |= broken

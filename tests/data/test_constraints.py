@@ -41,7 +41,7 @@ def _table(constraint: str, **values: Any) -> Table:
 
 
 def _broken(table: Table) -> list[bool]:
-    return list(broken_rows(table).values())[0].tolist()
+    return next(iter(broken_rows(table).values())).tolist()
 
 
 @pytest.mark.parametrize(
