@@ -355,6 +355,7 @@ def test_only_unchanged_learned_columns_are_conditioned_on_directly() -> None:
     where = Where.parse("age > 3 and city = 'Lyon' and level = 'mid'", SCHEMA)
     other = Schema((Column("age", Kind.INTEGER), Column("city", Kind.CATEGORICAL, categories=("Lyon",))))
     assert [clause.column for clause in where.on(other).clauses] == ["age"]
+    assert not where.on(Schema((Column("age", Kind.INTEGER, Role.KEY),)))
 
 
 def test_a_table_is_filtered_by_a_condition() -> None:
