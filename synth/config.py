@@ -62,7 +62,7 @@ class SampleConfig(Part):
 class ExportConfig(Part):
     """Which files an approved table leaves in."""
 
-    formats: list[Literal["parquet", "csv", "arrow"]] = Field(default_factory=lambda: ["parquet"], min_length=1)
+    formats: tuple[Literal["parquet", "csv", "arrow"], ...] = Field(("parquet",), min_length=1)
 
 
 class RunConfig(Part):
@@ -176,9 +176,9 @@ def _in_words(problem: ValidationError, origin: str) -> str:
 
 
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    model: Any = RunConfig
+    model: type[BaseModel] | None = RunConfig
     for step in path:
-        field = model.model_fields.get(str(step)) if isinstance(model, type) else None
-        model = field.annotation if field is not None else None
-    fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
-    return [field.alias or name for name, field in fields.items()]
+        field = model.model_fields.get(str(step)) if model is not None else None
+        inner = field.annotation if field is not None else None
+        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]

@@ -294,13 +294,14 @@ class Run:
 
     def _real_rows(self) -> tuple[Table | None, Table | None]:
         """The real rows, for the plots of the report, where their files are still what they were."""
+        holdout: Table | None
         try:
             if (self.path / "config.yaml").is_file():
                 train, holdout = load(RunConfig.load(self.path / "config.yaml"))
             else:
                 origin = json.loads((self.path / "evaluated.json").read_bytes())
                 train = read(origin["real"], schema=self.schema)
-                holdout = None if origin["holdout"] is None else read(origin["holdout"], schema=self.schema)
+                holdout = read(origin["holdout"], schema=self.schema) if origin["holdout"] else None
         except (SynthError, OSError):
             return None, None
         same = train.digest() == self.measurements.context["digests"]["train"]

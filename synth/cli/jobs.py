@@ -161,7 +161,6 @@ def sample(
 ) -> None:
     """Draw rows from a saved model. They are quarantined: `synth export` is what releases rows."""
     from synth.data.sources import write_parquet
-    from synth.data.table import Table
     from synth.folder import in_words
     from synth.gate.quarantine import QUARANTINE
     from synth.generators._storage import load
@@ -173,8 +172,7 @@ def sample(
         )
     loaded = load(model)
     with watching(quiet) as progress:
-        rows = loaded.sample(n, where=where, seed=seed, progress=progress)
-    table = rows if isinstance(rows, Table) else Table(loaded.fitted.arrow_of(rows), loaded.fitted.schema)
+        table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
     with in_words(to):
         write_parquet(table, to, metadata=QUARANTINE)
     if as_json:

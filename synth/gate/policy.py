@@ -261,7 +261,8 @@ def _in_words(problem: ValidationError, origin: str) -> str:
     first = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
     path = ".".join(str(step) for step in first["loc"])
     if first["type"] == "extra_forbidden":
-        model = {"checks": Check, "requires": Requirements}.get(str(first["loc"][0]), Policy)
+        parts: dict[str, type[Part]] = {"checks": Check, "requires": Requirements}
+        model = parts.get(str(first["loc"][0]), Policy)
         words = f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), model.model_fields)}"
     else:
         words = f"{path or 'the policy'}: {first['msg']}"

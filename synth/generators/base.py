@@ -127,6 +127,11 @@ class Generator:
         Raises NotFittedError before `fit`, ConditionError for a condition that no row can satisfy, GenerationError where the
         condition is too rare to be met by the method.
         """
+        table = self.sample_table(n, where=where, seed=seed, progress=progress)
+        return table if self.fitted.gives_table else table.to_frame()
+
+    def sample_table(self, n: int, *, where: Any = None, seed: int = 0, progress: Progress = silent) -> Table:
+        """The rows of `sample` as a `Table`, whatever kind of frame was fitted."""
         fitted = self.fitted
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
@@ -135,8 +140,7 @@ class Generator:
         rng = np.random.default_rng([seed, 1])
         learned = self._draw(int(n), condition, fitted, rng, progress)
         provenance = Provenance(self.name, self.digest(), seed, int(n), str(condition) if condition else None)
-        table = fitted.complete(learned, rng, provenance)
-        return table if fitted.gives_table else table.to_frame()
+        return fitted.complete(learned, rng, provenance)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
         for clause in where.clauses:

@@ -1,1 +1,0 @@
-"""What privacy costs: budget, ledger, mechanisms."""
