@@ -54,7 +54,7 @@ def unique_copies(evidence: Evidence) -> Iterator[Reading]:
 def near_copies(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows nearer to a training row than all but one in a hundred real rows are, without exact copies.
 
-    One half of the holdout sets the distance, the other half is the reference.
+    One half of the holdout sets the distance, the other half is the reference; then they change places.
     """
     held = evidence.rows("holdout")
     if held < 2 * LEAST:
@@ -66,15 +66,20 @@ def near_copies(evidence: Evidence) -> Iterator[Reading]:
     far_fake, far_real = nearest(place["synthetic"][fake], place["train"]), nearest(place["holdout"][real], place["train"])
     new_fake, new_real = ~copied["synthetic"][fake], ~copied["holdout"][real]
     first = evidence.rng("near_copies.halves").permutation(len(real)) % 2 == 0
-    ruler = far_real[first & new_real]
-    if len(ruler) < LEAST:
-        raise SkipMetricError(f"all but {len(ruler)} of the holdout rows equal a training row; nearness says nothing here")
-    limit = float(np.quantile(ruler, CALIBRATE))
-    near_fake, near_real = new_fake & (far_fake < limit), (new_real & (far_real < limit))[~first]
+    near_fake, near_real, limits = 0.0, 0.0, []
+    for half in (first, ~first):
+        ruler = far_real[half & new_real]
+        if len(ruler) < LEAST:
+            raise SkipMetricError(
+                f"all but {len(ruler)} holdout rows of a half equal a training row; nearness says nothing here"
+            )
+        limits.append(float(np.quantile(ruler, CALIBRATE)))
+        near_fake += (new_fake & (far_fake < limits[-1])).sum() / 2
+        near_real += (~half & new_real & (far_real < limits[-1])).sum()
     yield Reading(
-        wilson(near_fake.sum(), len(near_fake)),
-        wilson(near_real.sum(), len(near_real)),
-        detail={"distance": limit, "rows": len(near_fake)},
+        wilson(near_fake, len(fake)),
+        wilson(near_real, len(real)),
+        detail={"distances": limits, "rows": len(fake)},
     )
 
 

@@ -22,7 +22,7 @@ def detection(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of cross-validated boosted trees telling synthetic from training rows; 0.5 is chance.
 
     The reference tells holdout from training rows, with equally many of each: a larger sample is easier to tell apart.
-    Rows that are equal go to the same fold, so that copies are not recognised from the other fold.
+    Copies of a row go to the fold of that row: from another fold they would be taken for it, which flatters a copied table.
     """
     sizes = [evidence.rows(side) for side in ("train", "synthetic", "holdout")]
     rows = min([CAP, *(size for size in sizes if size)])
@@ -40,7 +40,7 @@ def _area(evidence: Evidence, side: Side, rows: int) -> Interval:
     y = np.repeat([0, 1], [len(real), len(other)])
     identity = np.concatenate([evidence.identities["train"][real], evidence.identities[side][other]])
     score = np.empty(len(y))
-    fold = _folds(identity, evidence.rng("detection.folds"))
+    fold = _folds(identity, y == 0, evidence.rng("detection.folds"))
     for k in range(FOLDS):
         judge = Judge.of_classes(columns, X[fold != k], y[fold != k], evidence.seed)
         # within a fold only the order counts: centring makes the folds' scores comparable
@@ -49,7 +49,9 @@ def _area(evidence: Evidence, side: Side, rows: int) -> Interval:
     return delong(score[y == 1], score[y == 0])
 
 
-def _folds(identity: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each row; equal rows share one."""
+def _folds(identity: np.ndarray, real: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each row. Copies of a real row that occurs once share its fold; rows that recur anyway go anywhere."""
     _, code = np.unique(identity, return_inverse=True)
-    return np.asarray((rng.permutation(int(code.max()) + 1) % FOLDS)[code])
+    alone = np.bincount(code[real], minlength=int(code.max()) + 1) == 1
+    shared = rng.permutation(len(alone)) % FOLDS
+    return np.asarray(np.where(alone[code], shared[code], rng.permutation(len(code)) % FOLDS))

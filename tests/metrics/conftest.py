@@ -11,7 +11,10 @@ import pytest
 
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
+from synth.metrics.evaluation import evaluate
+from synth.metrics.measurement import Measurements
 
+ROWS = 1_400
 CITIES = ("Aix", "Brest", "Caen", "Dax", "Èze")
 STEPS = ("low", "middle", "high")
 
@@ -68,5 +71,11 @@ def draw() -> Callable[[int, int], Table]:
 
 @pytest.fixture(scope="session")
 def three(draw: Callable[[int, int], Table]) -> tuple[Table, Table, Table]:
-    """Training, holdout and fresh rows of one population, 2,000 each."""
-    return draw(2_000, 1), draw(2_000, 2), draw(2_000, 3)
+    """Training, holdout and fresh rows of one population, ROWS each."""
+    return draw(ROWS, 1), draw(ROWS, 2), draw(ROWS, 3)
+
+
+@pytest.fixture(scope="session")
+def measured(three: tuple[Table, Table, Table]) -> Measurements:
+    """All figures about the fresh rows of `three`."""
+    return evaluate(*three)

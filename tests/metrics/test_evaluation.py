@@ -53,8 +53,7 @@ def statuses(measured: Measurements) -> dict[str, str]:
     return {m.label: m.status for m in measured}
 
 
-def test_every_metric_measures_fresh_rows(three: Three) -> None:
-    measured = evaluate(*three)
+def test_every_metric_measures_fresh_rows(measured: Measurements) -> None:
     conforms(measured)
     failed = [m for m in measured if m.status == "error"]
     assert not failed
@@ -62,20 +61,24 @@ def test_every_metric_measures_fresh_rows(three: Three) -> None:
     assert [m.family for m in measured] == sorted((m.family for m in measured), key=FAMILIES.index)
 
 
-def test_every_figure_has_a_reference_where_real_rows_can_take_the_place(three: Three) -> None:
-    assert {m.name for m in evaluate(*three) if m.status == "ok" and m.reference is None} == set()
+def test_every_figure_has_a_reference_where_real_rows_can_take_the_place(measured: Measurements) -> None:
+    assert {m.name for m in measured if m.status == "ok" and m.reference is None} == set()
 
 
-def test_the_same_arguments_give_the_same_figures(three: Three) -> None:
-    assert plain(evaluate(*three, seed=5)) == plain(evaluate(*three, seed=5))
+def test_the_same_arguments_give_the_same_figures(three: Three, measured: Measurements) -> None:
+    assert plain(evaluate(*three)) == plain(measured)
 
 
-def test_a_metric_gives_the_same_figures_alone_as_among_others(three: Three) -> None:
-    everything = evaluate(*three)
+def test_another_seed_draws_other_rows_to_judge_by(three: Three) -> None:
+    one, other = (evaluate(*three, seed=seed, only=["fidelity.detection"]) for seed in (1, 2))
+    assert one["fidelity.detection"].score != other["fidelity.detection"].score
+
+
+def test_a_metric_gives_the_same_figures_alone_as_among_others(three: Three, measured: Measurements) -> None:
     for name in ("fidelity.trend", "privacy.membership_tpr", "fairness.tstr_gap"):
         alone = evaluate(*three, only=[name])
         assert {m.name for m in alone} == {name}
-        assert plain(alone) == [row for row in plain(everything) if row["name"] == name]
+        assert plain(alone) == [row for row in plain(measured) if row["name"] == name]
 
 
 def test_a_family_can_be_chosen_and_an_unknown_name_gets_the_nearest(three: Three) -> None:
@@ -86,12 +89,12 @@ def test_a_family_can_be_chosen_and_an_unknown_name_gets_the_nearest(three: Thre
 
 def test_frames_give_the_figures_of_the_tables_they_hold(three: Three) -> None:
     train, holdout, fake = three
-    measured = evaluate(train, holdout.to_pandas(), fake.to_polars(), only="fidelity")
-    assert plain(measured) == plain(evaluate(*three, only="fidelity"))
+    measured = evaluate(train, holdout.to_pandas(), fake.to_polars(), only=["fidelity.trend", "privacy.exact_copies"])
+    assert plain(measured) == plain(evaluate(*three, only=["fidelity.trend", "privacy.exact_copies"]))
 
 
 def test_a_frame_needs_no_schema(three: Three) -> None:
-    measured = evaluate(*(t.to_pandas() for t in three), target="paid", sensitive=["sex"], only=["fairness", "utility"])
+    measured = evaluate(*(t.to_pandas() for t in three), target="paid", sensitive=["sex"], only=["fairness.group_share"])
     assert measured.context["target"] == "paid"
     assert measured["fairness.group_share[sex=f]"].status == "ok"
 
@@ -100,8 +103,8 @@ def test_nothing_given_is_changed(three: Three) -> None:
     before = [table.digest() for table in three]
     frame = three[0].to_pandas()
     copy = frame.copy(deep=True)
-    evaluate(*three)
-    evaluate(frame, three[1], three[2], only=["fidelity.shape"])
+    evaluate(frame, three[1], three[2])
+    evaluate(*three, only=["fidelity.shape", "privacy.near_copies", "validity"])
     assert [table.digest() for table in three] == before
     assert frame.equals(copy)
 
@@ -110,7 +113,7 @@ def test_the_context_names_what_was_measured(three: Three) -> None:
     train, holdout, fake = three
     fake = replace(fake, provenance=Provenance("trees", "0" * 64, 3, 2_000))
     measured = evaluate(train, holdout, fake, seed=9, only="validity")
-    assert measured.context["rows"] == {"train": 2_000, "holdout": 2_000, "synthetic": 2_000}
+    assert measured.context["rows"] == dict.fromkeys(("train", "holdout", "synthetic"), len(train))
     assert measured.context["digests"]["synthetic"] == fake.digest()
     assert measured.context["digests"]["schema"] == train.schema.digest()
     assert measured.context["provenance"]["generator"] == "trees"
@@ -191,7 +194,7 @@ def split(table: Table) -> Three:
     return tuple(table.take(np.arange(i * third, (i + 1) * third)) for i in range(3))  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("rows", [1, 3, 25, 70])
+@pytest.mark.parametrize("rows", [1, 3, 70])
 def test_hardly_any_rows(draw: Callable[[int, int], Table], rows: int) -> None:
     measured = evaluate(draw(rows, 1), draw(rows, 2), draw(rows, 3))
     conforms(measured)
@@ -200,7 +203,7 @@ def test_hardly_any_rows(draw: Callable[[int, int], Table], rows: int) -> None:
 
 
 def test_few_holdout_rows_or_few_synthetic_ones(draw: Callable[[int, int], Table]) -> None:
-    for sizes in ((2_000, 90, 2_000), (2_000, 2_000, 90), (90, 2_000, 2_000)):
+    for sizes in ((900, 90, 900), (900, 900, 90), (90, 900, 900)):
         measured = evaluate(*(draw(n, seed) for seed, n in enumerate(sizes)))
         conforms(measured)
         assert "error" not in statuses(measured).values()
