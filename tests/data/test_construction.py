@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.data.conditions import Where
-from synth.data.constraints import broken_rows
+from synth.data.constraints import broken_rows, within_range
 from synth.data.construction import Construction
 from synth.data.encoding import Encoded, decode, encode
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.errors import ConditionError, SchemaError
+from synth.generators.independent import Independent
 
 INTEGERS = st.one_of(st.none(), st.integers(-1000, 1000))
 CENTS = st.one_of(st.none(), st.integers(-100_000, 100_000))
@@ -139,7 +140,7 @@ def test_a_day_that_ends_after_a_moment_is_rounded_away_from_it() -> None:
     assert _round_trip(table).equals(table)
     plan = Construction.plan(schema)
     learned = plan.forward(table)
-    shorter = learned.arrow.set_column(1, learned.schema.names[1], pa.array([600]))
+    shorter = learned.arrow.set_column(1, learned.schema.names[1], pa.array([60]))
     made = plan.inverse(Table(shorter, learned.schema), schema, arrow.schema)
     assert made.column("due").to_pylist() == [datetime.date(2024, 3, 2)]
 
@@ -312,3 +313,55 @@ def test_values_stay_within_their_physical_type() -> None:
     learned = plan.forward(table)
     huge = Table(learned.arrow.set_column(1, learned.schema.names[1], pa.array([10**12])), learned.schema)
     assert plan.inverse(huge, schema, table.arrow.schema).column("b").to_pylist() == [127]
+
+
+def test_a_generator_keeps_every_constraint_and_condition_at_once() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, 100, 400)
+    place = rng.integers(0, 3, 400)
+    arrow = pa.table(
+        {
+            "zip": pa.array([f"{number:05d}" for number in range(400)]),
+            "start": start,
+            "end": start + rng.integers(0, 9, 400),
+            "both": pa.array(start * 2 + rng.integers(0, 1, 400), pa.int32()),
+            "slot": rng.permutation(400),
+            "city": np.array(["Lyon", "Paris", "Oslo"])[place],
+            "country": np.array(["France", "France", "Norway"])[place],
+        }
+    )
+    schema = Schema(
+        (
+            Column("zip", Kind.IDENTIFIER, Role.KEY),
+            Column("start", Kind.INTEGER, minimum=0, maximum=99),
+            Column("end", Kind.INTEGER, minimum=0, maximum=107),
+            Column("both", Kind.INTEGER, minimum=0, maximum=198),
+            Column("slot", Kind.INTEGER, minimum=0, maximum=399),
+            Column("city", Kind.CATEGORICAL, categories=("Lyon", "Oslo", "Paris")),
+            Column("country", Kind.CATEGORICAL, Role.TARGET, categories=("France", "Norway")),
+        ),
+        ("start <= end", "both >= start", "unique(slot)", "combinations(city, country)", "pattern(zip, '[0-9]{5}')"),
+    )
+    table = Table(arrow, schema)
+    made = Independent().fit(table).sample(120, where="country = 'Norway' and end <= 60", seed=3)
+    assert len(made) == 120
+    assert made.arrow.schema.equals(arrow.schema)
+    assert not any(broken.any() for broken in broken_rows(made, table).values())
+    assert within_range(made).all()
+    assert set(made.column("city").to_pylist()) == {"Oslo"}
+    assert max(made.column("end").to_pylist()) <= 60
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32), st.sampled_from(["<=", "<"]), st.sampled_from([("a", "b"), ("b", "a")]))
+def test_sides_of_different_decimals_are_rounded_apart(seed: int, operator: str, order: tuple[str, str]) -> None:
+    low, high = order
+    schema = Schema(
+        (Column("a", Kind.DECIMAL, decimals=2), Column("b", Kind.DECIMAL, decimals=0)), (f"{low} {operator} {high}",)
+    )
+    table = Table(pa.table({low: [0.0], high: [1.0]}).select(["a", "b"]), schema)
+    assert _round_trip(table).equals(table)
+    plan = Construction.plan(schema)
+    made = plan.inverse(_random_rows(plan.forward(table), np.random.default_rng(seed), 50), schema, table.arrow.schema)
+    assert not next(iter(broken_rows(made).values())).any()
+    assert all(float(value).is_integer() for value in made.column("b").to_pylist())
