@@ -133,6 +133,11 @@ def test_all_of_a_small_pattern_is_found_and_no_more() -> None:
         _issue(7, pattern="[ab]|c[12x]|a|d")
 
 
+def test_an_anchor_inside_a_pattern_leaves_nothing_to_issue() -> None:
+    with pytest.raises(GenerationError, match="admits 0 different values"):
+        _issue(1, pattern=r"a$b")
+
+
 def test_integers_match_their_pattern_as_they_are_written() -> None:
     made = _issue(900, pa.int64(), pattern="[0-9]{3}").to_pylist()
     assert sorted(made) == list(range(100, 1000))
