@@ -1,0 +1,106 @@
+"""Small inline drawings: a figure against its band, marginals, and pair densities. Colours come from the page's style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup, escape
+
+WIDTH = 320
+
+
+def frame(width: float, height: float, words: str, body: str) -> Markup:
+    """An SVG with its alternative in words."""
+    said = escape(words)
+    head = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{said}"><title>{said}</title>'
+    return Markup(head + body + "</svg>")
+
+
+def band(
+    value: float,
+    low: float,
+    high: float,
+    reference: tuple[float, float] | None,
+    limit: float | None,
+    words: str,
+) -> Markup:
+    """A value with its interval, over what real rows score (a band) and the policy's limit (a dashed line)."""
+    marks = [value, low, high, *(reference or ()), *(() if limit is None else (limit,))]
+    start, end = min(marks), max(marks)
+    pad = 0.08 * (end - start) or max(abs(value), 0.01) * 0.1
+
+    def x(mark: float) -> float:
+        return round(6 + (WIDTH - 12) * (mark - start + pad) / (end - start + 2 * pad), 1)
+
+    body = f'<line class="axis" x1="4" x2="{WIDTH - 4}" y1="16" y2="16"/>'
+    if reference is not None:
+        left, right = x(reference[0]), x(reference[1])
+        body += f'<rect class="reference" x="{left - 1.5:g}" y="4" width="{right - left + 3:.1f}" height="24" rx="2"/>'
+    if limit is not None:
+        body += f'<line class="limit" x1="{x(limit)}" x2="{x(limit)}" y1="1" y2="31"/>'
+    body += f'<line class="interval" x1="{x(low)}" x2="{x(high)}" y1="16" y2="16"/>'
+    body += f'<circle class="value" cx="{x(value)}" cy="16" r="5"/>'
+    return frame(WIDTH, 32, words, body)
+
+
+def histogram(synthetic: Sequence[float], real: Sequence[float] | None, ends: tuple[str, str], words: str) -> Markup:
+    """Shares per bin, the last one for nulls: synthetic as filled bars, real as an outline."""
+    top = max([*synthetic, *(real or ()), 1e-9])
+    count = len(synthetic)
+    step = (WIDTH - 24) / count
+
+    def box(i: int, share: float, kind: str) -> str:
+        left = i * step + (14 if i == count - 1 else 4)
+        height = 96 * share / top
+        return f'<rect class="{kind}" x="{left:.1f}" y="{100 - height:.1f}" width="{step:.1f}" height="{height:.1f}"/>'
+
+    body = "".join(box(i, share, "synthetic") for i, share in enumerate(synthetic))
+    body += "".join(box(i, share, "real") for i, share in enumerate(real or ()))
+    body += f'<line class="axis" x1="4" x2="{WIDTH - 4}" y1="100" y2="100"/><text x="4" y="116">{escape(ends[0])}</text>'
+    body += f'<text x="{WIDTH - 56}" y="116" text-anchor="end">{escape(ends[1])}</text>'
+    body += f'<text x="{WIDTH - 4}" y="116" text-anchor="end">null</text>'
+    return frame(WIDTH, 122, words, body)
+
+
+def bars(labels: Sequence[str], synthetic: Sequence[float], real: Sequence[float] | None, words: str) -> Markup:
+    """Shares per category, one under the other: synthetic filled, real as an outline below it."""
+    top = max([*synthetic, *(real or ()), 1e-9])
+    body, y = "", 2
+    for i, label in enumerate(labels):
+        short = label if len(label) <= 18 else label[:17] + "…"
+        body += f'<text x="116" y="{y + 12}" text-anchor="end">{escape(short)}</text>'
+        body += f'<rect class="synthetic" x="122" y="{y}" width="{194 * synthetic[i] / top:.1f}" height="8"/>'
+        if real is not None:
+            body += f'<rect class="real" x="122" y="{y + 8}" width="{194 * real[i] / top:.1f}" height="7"/>'
+        y += 19
+    return frame(WIDTH, y + 2, words, body)
+
+
+def density(joint: np.ndarray, top: float, words: str) -> Markup:
+    """Shares of shape (across, up) as squares, darker where there are more rows."""
+    across, up = joint.shape
+    wide, high = 150 / across, 150 / up
+    body = '<rect class="plane" x="0" y="0" width="150" height="150"/>'
+    for i, j in zip(*np.nonzero(joint)):
+        shade = 0.08 + 0.92 * float(joint[i, j] / top) ** 0.5
+        body += (
+            f'<rect class="cell" x="{i * wide:.1f}" y="{150 - (j + 1) * high:.1f}" width="{wide:.1f}" height="{high:.1f}" '
+            f'fill-opacity="{shade:.2f}"/>'
+        )
+    return frame(150, 150, words, body)
+
+
+def matrix(size: int, pairs: Sequence[Sequence[float]], names: Sequence[str], words: str) -> Markup:
+    """Errors of pairs as a square, darker where larger; the row and column numbers are those of `names`."""
+    top = max([error for _, _, error in pairs] or [0.0]) or 1.0
+    cell = 320 / size
+    body = '<rect class="plane" x="0" y="0" width="320" height="320"/>'
+    for i, j, error in pairs:
+        told = escape(f"{names[int(i)]} × {names[int(j)]}: {error:.3f}") if size <= 30 else ""
+        for a, b in ((i, j), (j, i)):
+            body += (
+                f'<rect class="cell" x="{a * cell:.1f}" y="{b * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
+                f'fill-opacity="{error / top:.2f}"><title>{told}</title></rect>'
+            )
+    return frame(320, 320, words, body)
