@@ -31,7 +31,7 @@ def band(
     pad = 0.08 * (end - start) or max(abs(value), 0.01) * 0.1
 
     def x(mark: float) -> float:
-        return round(6 + (WIDTH - 12) * (mark - start + pad) / (end - start + 2 * pad), 1)
+        return round(float(6 + (WIDTH - 12) * (mark - start + pad) / (end - start + 2 * pad)), 1)
 
     body = f'<line class="axis" x1="4" x2="{WIDTH - 4}" y1="16" y2="16"/>'
     if reference is not None:
