@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from synth.data.schema import Column
+from synth.data.table import Table
 from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import wilson
@@ -48,6 +52,39 @@ def unique_copies(evidence: Evidence) -> Iterator[Reading]:
         wilson(held.sum(), len(held)) if len(held) else None,
         detail={"copies": int(fake.sum()), "unique_training_rows": len(alone)},
     )
+
+
+@metric("privacy.identifier_copies", better="lower")
+def identifier_copies(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the identifiers and free texts that occur in the training table; no generator learns these columns.
+
+    Running numbers are left out: they are the same in every table.
+    """
+    schema, layout = evidence.synthetic.schema, evidence.train.arrow.schema
+    names = [c.name for c in schema.columns if c.is_reissued and not _runs(c, layout.field(c.name).type)]
+    if not names:
+        raise SkipMetricError("no column holds identifiers or free text")
+    made, held = (_known_values(evidence, table, names) for table in (evidence.synthetic, evidence.holdout))
+    if made[1] == 0:
+        raise SkipMetricError("no synthetic row has an identifier or text")
+    yield Reading(wilson(*made), wilson(*held) if held[1] else None, columns=tuple(names), detail={"copies": made[0]})
+
+
+def _runs(column: Column, kind: pa.DataType) -> bool:
+    """Whether it is issued as 1, 2, 3, …"""
+    return column.provider == "sequence" or (column.provider is None and pa.types.is_integer(kind))
+
+
+def _known_values(evidence: Evidence, table: Table | None, names: list[str]) -> tuple[int, int]:
+    """How many values of these columns occur in the training table, and how many there are."""
+    if table is None:
+        return 0, 0
+    known = values = 0
+    for name in names:
+        given, real = (pc.cast(t.arrow.column(name), pa.string()).drop_null() for t in (table, evidence.train))
+        known += int(pc.sum(pc.is_in(given, value_set=pc.unique(real))).as_py() or 0)
+        values += len(given)
+    return known, values
 
 
 @metric("privacy.near_copies", better="lower")

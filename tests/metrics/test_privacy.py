@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synth.data.schema import Column, Kind, Schema
+from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.metrics.distance import nearest, positions
 from synth.metrics.evaluation import evaluate
@@ -176,3 +176,25 @@ def test_the_search_agrees_with_scikit_learn() -> None:
         NearestNeighbors(n_neighbors=1, algorithm="brute").fit(rows.astype(float)).kneighbors(queries.astype(float))[0][:, 0]
     )
     assert nearest(queries, rows) == pytest.approx(expected, abs=1e-7)
+
+
+def test_an_identifier_that_somebody_has_is_seen() -> None:
+    kinds = Schema(
+        (
+            Column("id", Kind.IDENTIFIER, Role.KEY),
+            Column("mail", Kind.IDENTIFIER, nullable=True, provider="email"),
+            Column("x", Kind.INTEGER),
+        )
+    )
+
+    def rows(first: int) -> Table:
+        mails = [None, *(f"p{first + i}@example.org" for i in range(99))]
+        return Table(pa.table({"id": range(100), "mail": mails, "x": range(100)}), kinds)
+
+    train, holdout, fresh = rows(0), rows(100), rows(200)
+    name = "privacy.identifier_copies"
+    clean = evaluate(train, holdout, fresh, only=[name])
+    assert score(clean, f"{name}[mail]").value == 0.0
+    leaked = evaluate(train, holdout, part(fresh, train, 0.5), only=[name])
+    assert leaked[name].detail["copies"] == 49
+    assert beyond(leaked, name) > 0.3
