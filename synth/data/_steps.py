@@ -14,6 +14,7 @@ import numpy as np
 
 from synth.data.conditions import Clause
 from synth.data.constraints import bounds_of, decimals_of, step_of
+from synth.data.encoding import round_to
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.errors import ConditionError, SchemaError
 
@@ -125,13 +126,13 @@ class Gap(Step):
 
     def forward(self, values: Values) -> Made:
         solved = self._scaled(self.solved, values[self.solved.name])
-        return [(self.column(), _rounded(self._sign * (solved - self._from(values)), self._decimals))]
+        return [(self.column(), round_to(self._sign * (solved - self._from(values)), self._decimals))]
 
     def inverse(self, values: Values, learned: Schema) -> dict[str, np.ndarray]:
         other = self._scaled(self.other, values[self.other.name])
         gap = values[self.name]
         gap = np.where(np.isnan(other), gap, np.maximum(gap, self._least))
-        solved = _rounded(self._from(values) + self._sign * gap, self._decimals)
+        solved = round_to(self._from(values) + self._sign * gap, self._decimals)
         return {self.solved.name: self._outwards(solved, other)}
 
     def _outwards(self, solved: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -142,10 +143,10 @@ class Gap(Step):
             nearest = np.nextafter(other, self._sign * np.inf) if self.strict else other
             return np.where(crossed, nearest, solved)
         step = 10.0**-decimals
-        on_grid = _rounded(solved / scale, decimals)
+        on_grid = round_to(solved / scale, decimals)
         side, own = self._sign * (on_grid * scale), self._sign * other
         short = (side < self._sign * solved - 1e-6 * step * scale) | (side < own) | ((side <= own) if self.strict else False)
-        return np.where(short, _rounded(on_grid + self._sign * step, decimals), on_grid)
+        return np.where(short, round_to(on_grid + self._sign * step, decimals), on_grid)
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class Computed(Step):
 
     def _sum(self, values: Values) -> np.ndarray:
         total = np.sum([sign * values[column.name] for sign, column in self.given], axis=0)
-        return _rounded(total, decimals_of(self.solved))
+        return round_to(total, decimals_of(self.solved))
 
     def forward(self, values: Values) -> Made:
         complete, solved = ~np.isnan(self._sum(values)), values[self.solved.name]
@@ -264,10 +265,6 @@ def _plain(value: Any) -> int | float | None:
     if isinstance(value, np.integer):
         return int(value) if value >= 0 else None
     return None if np.isnan(value) else float(value)
-
-
-def _rounded(values: np.ndarray, decimals: int) -> np.ndarray:
-    return values if decimals >= 17 else np.round(values, decimals)
 
 
 def _bound(value: float, whole: bool) -> float | int | None:

@@ -117,7 +117,7 @@ def encode_column(column: Column, values: pa.ChunkedArray | pa.Array) -> Encoded
         decimals = 0 if column.kind is Kind.INTEGER else column.decimals
         floats = _filled(values.cast(pa.float64(), safe=False), np.nan).astype(np.float64)
         if pa.types.is_float32(values.type) and decimals is not None and decimals < 17:
-            floats = np.round(floats, decimals)  # a float32 0.3 is 0.3, not 0.30000001192
+            floats = round_to(floats, decimals)  # a float32 0.3 is 0.3, not 0.30000001192
         return EncodedColumn(column.name, floats, decimals=decimals)
     raise DataError(f"column {column.name!r} is {column.kind}: it is re-issued, not learned, and has no encoding")
 
@@ -137,10 +137,18 @@ def decode_column(column: Column, values: np.ndarray, kind: pa.DataType) -> pa.A
             return pa.array(whole, mask=null).cast(kind)
         return pa.array(whole.astype(np.int64), mask=null).cast(kind)
     decimals = column.decimals if column.decimals is not None else 17
-    rounded = np.round(np.where(null, 0.0, values), decimals) if decimals < 17 else np.where(null, 0.0, values)
+    rounded = round_to(np.where(null, 0.0, values), decimals)
     if pa.types.is_decimal(kind):
         return _to_decimal(rounded, null, kind)
     return pa.array(rounded, mask=null).cast(kind, safe=False)
+
+
+def round_to(values: np.ndarray, decimals: int) -> np.ndarray:
+    """Values on the grid of that many digits after the point; beyond 2^53 of its steps every double is its own grid."""
+    if decimals >= 17:
+        return values
+    near = np.abs(values) < 2.0**53 / 10.0**decimals
+    return np.where(near, np.round(np.where(near, values, 0.0), decimals), values)
 
 
 def _filled(values: pa.ChunkedArray | pa.Array, null: float) -> np.ndarray:

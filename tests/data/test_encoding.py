@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synth.data.encoding import Encoded, decode, encode, encode_column
@@ -49,6 +49,7 @@ def test_integers(kind: pa.DataType, data: st.DataObject) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(lists(st.floats(allow_nan=False, allow_infinity=False)))
+@example([1.20703125, 1.797693134862316e300])
 def test_doubles(values: list[Any]) -> None:
     comes_back(pa.array(values, pa.float64()), kinds={"x": "decimal"})
 
