@@ -56,6 +56,7 @@ def in_words(path: str | Path) -> Iterator[None]:
         errno.EACCES: "permission is denied; choose a folder you may write to",
         errno.EPERM: "permission is denied; choose a folder you may write to",
         errno.EROFS: "the file system is read-only; choose another folder",
+        errno.EEXIST: "a file of that name is in the way; choose another path",
         errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
         errno.ENOENT: "the folder is not there; make it first",
     }

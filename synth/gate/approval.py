@@ -19,11 +19,12 @@ from synth.data.sources import write_arrow, write_csv, write_parquet
 from synth.data.table import HashingSink, Table
 from synth.errors import NotApprovedError
 from synth.gate.dsse import opened, seal
-from synth.gate.keys import PrivateKey
+from synth.gate.keys import PrivateKey, PublicKey
 from synth.gate.verdict import Verdict
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+ATTESTATION = "attestation.json"
 WRITERS: dict[str, Callable[..., None]] = {"parquet": write_parquet, "csv": write_csv, "arrow": write_arrow}
 
 
@@ -33,6 +34,7 @@ class Approval:
 
     envelope: bytes
     documents: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+    signer: PublicKey | None = field(default=None, compare=False, repr=False)  # whose it is, while that is certain
 
     @cached_property
     def statement(self) -> dict[str, Any]:
@@ -82,15 +84,25 @@ def approve(
     judged, given = verdict.context["digests"]["synthetic"], synthetic.digest()
     if judged != given:
         raise NotApprovedError(
-            f"the verdict is about other rows (SHA-256 {judged[:12]}…) than these ({given[:12]}…); evaluate and judge these rows"
+            f"the verdict is about other rows (SHA-256 {judged[:12]}…) than these ({given[:12]}…);\nevaluate and judge these"
         )
     wanted = tuple(verdict.formats if formats is None else formats)
     for name in wanted:
         if name not in verdict.formats:
             raise NotApprovedError(f"the policy does not let rows leave as {name!r}; it allows {', '.join(verdict.formats)}")
+    _check_documents(documents, verdict)
     subjects = {f"data.{name}": _digest_as(name, synthetic) for name in wanted}
     subjects |= {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
-    return Approval(seal(_statement(verdict, by, subjects), key), documents)
+    return Approval(seal(_statement(verdict, by, subjects), key), documents, key.public)
+
+
+def _check_documents(documents: Mapping[str, bytes], verdict: Verdict) -> None:
+    """Raise NotApprovedError where what goes along with the rows is not this verdict, or would not be a file beside them."""
+    if documents.get("verdict.json") != verdict.to_bytes():
+        raise NotApprovedError("the documents do not hold this verdict as verdict.json; sign the verdict with its own bytes")
+    for name in documents:
+        if name in ("", ".", "..", ATTESTATION) or name.startswith("data.") or "/" in name or "\\" in name:
+            raise NotApprovedError(f"a document cannot be named {name!r}; give it a plain file name of its own")
 
 
 def _digest_as(form: str, table: Table) -> str:

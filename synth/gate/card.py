@@ -1,4 +1,4 @@
-"""The documents that go with exported rows: data card, Croissant metadata, provenance. No clock and no real value is in them."""
+"""The documents that go with exported rows: data card, Croissant metadata, provenance. They hold no clock and no real value."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def croissant(verdict: Verdict, synthetic: Table, *, data_digest: str) -> bytes:
         "distribution": [file],
         "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows", "field": fields}],
         "rai:dataCollection": "Synthetic: drawn from a generator fitted to a real table.",
-        "rai:dataLimitations": "No conclusion about single records; see README.md for what was measured and what is not claimed.",
+        "rai:dataLimitations": "No conclusion about single records; README.md says what was measured and what is not claimed.",
         "rai:personalSensitiveInformation": [column.name for column in synthetic.schema.sensitive],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def provenance(synthetic: Table) -> bytes:
-    """A Parquet table with one row per synthetic row: which model, seed and condition it came from, and its place in that draw."""
+    """A Parquet table with one row per synthetic row: which model, seed and condition gave it, and its place there."""
     origin, rows = synthetic.provenance, len(synthetic)
     columns = {
         "row": pa.array(range(rows), pa.int64()),

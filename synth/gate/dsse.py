@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from synth.errors import VerificationError
 
 if TYPE_CHECKING:
-    from synth.gate.keys import PrivateKey
+    from synth.gate.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -42,10 +42,25 @@ def opened(content: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
         envelope = json.loads(content)
         if envelope["payloadType"] != PAYLOAD_TYPE:
             raise VerificationError(f"the attestation holds {envelope['payloadType']!r}, not an in-toto statement")
-        payload = base64.b64decode(envelope["payload"], validate=True)
-        signatures = [(str(s["keyid"]), base64.b64decode(s["sig"], validate=True)) for s in envelope["signatures"]]
-    except (ValueError, KeyError, TypeError, binascii.Error) as problem:
+        payload = _decoded(envelope["payload"])
+        signatures = [(str(s["keyid"]), _decoded(s["sig"])) for s in envelope["signatures"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise VerificationError(f"the attestation is garbled: it is not a DSSE envelope ({problem})") from problem
     if json.dumps(envelope, indent=1) + "\n" != content.decode("utf-8", "replace"):
         raise VerificationError("the attestation is garbled: it holds more than the envelope that was signed")
     return payload, signatures
+
+
+def signed_by(content: bytes, keys: Iterable[PublicKey]) -> PublicKey | None:
+    """The first of these keys whose signature on an envelope holds. Raises VerificationError as `opened` does."""
+    payload, signatures = opened(content)
+    message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
+    return next((k for k in keys for keyid, s in signatures if keyid == k.keyid and k.signed(message, s)), None)
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 in the one form that encoding gives: the spare bits of the last character carry nothing either."""
+    content = base64.b64decode(text, validate=True)
+    if base64.b64encode(content).decode() != text:
+        raise ValueError("its base64 is not in canonical form")
+    return content

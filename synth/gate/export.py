@@ -9,9 +9,9 @@ from pathlib import Path
 from synth.data.table import Table
 from synth.errors import NotApprovedError
 from synth.folder import new_folder, write
-from synth.gate.approval import WRITERS, Approval
-
-ATTESTATION = "attestation.json"
+from synth.gate.approval import ATTESTATION, WRITERS, Approval
+from synth.gate.dsse import signed_by
+from synth.gate.keys import home, trusted
 
 
 def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
@@ -22,6 +22,7 @@ def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Ite
     Raises NotApprovedError where a format, a document or the rows are not what was signed, DataError where nothing can be
     written.
     """
+    _check_signature(approval)
     chosen = _chosen(approval, formats)
     with new_folder(to, mark=ATTESTATION) as folder:
         for form in chosen:
@@ -31,6 +32,16 @@ def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Ite
         _compare(folder, approval)
         write(folder / ATTESTATION, approval.to_bytes())
     return Path(to)
+
+
+def _check_signature(approval: Approval) -> None:
+    """Raise NotApprovedError unless the signature holds, by the key that just signed or one that this machine trusts."""
+    known = (approval.signer,) if approval.signer is not None else trusted()
+    if signed_by(approval.envelope, known) is None:
+        raise NotApprovedError(
+            "the approval is not signed by a key that this machine trusts, or was altered since; judge the run again,\n"
+            f"or put the approver's public key in {home() / 'keys'}"
+        )
 
 
 def _chosen(approval: Approval, formats: Iterable[str] | None) -> tuple[str, ...]:
@@ -55,7 +66,7 @@ def _compare(folder: Path, approval: Approval) -> None:
         if signed.get(file.name) != found:
             about = "these rows" if file.name.startswith("data.") else "this document"
             raise NotApprovedError(
-                f"{file.name} is not what was approved (SHA-256 {found[:12]}…, signed {signed.get(file.name, 'nothing')[:12]}…):\n"
+                f"{file.name} is not what was approved (SHA-256 {found[:12]}…, signed {signed.get(file.name, 'no')[:12]}…):\n"
                 f"the approval is not about {about}, or was made by another version of synth; judge and approve again"
             )
     absent = [name for name in signed if not name.startswith("data.") and not (folder / name).exists()]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,11 @@ class PublicKey:
         except InvalidSignature:
             return False
         return True
+
+    def to_pem(self) -> bytes:
+        """What a .pub file holds."""
+        key = Ed25519PublicKey.from_public_bytes(self.raw)
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     @classmethod
     def load(cls, path: str | Path) -> PublicKey:
@@ -114,12 +121,16 @@ def default_key(*, notice: Callable[[str], None] = lambda text: None) -> Private
     folder = home() / "keys"
     private = folder / f"{DEFAULT}.pem"
     if not private.exists():
-        _make_pair(folder)
+        _make_private(folder)
         notice(
             f"A first key pair was made. It signs every approval on this machine: keep {private} to yourself,\n"
             f"and give {folder / (DEFAULT + '.pub')} to whoever is to verify your exports."
         )
-    return PrivateKey.load(private)
+    key = PrivateKey.load(private)
+    public = private.with_suffix(".pub")
+    if not public.exists():  # a first use that was interrupted between the two files leaves only the private one
+        _write_new(public, key.public.to_pem(), mode=0o644)
+    return key
 
 
 def list_keys() -> tuple[KnownKey, ...]:
@@ -135,26 +146,28 @@ def trusted() -> tuple[PublicKey, ...]:
     return tuple(PublicKey.load(file) for file in sorted((home() / "keys").glob("*.pub")))
 
 
-def _make_pair(folder: Path) -> None:
-    key = Ed25519PrivateKey.generate()
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+def _make_private(folder: Path) -> None:
+    secret = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(folder / f"{DEFAULT}.pem", secret, mode=0o600)
+
+
+def _write_new(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file whole, with its permissions from the start; where another process was first, its file counts."""
+    temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = folder / f".{DEFAULT}.pem.partial-{os.getpid()}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            os.link(temporary, folder / f"{DEFAULT}.pem")  # fails where another process was first: its key then counts
-        except FileExistsError:
-            return
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(temporary, path)
         finally:
-            temporary.unlink()
-        (folder / f"{DEFAULT}.pub").write_bytes(public)
+            temporary.unlink(missing_ok=True)
     except OSError as problem:
         raise InputError(
-            f"no key pair can be made in {folder}: {problem.strerror}; set SYNTH_HOME to a folder of yours"
+            f"no key can be written in {path.parent}: {problem.strerror}; set SYNTH_HOME to a folder of yours"
         ) from problem
 
 

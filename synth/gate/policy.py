@@ -23,8 +23,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from synth.errors import ConfigError, did_you_mean
-from synth.gate.verdict import Decision, Finding, Outcome, Severity, Verdict
+from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
 from synth.metrics.measurement import Interval, Measurement, Measurements
+
+DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
 
 
 class Part(BaseModel):
@@ -125,18 +127,19 @@ class Policy(Part):
 
     def judge(self, measurements: Measurements) -> Verdict:
         """What the rules say of these measurements."""
-        findings = [*self._requirements(measurements.context)]
+        judged = self._requirements(measurements.context)
         for check in self.checks:
             found = measurements.named(check.measure)
-            findings += [_judge(check, m) for m in found] if found else [_absent(check)]
+            judged += [_judge(check, m) for m in found] if found else [_absent(check)]
+        findings = tuple(judged)
         text = json.dumps(measurements.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         digests = {**measurements.context.get("digests", {}), "measurements": hashlib.sha256(text.encode()).hexdigest()}
         return Verdict(
-            decision=_decide(findings),
+            decision=decide(findings),
             policy=self.name,
             policy_version=self.version,
             policy_digest=self.digest(),
-            findings=tuple(findings),
+            findings=findings,
             context={**measurements.context, "digests": digests},
             formats=self.formats,
             measurements=measurements,
@@ -166,13 +169,6 @@ def packaged() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
-def _decide(findings: list[Finding]) -> Decision:
-    blocking = [finding.outcome for finding in findings if finding.blocks]
-    if "fail" in blocking:
-        return "rejected"
-    return "inconclusive" if blocking else "approved"
-
-
 def _absent(check: Check) -> Finding:
     message = "was not measured; evaluate again with every metric that the policy names"
     return Finding(check.measure, "missing", check.severity, message, check.why)
@@ -192,6 +188,8 @@ def _judge(check: Check, measurement: Measurement) -> Finding:
             check, measurement, "inconclusive", "real rows were not measured in its place, so no excess is known"
         )
     compared = _excess(measurement.score, measurement.reference) if over and measurement.reference else measurement.score
+    if over and measurement.better == "nearer":
+        compared = _size(compared)
     if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
         return _unmeasured(check, measurement, "error", "the figure is not a finite number")
     limit = check.limit
@@ -227,6 +225,13 @@ def _excess(score: Interval, reference: Interval) -> Interval:
     return Interval(value, low, high, min(score.n, reference.n))
 
 
+def _size(difference: Interval) -> Interval:
+    """The distance from the reference, whichever side it is on."""
+    ends = (abs(difference.low), abs(difference.high))
+    low = 0.0 if difference.low <= 0 <= difference.high else min(ends)
+    return Interval(abs(difference.value), low, max(ends), difference.n)
+
+
 def _outcome(compared: Interval, limit: float | None, better: str) -> Outcome:
     if limit is None:
         return "report"
@@ -252,7 +257,7 @@ def _message(outcome: Outcome, compared: Interval, limit: float | None, measurem
 
 
 def _round(value: float) -> float:
-    return round(float(value), 6)
+    return round(float(value), DECIMALS)
 
 
 def _in_words(problem: ValidationError, origin: str) -> str:

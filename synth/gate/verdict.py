@@ -42,6 +42,15 @@ class Finding:
         return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "skipped")
 
 
+def decide(findings: tuple[Finding, ...]) -> Decision:
+    """Any blocking fail rejects; else anything blocking that is not a pass, or nothing judged at all, is inconclusive."""
+    blocking = [finding.outcome for finding in findings if finding.blocks]
+    if "fail" in blocking:
+        return "rejected"
+    passed = any(finding.outcome == "pass" for finding in findings)
+    return "approved" if passed and not blocking else "inconclusive"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A decision, the findings behind it, and the digests of everything that it is about.
@@ -58,6 +67,14 @@ class Verdict:
     context: Mapping[str, Any]
     formats: tuple[str, ...] = ("parquet",)  # what the policy lets an approved table leave in
     measurements: Measurements | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        follows = decide(self.findings)
+        if self.decision != follows:
+            raise DataError(
+                f"a verdict says {self.decision!r}, but {follows!r} is what follows from its findings; "
+                "judge the measurements again with `synth gate`"
+            )
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import VerificationError
-from synth.gate.dsse import PAYLOAD_TYPE, opened, pre_authentication_encoding
+from synth.gate.dsse import opened, signed_by
 from synth.gate.keys import PublicKey, home, trusted
 
 ATTESTATION = "attestation.json"
@@ -36,7 +36,8 @@ class Verified:
 
     def __str__(self) -> str:
         return (
-            f"{self.rows:,} rows, approved under {self.policy} {self.policy_version} by {self.approved_by}, {self.approved_at}\n"
+            f"{self.rows:,} rows, approved under {self.policy} {self.policy_version} "
+            f"by {self.approved_by}, {self.approved_at}\n"
             f"signed by key {self.keyid[:16]}…; {len(self.files)} files are as they were signed: {', '.join(self.files)}"
         )
 
@@ -53,56 +54,65 @@ def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Pat
         raise VerificationError(f"{folder} is not a folder; give the export's folder")
     if not (folder / ATTESTATION).is_file():
         raise VerificationError(f"{folder} holds no {ATTESTATION}: nothing says that it was approved")
-    payload, signatures = opened((folder / ATTESTATION).read_bytes())
-    signer = _signer(payload, signatures, key)
+    envelope = _bytes(folder / ATTESTATION)
+    payload, _ = opened(envelope)
+    signer = _signer(envelope, key)
     statement = _statement(payload)
-    files = _compare(folder, {s["name"]: s["digest"]["sha256"] for s in statement["subject"]})
-    configuration = statement["predicate"]["configuration"]
-    approved = _verdict(folder, configuration)
+    files = _compare(folder, statement["files"])
+    approved = _verdict(folder, statement["policies"])
     if policy is not None:
         _same_policy(policy, approved["policy"])
-    notes = statement["predicate"]["annotations"]
     return Verified(
         path=folder,
         keyid=signer.keyid,
-        approved_by=notes["approvedBy"],
-        approved_at=notes["approvedAt"],
+        approved_by=statement["approvedBy"],
+        approved_at=statement["approvedAt"],
         policy=approved["policy"]["name"],
         policy_version=approved["policy"]["version"],
         policy_digest=approved["policy"]["digest"],
-        rows=notes["rows"],
+        rows=statement["rows"],
         files=files,
     )
 
 
-def _signer(payload: bytes, signatures: list[tuple[str, bytes]], key: str | Path | None) -> PublicKey:
+def _signer(envelope: bytes, key: str | Path | None) -> PublicKey:
     """The trusted key whose signature holds."""
     known = (PublicKey.load(key),) if key is not None else trusted()
-    place = str(key) if key is not None else f"the keys in {home() / 'keys'}"
-    message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
-    for public in known:
-        for keyid, signature in signatures:
-            if keyid == public.keyid:
-                if public.signed(message, signature):
-                    return public
-                raise VerificationError(
-                    f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content"
-                )
+    public = signed_by(envelope, known)
+    if public is not None:
+        return public
+    _, signatures = opened(envelope)
+    for keyid, _ in signatures:
+        if keyid in {one.keyid for one in known}:
+            raise VerificationError(f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content")
     named = ", ".join(f"{keyid[:16]}…" for keyid, _ in signatures) or "nobody"
+    where = f"which is not {key}" if key is not None else f"which is not among the {len(known)} keys in {home() / 'keys'}"
     raise VerificationError(
-        f"signed by an unknown key ({named}), which is not {'' if key is not None else 'among '}{place};\n"
-        "give the approver's public key with --key, if you have it from the approver"
+        f"signed by an unknown key ({named}), {where};\n"
+        "give the approver's public key with --key, if the approver gave it to you"
     )
 
 
 def _statement(payload: bytes) -> dict[str, Any]:
-    """What was signed, where it is a passed test result."""
-    statement: dict[str, Any] = json.loads(payload)
-    if statement.get("_type") != STATEMENT or statement.get("predicateType") != PREDICATE:
-        raise VerificationError(f"the signed statement is a {statement.get('predicateType')!r}, not an approval of synth's")
-    if statement["predicate"]["result"] != "PASSED":
-        raise VerificationError(f"what was signed is not an approval: its result is {statement['predicate']['result']!r}")
-    return statement
+    """What was signed, where it is a passed test result in the form that synth writes."""
+    try:
+        statement: dict[str, Any] = json.loads(payload)
+        if statement["_type"] != STATEMENT or statement["predicateType"] != PREDICATE:
+            raise VerificationError(f"the signed statement is a {statement['predicateType']!r}, not an approval of synth's")
+        if statement["predicate"]["result"] != "PASSED":
+            raise VerificationError(f"what was signed is not an approval: its result is {statement['predicate']['result']!r}")
+        found = {
+            "files": {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]},
+            "policies": [
+                entry["digest"]["sha256"]
+                for entry in statement["predicate"]["configuration"]
+                if entry["name"].startswith("policy/")
+            ],
+            **{name: statement["predicate"]["annotations"][name] for name in ("approvedBy", "approvedAt", "rows")},
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise VerificationError(f"the signed statement is not an approval of synth's ({problem!r})") from problem
+    return found
 
 
 def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
@@ -112,7 +122,7 @@ def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
     differing = [name for name, digest in found.items() if digest != signed[name]]
     if len(differing) > 1 and any(name.startswith("data.") for name in differing) and "verdict.json" in differing:
         raise VerificationError(
-            f"{ATTESTATION} is about other files: {', '.join(differing)} all differ from what it signs; it belongs to another export"
+            f"{ATTESTATION} is about other files: {', '.join(differing)} differ from what it signs; it is of another export"
         )
     if differing:
         name = differing[0]
@@ -134,17 +144,31 @@ def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
 def _digest(file: Path) -> str:
     if not file.is_file():
         return "not a file"
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as problem:
+        raise VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified") from problem
 
 
-def _verdict(folder: Path, configuration: list[dict[str, Any]]) -> dict[str, Any]:
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as problem:
+        raise VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified") from problem
+
+
+def _verdict(folder: Path, policies: list[str]) -> dict[str, Any]:
     """The verdict, where it is an approval under the policy that was signed."""
-    verdict: dict[str, Any] = json.loads((folder / "verdict.json").read_bytes())
-    if verdict["decision"] != "approved":
-        raise VerificationError(f"verdict.json says {verdict['decision']!r}: this table was not approved")
-    signed = {entry["digest"]["sha256"] for entry in configuration if entry["name"].startswith("policy/")}
-    if verdict["policy"]["digest"] not in signed:
+    try:
+        verdict: dict[str, Any] = json.loads(_bytes(folder / "verdict.json"))
+        decision, digest = verdict["decision"], verdict["policy"]["digest"]
+        _ = verdict["policy"]["name"], verdict["policy"]["version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise VerificationError(f"verdict.json is not a verdict of synth's: it lacks its form ({problem!r})") from problem
+    if decision != "approved":
+        raise VerificationError(f"verdict.json says {decision!r}: this table was not approved")
+    if digest not in policies:
         raise VerificationError("verdict.json names another policy than the one that was signed")
     return verdict
 
