@@ -20,7 +20,7 @@ def new_folder(target: str | Path, *, mark: str) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its name when the block ends, and is gone if it fails.
 
     mark: a file that every finished folder of this sort holds. A folder of that sort which is already there is kept under the
-    next free name (`adult.1`, `adult.2`, …); any other folder with something in it is refused with a DataError. What an earlier,
+    next free name (`adult.1`, `adult.2`, …); any other folder with something in it is refused (DataError). What an earlier,
     killed process left half-done beside it is removed first.
     """
     path = Path(target)
@@ -48,7 +48,7 @@ def new_folder(target: str | Path, *, mark: str) -> Iterator[Path]:
 
 @contextmanager
 def in_words(path: str | Path) -> Iterator[None]:
-    """Turn the failures of writing (no room, no permission, no such place) into a DataError that names the path and the mend."""
+    """Turn the failures of writing (no room, no permission, no such place) into a DataError that names path and mend."""
     advice = {
         errno.ENOSPC: "no space is left on the device; free some, or write elsewhere",
         errno.EDQUOT: "the disk quota is used up; free some, or write elsewhere",
