@@ -2,8 +2,9 @@
 
 Arrow holds what pandas and polars hold, except for a few pandas dtypes that share one Arrow type (`Int64` and `int64`, `object`
 and `string`). Those are written into the metadata of the Arrow field, under `synth.dtype`, so that they survive a selection, a
-model folder and a Parquet file. Two things are not kept, by intent: NaN in a column of floats is a null like any other, and the
-index of a pandas frame is not a column (call `reset_index()` to make it one). Arrow's string views become large strings, since Arrow itself can hardly compute with them.
+model folder and a Parquet file. Three things are not kept, by intent: NaN in a column of floats is a null like any other; the
+index of a pandas frame is not a column (call `reset_index()` to make it one); and Arrow's string views become large strings,
+since Arrow itself can hardly compute with them.
 """
 
 from __future__ import annotations
@@ -261,7 +262,10 @@ def _string_dtype(noted: dict[str, Any]) -> Any:
 
     if noted["null"] == "NA":
         return pd.StringDtype(noted["storage"])
-    return pd.StringDtype(noted["storage"], na_value=np.nan)  # pandas 3's own `str`
+    try:
+        return pd.StringDtype(noted["storage"], na_value=np.nan)  # pandas 3's own `str`
+    except TypeError:  # pandas 2.2 does not know it yet
+        return object
 
 
 def _is_plain_integer_or_bool(dtype: str) -> bool:

@@ -28,6 +28,7 @@ MIXED_SHARE = 0.05  # ... in no more than this share of the rows, is a column of
 
 _NUMBER = r"^\s*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?\s*$"
 _CODE = r"^[+-]?0[0-9]"  # a number with a leading zero is a code
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _ID_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:id|ids|key|uuid|guid)|.*[a-z0-9](?:ID|Id|UUID|Key)")
 _TIME_NAME = re.compile(r"(?i:year|month|week|day|hour|age|date|time)")
 _COUNT_NAME = re.compile(r"(?:^|.*[_\s.-])(?i:nr|no|nbr|num|number|row|index|idx)")
@@ -199,6 +200,8 @@ def _of_text(name: str, values: pa.ChunkedArray, role: Role | None) -> Decision:
     unique = pc.unique(texts).drop_null()
     distinct = len(unique)
     seen = f"{distinct:,} distinct text{'s' if distinct != 1 else ''} in {count:,} rows"
+    if distinct > FEW and pc.all(pc.match_substring_regex(unique, _DATE)).as_py():
+        seen += " (they read as dates: convert the column to dates to have it learned as moments)"
     if role in (Role.SUBJECT, Role.KEY):
         return Decision(Kind.IDENTIFIER, f"{role}: {seen}", provider=recognise(name, unique))
     if role in (Role.TARGET, Role.SENSITIVE):
