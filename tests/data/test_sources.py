@@ -70,6 +70,11 @@ def test_the_delimiter_is_found(csv: Callable[..., Path], delimiter: str) -> Non
     assert read(path).arrow.to_pydict() == {"a": [1, 2], f"b{delimiter}c": [f"x{delimiter}y\nz", "q"]}
 
 
+def test_line_ends_in_quotes_are_kept_however_long_the_file(csv: Callable[..., Path]) -> None:
+    text = "one\n" * 20
+    assert read(csv("a,b\n" + f'1.5,"{text}"\n' * 150_000)).arrow.column("b").unique().to_pylist() == [text]
+
+
 def test_decimal_commas_are_read_where_semicolons_part_the_columns(csv: Callable[..., Path]) -> None:
     assert read(csv("a;b\n1,5;x\n-2,25;y\n")).arrow.column("a").to_pylist() == [1.5, -2.25]
 

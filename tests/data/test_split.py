@@ -69,6 +69,12 @@ def test_by_time_the_latest_rows_are_held_out() -> None:
     assert max(train.column("when").to_pylist()) <= min(held.column("when").to_pylist())
 
 
+def test_by_time_the_subjects_seen_last_are_held_out_whole() -> None:
+    train, held = read(people(), subject="who", time="when").split(0.25, by="time")
+    last = people().groupby("who")["when"].max()
+    assert last[list(set(train.column("who").to_pylist()))].max() <= last[list(set(held.column("who").to_pylist()))].min()
+
+
 def test_rows_without_a_time_are_trained_on() -> None:
     frame = people()
     frame.loc[::10, "when"] = pd.NaT
