@@ -74,7 +74,7 @@ def decimals(values: pa.ChunkedArray) -> int:
     distinct = pc.unique(numbers).drop_null()
     doubles = np.asarray(distinct.cast(pa.float64(), safe=False))
     most = min(kind.scale, 12) if pa.types.is_decimal(kind) else 12
-    left = doubles
+    left = doubles[np.abs(doubles) < EXACT]  # the others are whole
     for digits in range(most + 1):
         rounded = np.round(left, digits)
         if pa.types.is_float32(kind) or pa.types.is_float16(kind):

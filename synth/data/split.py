@@ -113,16 +113,16 @@ def _by_subject(table: Table, wanted: int, seed: int, way: By) -> np.ndarray:
     else:
         order = np.random.default_rng([seed, 2]).permutation(len(counts))
     total = np.cumsum(counts[order])
-    enough = int(np.argmin(np.abs(total - wanted))) + 1
-    enough = min(enough, len(counts) - 1)
-    held = np.zeros(len(counts), dtype=bool)
-    held[order[:enough]] = True
-    mask: np.ndarray = held[codes]
-    if min(int(mask.sum()), int((~mask).sum())) < MIN_ROWS:
+    far = np.abs(total - wanted).astype(np.float64)
+    far[(total < MIN_ROWS) | (len(table) - total < MIN_ROWS)] = np.inf
+    if not np.isfinite(far).any():
         raise DataError(
-            f"a split by {subject.name!r} leaves {int((~mask).sum())} row(s) to train on and {int(mask.sum())} to hold out; "
-            f"each side needs at least {MIN_ROWS}: give more subjects, or another share"
+            f"no split by {subject.name!r} leaves {MIN_ROWS} rows on each side: its {len(counts):,} subjects have "
+            "too few rows, or one of them has nearly all; give more subjects"
         )
+    held = np.zeros(len(counts), dtype=bool)
+    held[order[: int(np.argmin(far)) + 1]] = True
+    mask: np.ndarray = held[codes]
     return mask
 
 
