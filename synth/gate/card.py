@@ -16,7 +16,12 @@ from synth.data.table import Table
 from synth.gate.verdict import Finding, Verdict
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-CROISSANT_TYPES = {Kind.INTEGER: "sc:Integer", Kind.DECIMAL: "sc:Float", Kind.BOOLEAN: "sc:Boolean", Kind.DATETIME: "sc:Date"}
+CROISSANT_TYPES = {
+    Kind.INTEGER: "sc:Integer",
+    Kind.DECIMAL: "sc:Float",
+    Kind.BOOLEAN: "sc:Boolean",
+    Kind.DATETIME: "sc:DateTime",
+}
 
 
 def readme(verdict: Verdict, synthetic: Table) -> bytes:
@@ -32,6 +37,9 @@ def readme(verdict: Verdict, synthetic: Table) -> bytes:
     }
     origin = verdict.context.get("provenance")
     made = f"made by the generator `{origin['generator']}` of synth" if origin else "from a source that synth did not make"
+    caution = "They were drawn from a model, not taken from records; by chance some may equal one."
+    if origin is None:
+        caution = "They were judged by the figures below; how they came about is for their maker to say."
     under = f" under the condition `{origin['where']}`" if origin and origin.get("where") else ""
     measured = "\n".join(_figure_row(f) for f in verdict.findings if f.score is not None)
     text = f"""---
@@ -40,7 +48,7 @@ def readme(verdict: Verdict, synthetic: Table) -> bytes:
 
 # Synthetic table, approved under {verdict.policy} {verdict.policy_version}
 
-{rows:,} synthetic rows, {made}{under}. No row is a real person's or thing's record.
+{rows:,} synthetic rows, {made}{under}. {caution}
 
 ## Columns
 
@@ -79,7 +87,7 @@ def croissant(verdict: Verdict, synthetic: Table, *, data_digest: str) -> bytes:
         "@id": "data.parquet",
         "name": "data.parquet",
         "contentUrl": "data.parquet",
-        "encodingFormat": "application/vnd.apache.parquet",
+        "encodingFormat": "application/x-parquet",  # the name that Croissant readers know, not the registered one
         "sha256": data_digest,
     }
     fields = [
@@ -153,31 +161,24 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+# The context that the specification prescribes, key by key, so that readers without a network know it.
+_CR = (
+    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format "
+    "includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace "
+    "samplingRate separator source subField transform"
+)
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "fileProperty": "cr:fileProperty",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "key": "cr:key",
-    "md5": "cr:md5",
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
     "rai": "http://mlcommons.org/croissant/RAI/",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
     "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
+    **{name: f"cr:{name}" for name in _CR.split()},
 }
