@@ -12,7 +12,7 @@ from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 
 KNOTS = 20  # quantiles of the training values between which a number's place is interpolated
 CORNERS = 64  # categories up to which each has a dimension of its own; more share random directions
-BLOCK = 512  # queries per block of the search: a block of distances to 100,000 rows is 200 MB
+BLOCK = 16_000_000  # distances that the search holds at a time: 64 MB
 
 
 def positions(evidence: Evidence) -> dict[Side, np.ndarray]:
@@ -69,9 +69,10 @@ def nearest(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     out = np.empty(len(queries))
     half = (rows.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
     turned = np.ascontiguousarray(rows.T)
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
+    step = max(1, BLOCK // len(rows))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
         neighbour = (block @ turned - half).argmax(axis=1)
         gap = block.astype(np.float64) - rows[neighbour]
-        out[start : start + BLOCK] = np.sqrt((gap * gap).sum(axis=1))
+        out[start : start + step] = np.sqrt((gap * gap).sum(axis=1))
     return out

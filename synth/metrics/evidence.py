@@ -124,13 +124,18 @@ class Evidence:
     def identities(self) -> dict[Side, np.ndarray]:
         """For each side an int64 number per row, equal for rows that agree in every learned column."""
         sizes = [self.rows(side) for side in SIDES]
-        identity = np.zeros(sum(sizes), dtype=np.int64)
+        identity, many = np.zeros(sum(sizes), dtype=np.int64), 1
         for column in self.columns:
             values = np.concatenate([column.of(side) for side in SIDES])
-            if not column.is_category:
-                values = _on_grid(column.column, values)
-            _, codes = np.unique(values, return_inverse=True)
-            _, identity = np.unique(identity * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+            if column.levels is None:
+                _, codes = np.unique(_on_grid(column.column, values), return_inverse=True)
+                levels = int(codes.max(initial=0)) + 1
+            else:
+                codes, levels = values + 1, column.levels + 1
+            if many * levels >= 2**62:  # the numbers would no longer fit: count those that occur anew
+                found, identity = np.unique(identity, return_inverse=True)
+                many = len(found)
+            identity, many = identity * levels + codes, many * levels
         bounds = np.cumsum([0, *sizes])
         return {side: identity[bounds[i] : bounds[i + 1]] for i, side in enumerate(SIDES)}
 

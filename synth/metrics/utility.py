@@ -16,6 +16,7 @@ from synth.metrics.registry import Reading, SkipMetricError, metric
 
 CAP = 50_000  # training rows per model
 LEAST_TRAIN, LEAST_TEST = 40, 40
+MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
 LEAST_CLASS = 5  # test rows on either side of a class below which its area is not taken
 
 
@@ -115,7 +116,8 @@ def _classes(target: Compared, test: np.ndarray) -> np.ndarray:
     fit &= np.bincount(target.train[target.train >= 0], minlength=target.levels or 0) > 0
     if fit.sum() < 2:
         raise SkipMetricError(f"fewer than two classes of the target {target.name!r} have {LEAST_CLASS} test rows")
-    return np.flatnonzero(fit)
+    kept = np.argsort(-np.where(fit, tally, 0), kind="stable")[: min(MOST_CLASSES, int(fit.sum()))]
+    return np.asarray(np.sort(kept))
 
 
 def _pick(evidence: Evidence, usable: np.ndarray, rows: int, side: Side) -> np.ndarray:
@@ -134,6 +136,7 @@ def _predict(
     X, y, T = features(inputs, side, rows), target.of(side)[rows], features(inputs, "holdout", test)
     if len(classes) == 0:
         return Judge.of_numbers(inputs, X, y, evidence.seed).numbers(T)
+    y = np.where(np.isin(y, classes), y, -1)  # classes that are not judged are one to the model
     seen = np.unique(y)
     if len(seen) < 2:
         raise CannotTrainError(

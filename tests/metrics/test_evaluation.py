@@ -270,6 +270,19 @@ def test_a_hundred_thousand_categories() -> None:
     assert "error" not in statuses(measured).values()
 
 
+def test_a_target_of_four_hundred_classes() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.minimum(rng.geometric(0.02, 9_000), 400) - 1
+    names = tuple(f"c{i}" for i in range(400))
+    table = Table(
+        pa.table({"c": pa.array([names[i] for i in codes]), "x": pa.array(codes + rng.normal(size=9_000))}),
+        Schema((Column("c", Kind.CATEGORICAL, Role.TARGET, categories=names), number("x", decimals=3))),
+    )
+    measured = evaluate(*split(table), only="utility")
+    assert measured["utility.tstr"].score is not None
+    assert measured["utility.tstr"].score.value > 0.9
+
+
 def test_moments_with_a_zone(draw: Callable[[int, int], Table]) -> None:
     rng = np.random.default_rng(0)
     ticks = rng.integers(1_550_000_000, 1_700_000_000, 1_500)
