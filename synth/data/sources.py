@@ -120,10 +120,23 @@ def _align(arrow: pa.Table, schema: Schema) -> pa.Table:
     arrow = arrow.select(list(schema.names))
     for position, column in enumerate(schema.columns):
         values = arrow.column(position)
-        if _is_text_read_as_numbers(column, values.type):
-            field = arrow.schema.field(position)
-            arrow = arrow.set_column(position, field.with_type(pa.string()), values.cast(pa.string()))
+        kind = pa.string() if _is_text_read_as_numbers(column, values.type) else values.type
+        if values.null_count == len(values) and (pa.types.is_null(kind) or is_text(kind)):
+            expected = _type_of_nulls(column)
+            kind = kind if is_text(kind) and is_text(expected) else expected
+        if kind != values.type:
+            arrow = arrow.set_column(position, arrow.schema.field(position).with_type(kind), values.cast(kind))
     return arrow
+
+
+def _type_of_nulls(column: Column) -> pa.DataType:
+    """The type for a column that has no value to tell it by."""
+    if column.kind is Kind.DATETIME:
+        return pa.date32() if column.unit == "day" else pa.timestamp("us")
+    by_kind = {Kind.INTEGER: pa.int64(), Kind.DECIMAL: pa.float64(), Kind.BOOLEAN: pa.bool_()}
+    level = type((column.categories or ("",))[0])
+    by_level = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    return by_kind.get(column.kind) or by_level.get(level) or pa.string()
 
 
 def _is_text_read_as_numbers(column: Column, kind: pa.DataType) -> bool:

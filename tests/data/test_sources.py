@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from synth.data.encoding import encode
 from synth.data.schema import Kind, Role
 from synth.data.sources import read, read_claimed, write, write_csv, write_parquet
 from synth.data.table import Table
@@ -299,6 +300,15 @@ def test_codes_kept_as_text_stay_text_in_a_csv_read_under_their_schema(csv: Call
     again = read(csv("code,x\n10,1\n2,2\n"), schema=schema)
     assert again.column("code").to_pylist() == ["10", "2"]
     assert again.schema.column("code").categories == ("1", "2", "10")
+
+
+def test_a_column_that_is_null_throughout_is_read_under_its_schema(csv: Callable[..., Path]) -> None:
+    content = "i,f,b,c,d,t\n1,0.5,true,p,2020-01-01,2020-01-01 10:00:00\n2,1.5,false,q,2020-01-02,2020-01-02 11:30:00\n"
+    schema = read(csv(content)).schema
+    for rows in (csv("i,f,b,c,d,t\n,,,,,\n,,,,,\n"), pd.DataFrame({name: [None, None] for name in "ifbcdt"})):
+        table = read(rows, schema=schema)
+        assert all(column.null.all() for column in encode(table).columns)
+        assert all(column.nullable for column in table.schema.columns)
 
 
 def test_roles_named_in_the_call_win_over_the_schema() -> None:
