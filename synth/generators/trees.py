@@ -40,9 +40,7 @@ class Trees(Generator):
     trees_per_column: int = 5  # trees per column; each synthetic row walks one of them at random
     subsample: float = 0.63  # share of the rows that the questions of one tree are grown on
     honest: bool = False  # leaf values from the rows a tree was not grown on only (Wager and Athey 2018)
-    smoothing: float = (
-        30.0  # s: a leaf of m donors draws from its parent with probability s / (s + m), but for near-unique numbers
-    )
+    smoothing: float = 30.0  # s: a leaf of m donors draws from its parent with probability s / (s + m); not for smooth numbers
     interpolate: bool = True  # near-unique numbers are drawn between neighbours in the leaf
     slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
     condition_on: tuple[str, ...] | None = None  # columns drawn first, exactly conditionable; None: target and sensitive ones
@@ -109,7 +107,7 @@ class Trees(Generator):
         n = len(codes)
         if not table.shape[1] or n < 2 * fewest:
             return single_leaf(codes)
-        size = min(max(2, round(self.subsample * n)), self.grow_rows, n)
+        size = min(max(2, round(self.subsample * n)), self.grow_rows, n - 1 if self.honest else n)
         order = rng.permutation(n)
         grow_rows = np.sort(order[:size])
         donor_rows = np.sort(order[size:]) if self.honest else np.arange(n)
@@ -148,8 +146,6 @@ class Trees(Generator):
             chosen[name] = tuple(other for other in earlier if other in strongest)
         return chosen
 
-    # sampling ------------------------------------------------------------------------------------------------------
-
     def _lean(self, name: str, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Ridge regressions of a number on the numbers before it, of shape (2, numbers): by value, and by log-odds of rank.
 
@@ -166,6 +162,8 @@ class Trees(Generator):
             square = columns.T @ columns + RIDGE * len(columns) * np.eye(len(numbers))
             weights.append(np.linalg.solve(square, columns.T @ outcome))
         return np.array(weights).astype(np.float32)
+
+    # sampling ------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
         return self._template.with_values(self._continue({}, n, self._order, rng))
