@@ -13,6 +13,7 @@ from synth.metrics.evidence import Compared, Evidence, Side
 
 NATIVE = 254  # categories up to which boosted trees split on sets of them; more are put in order of their frequency
 TREES = 100  # boosting rounds, the scikit-learn default
+SHRINKAGE = 1.0  # without it leaf values explode where classes are rare: KDD'99 falls from an AUC of .9999 to .54
 
 
 def features(columns: tuple[Compared, ...], side: Side, rows: np.ndarray | None = None) -> np.ndarray:
@@ -67,7 +68,13 @@ class Judge:
     def _fit(cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
         native = np.array([column.levels is not None and 2 < column.levels <= NATIVE for column in columns])
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
-        model = kind(max_iter=TREES, early_stopping=False, categorical_features=native & ~empty, random_state=seed)
+        model = kind(
+            max_iter=TREES,
+            l2_regularization=SHRINKAGE,
+            early_stopping=False,
+            categorical_features=native & ~empty,
+            random_state=seed,
+        )
         with _one_thread():
             return cls(model.fit(np.where(empty, 0.0, X), y))
 
