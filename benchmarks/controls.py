@@ -118,8 +118,7 @@ def decide(control: str, at: Draw, seed: int) -> tuple[str, list[str]]:
     make, policy, _ = CONTROLS[control]
     fake = make(at)
     verdict = synth.Policy.load(policy).judge(synth.evaluate(at.train, at.holdout, fake, seed=seed))
-    blocking = [f.check for f in verdict.findings if f.severity == "block" and f.outcome != "pass"]
-    return verdict.decision, blocking
+    return verdict.decision, [finding.check for finding in verdict.blocking]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from synth.gate.policy import Policy, packaged
+from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
 from synth.metrics.registry import metrics
 
@@ -67,10 +67,16 @@ def _policies() -> str:
         parts += [f"## {policy.name} {policy.version}", "", policy.description.strip(), ""]
         parts += ["| measure | limit | severity | why |", "|---|---|---|---|"]
         for check in policy.checks:
-            limit = f"≤ reference + {check.excess:g}" if check.excess is not None else f"{check.limit:g}"
+            limit = _limit(check)
             parts.append(f"| `{check.measure}` | {limit} | {check.severity} | {check.why} |")
         parts.append("")
     return "\n".join(parts)
+
+
+def _limit(check: Check) -> str:
+    if check.excess is not None:
+        return f"reference + {check.excess:g}" + (f" + {check.relative:.0%} of it" if check.relative else "")
+    return "–" if check.limit is None else f"{check.limit:g}"
 
 
 if __name__ == "__main__":

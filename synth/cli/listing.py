@@ -130,7 +130,13 @@ def policies(
         out.print(f"[bold]{policy.name} {policy.version}[/] {escape(policy.title)}\n{escape(policy.description)}\n")
         grid = _grid("measure", "limit", "severity", "why")
         for check in policy.checks:
-            limit = f"≤ floor + {check.excess:g}" if check.excess is not None else f"{check.limit:g}"
+            limit = (
+                f"real rows + {check.excess:g}"
+                if check.excess is not None
+                else ""
+                if check.limit is None
+                else f"{check.limit:g}"
+            )
             grid.add_row(check.measure, limit, check.severity, escape(check.why))
     out.print(grid)
 

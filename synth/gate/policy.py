@@ -47,10 +47,6 @@ class Check(Part):
         description="with `excess`: further allowance, as a share of what real rows score (where strangers often coincide)",
     )
     severity: Severity = Field("block", description="block, warn, or only report")
-    skipped: Literal["inconclusive", "note"] = Field(
-        "inconclusive",
-        description="what a figure that could not be taken means; `note` only where there may be nothing to check",
-    )
     insufficient: Literal["inconclusive", "note"] = Field(
         "inconclusive", description="what a group of under 30 rows means; it is never a pass"
     )
@@ -132,8 +128,7 @@ class Policy(Part):
             found = measurements.named(check.measure)
             judged += [_judge(check, m) for m in found] if found else [_absent(check)]
         findings = tuple(judged)
-        text = json.dumps(measurements.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        digests = {**measurements.context.get("digests", {}), "measurements": hashlib.sha256(text.encode()).hexdigest()}
+        digests = {**measurements.context.get("digests", {}), "measurements": measurements.digest()}
         return Verdict(
             decision=decide(findings),
             policy=self.name,
@@ -179,9 +174,10 @@ def _judge(check: Check, measurement: Measurement) -> Finding:
     if measurement.status == "error" or (measurement.score is None and measurement.status == "ok"):
         return _unmeasured(check, measurement, "error")
     if measurement.score is None:
-        few = measurement.reason.startswith("insufficient")
-        excused = (check.insufficient if few else check.skipped) == "note"
-        return _unmeasured(check, measurement, ("insufficient" if few else "skipped") if excused else "inconclusive")
+        if measurement.status == "absent":
+            return _unmeasured(check, measurement, "absent")
+        few = measurement.reason.startswith("insufficient") and check.insufficient == "note"
+        return _unmeasured(check, measurement, "insufficient" if few else "inconclusive")
     over = check.excess is not None
     if over and measurement.reference is None:
         return _unmeasured(

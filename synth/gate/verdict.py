@@ -11,7 +11,7 @@ from synth.errors import DataError
 from synth.metrics.measurement import Measurements
 
 Decision = Literal["approved", "rejected", "inconclusive"]
-Outcome = Literal["pass", "fail", "inconclusive", "missing", "error", "skipped", "insufficient", "report"]
+Outcome = Literal["pass", "fail", "inconclusive", "missing", "error", "absent", "insufficient", "report"]
 Severity = Literal["block", "warn", "report"]
 
 
@@ -39,7 +39,7 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether it stands in the way of an approval."""
-        return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "skipped")
+        return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "absent")
 
 
 def decide(findings: tuple[Finding, ...]) -> Decision:

@@ -18,7 +18,7 @@ from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import wilson
 from synth.metrics.learners import draw
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 QUERIES = 10_000  # rows per side whose nearest training row is looked for
 CALIBRATE = 0.01  # share of real rows that lie nearer to a training row than what is called a near copy
@@ -63,7 +63,7 @@ def identifier_copies(evidence: Evidence) -> Iterator[Reading]:
     schema, layout = evidence.synthetic.schema, evidence.train.arrow.schema
     names = [c.name for c in schema.columns if c.is_reissued and not _runs(c, layout.field(c.name).type)]
     if not names:
-        raise SkipMetricError("no column holds identifiers or free text")
+        raise NothingThereError("no column holds identifiers or free text")
     made, held = (_known_values(evidence, table, names) for table in (evidence.synthetic, evidence.holdout))
     if made[1] == 0:
         raise SkipMetricError("no synthetic row has an identifier or text")

@@ -12,8 +12,8 @@ from synth import __version__
 from synth.data.table import Table
 from synth.errors import DataError, InputError
 from synth.metrics.evidence import Evidence, conform
-from synth.metrics.measurement import Measurement, Measurements
-from synth.metrics.registry import Metric, SkipMetricError, chosen
+from synth.metrics.measurement import Measurement, Measurements, Status
+from synth.metrics.registry import Metric, NothingThereError, SkipMetricError, chosen
 from synth.progress import Progress, silent
 
 
@@ -65,7 +65,8 @@ def _measure(metric: Metric, evidence: Evidence) -> Iterator[Measurement]:
         if not readings:
             raise SkipMetricError("there was nothing to measure")
     except SkipMetricError as reason:
-        yield Measurement(metric.name, metric.better, bounds=metric.bounds, status="skipped", reason=str(reason))
+        status: Status = "absent" if isinstance(reason, NothingThereError) else "skipped"
+        yield Measurement(metric.name, metric.better, bounds=metric.bounds, status=status, reason=str(reason))
         return
     except Exception as problem:  # a metric must never take the others with it; an error is never a pass
         why = f"{type(problem).__name__}: {problem}"

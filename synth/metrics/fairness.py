@@ -17,7 +17,7 @@ import numpy as np
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.intervals import LEVEL, newcombe_magnitude, normal
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, metric
 from synth.metrics.utility import NOTHING_LOST, contest, score, standard_error
 
 LEAST = 30  # rows of a group in the training and in the holdout table
@@ -55,7 +55,7 @@ def groups(evidence: Evidence) -> tuple[Group, ...]:
 def _groups(evidence: Evidence) -> tuple[Group, ...]:
     columns = [evidence.column(c.name) for c in evidence.train.schema.sensitive if c.is_learned]
     if not columns:
-        raise SkipMetricError("no sensitive column is named; name some with sensitive=")
+        raise NothingThereError("no sensitive column is named; name some with sensitive=")
     single = [[Group({column.name: label}, *masks) for label, masks in _values(column)] for column in columns]
     crossed = [
         Group(a.name | b.name, a.train & b.train, a.holdout & b.holdout, a.synthetic & b.synthetic)
@@ -126,7 +126,7 @@ def label_gap(evidence: Evidence) -> Iterator[Reading]:
     """
     target = evidence.target
     if target is None:
-        raise SkipMetricError("no target is named; name one with target=")
+        raise NothingThereError("no target is named; name one with target=")
     outcomes = _outcomes(target)
     level = 1 - (1 - LEVEL) / max(1, len(outcomes))
     known = {side: ~target.null(side) for side in SIDES}

@@ -26,7 +26,7 @@ from synth.metrics.histograms import (
 )
 from synth.metrics.intervals import jackknife_error, newcombe_magnitude, normal
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 ROWS = 500_000  # rows per table that shapes are computed on
 EXPECTED = 10  # rows of a category that a table must have been expected to hold before their absence is counted
@@ -123,7 +123,7 @@ def missing_categories(evidence: Evidence) -> Iterator[Reading]:
     """Share of the categories of all columns, of which some rows were to be expected, that have not one synthetic row."""
     columns = [column for column in evidence.columns if column.is_category]
     if not columns:
-        raise SkipMetricError("no column holds categories")
+        raise NothingThereError("no column holds categories")
     yield _missing(columns, evidence)
 
 
@@ -163,7 +163,7 @@ def _tally(column: Compared, side: Any) -> np.ndarray:
 def _categorical_target(evidence: Evidence) -> Compared:
     target = evidence.target
     if target is None:
-        raise SkipMetricError("no target is named; name one with target=")
+        raise NothingThereError("no target is named; name one with target=")
     if not target.is_category:
-        raise SkipMetricError(f"the target {target.name!r} is a number and has no classes")
+        raise NothingThereError(f"the target {target.name!r} is a number and has no classes")
     return target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from synth.data.table import Table
 
 Better = Literal["lower", "higher", "nearer"]  # "nearer": to the reference
-Status = Literal["ok", "skipped", "error"]
+Status = Literal["ok", "absent", "skipped", "error"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Interval:
 class Measurement:
     """One figure about a synthetic table. Values are fractions, never percent.
 
-    A metric that could not be computed has status "skipped" (with the reason: too few rows, no target, …) or "error" and no
-    score; neither is ever a pass.
+    Without a score, the status says why: "absent" where the table has nothing that it is about (no target, no constraints),
+    "skipped" where there is something but too little of it, "error" where it crashed. None of them is ever a pass.
     """
 
     name: str  # "fidelity.shape", "fairness.group_share", …: FAMILY.METRIC
@@ -124,6 +126,14 @@ class Measurements:
 
     def to_dict(self) -> dict[str, Any]:
         return {"context": dict(self.context), "measurements": [m.to_dict() for m in self.items]}
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the figures and what they were taken on, but not of how long they took."""
+        document = self.to_dict()
+        for measurement in document["measurements"]:
+            del measurement["seconds"]
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurements:

@@ -18,7 +18,11 @@ FAMILIES = ("validity", "fidelity", "utility", "privacy", "fairness")  # the ord
 
 
 class SkipMetricError(Exception):
-    """Raised by a metric that cannot be computed on this evidence, with the reason: no target, too few rows, …"""
+    """Raised by a metric that cannot be computed on this evidence, with the reason: too few rows, no holdout, …"""
+
+
+class NothingThereError(SkipMetricError):
+    """Raised where the table has nothing that the metric is about: no target, no constraints, no numbers, …"""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from synth.metrics.evidence import Compared, Evidence
 from synth.metrics.histograms import BINS, Pairing, Sample, cells, counts, leave_out, pairings, real_edges, total_variation
 from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, metric
 
 ROWS = 100_000  # rows per table that pairs are computed on
 PAIRS = 1_500  # pairs beyond which a sample of them is taken
@@ -28,7 +28,7 @@ def trend(evidence: Evidence) -> Iterator[Reading]:
     columns = evidence.columns
     pairs = list(combinations(range(len(columns)), 2))
     if not pairs:
-        raise SkipMetricError("a single column has no pairs")
+        raise NothingThereError("a single column has no pairs")
     every = len(pairs)
     if every > PAIRS:
         kept = np.sort(evidence.rng("fidelity.trend.pairs").permutation(every)[:PAIRS])

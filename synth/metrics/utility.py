@@ -12,7 +12,7 @@ from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.intervals import auc_parts, normal
 from synth.metrics.learners import Judge, features
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 CAP = 50_000  # training rows per model
 LEAST_TRAIN, LEAST_TEST = 40, 40
@@ -87,12 +87,12 @@ def contest(evidence: Evidence) -> Contest:
 def _contest(evidence: Evidence) -> Contest:
     target = evidence.target
     if target is None:
-        raise SkipMetricError("no target is named; name one with target=")
+        raise NothingThereError("no target is named; name one with target=")
     if not evidence.rows("holdout"):
         raise SkipMetricError("there is no holdout to test on")
     inputs = tuple(column for column in evidence.columns if column.name != target.name)
     if not inputs:
-        raise SkipMetricError("there is no column to predict the target from")
+        raise NothingThereError("there is no column to predict the target from")
     test = np.flatnonzero(~target.null("holdout"))
     usable = {side: np.flatnonzero(~target.null(side)) for side in ("train", "synthetic")}
     rows = min(CAP, len(usable["train"]), len(usable["synthetic"]))

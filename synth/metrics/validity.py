@@ -15,7 +15,7 @@ from synth.data.schema import Column, Kind, Role
 from synth.data.table import Table
 from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, metric
 
 ON_GRID = 1e-9  # how far, relative to its size, a number may lie from its grid: what storing it as a double may cost
 
@@ -102,7 +102,7 @@ def observed_range(evidence: Evidence) -> Iterator[Reading]:
     """Share of the rows beyond the smallest or largest training value, in the column where it is largest."""
     numbers = [column for column in evidence.columns if not column.is_category and not column.null("train").all()]
     if not numbers:
-        raise SkipMetricError("no column holds numbers")
+        raise NothingThereError("no column holds numbers")
     made = {column.name: int(_beyond(column, evidence, "synthetic").sum()) for column in numbers}
     held = evidence.rows("holdout")
     yield Reading(
@@ -122,7 +122,7 @@ def _beyond(column: Compared, evidence: Evidence, side: Side) -> np.ndarray:
 def constraints(evidence: Evidence) -> Iterator[Reading]:
     """Share of the rows that break one of the schema's constraints."""
     if not evidence.synthetic.schema.constraints:
-        raise SkipMetricError("the schema has no constraints")
+        raise NothingThereError("the schema has no constraints")
     made, each = _broken(evidence.synthetic, evidence.train)
     held = None if evidence.holdout is None else _broken(evidence.holdout, evidence.train)[0]
     yield Reading(
@@ -145,7 +145,7 @@ def keys(evidence: Evidence) -> Iterator[Reading]:
     """Share of the rows whose key is null or was used before."""
     names = [column.name for column in evidence.synthetic.schema.columns if column.role is Role.KEY]
     if not names:
-        raise SkipMetricError("no column is a key")
+        raise NothingThereError("no column is a key")
     made = _not_unique(evidence.synthetic, names)
     yield Reading(
         fact(made.sum(), len(made)),

@@ -88,7 +88,7 @@ def render(
     hide = _Hide(measurements, synthetic if public else None, public)
     findings = () if verdict is None else tuple(verdict.findings)
     by_check = {finding.check: finding for finding in findings}
-    open_findings = [f for f in findings if f.outcome not in ("pass", "report", "skipped") and f.severity != "report"]
+    open_findings = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
     headline, says = NOT_JUDGED if verdict is None else DECISIONS.get(verdict.decision, (verdict.decision, ""))
     figures = [_figure(m, by_check.get(m.label), hide) for m in measurements if m.name in HEADLINES]
     families: dict[str, list[dict[str, Any]]] = {}

@@ -64,7 +64,8 @@ def test_one_figure(
 
 NEVER_A_PASS = {
     "crashed": Measurement("m.x", "lower", status="error", reason="division by zero"),
-    "skipped": Measurement("m.x", "lower", status="skipped", reason="there is no target"),
+    "absent": Measurement("m.x", "lower", status="absent", reason="there is no target"),
+    "skipped": Measurement("m.x", "lower", status="skipped", reason="there are too few rows"),
     "few": Measurement("m.x", "lower", status="skipped", reason="insufficient: 12 rows"),
     "nan": Measurement("m.x", "lower", Interval(math.nan, 0.0, 0.0, 9)),
     "nan interval": Measurement("m.x", "lower", Interval(0.0, 0.0, math.nan, 9)),
@@ -79,7 +80,7 @@ NEVER_A_PASS = {
     ("rule", "case"),
     [
         (rule, case)
-        for rule in (LIMIT, EXCESS, LIMIT + ", skipped: note, insufficient: note")
+        for rule in (LIMIT, EXCESS, LIMIT + ", insufficient: note")
         for case in NEVER_A_PASS
         if rule == EXCESS or case != "reference is NaN"  # a limit on the figure itself does not look at the reference
     ],
@@ -113,7 +114,7 @@ def test_a_packaged_policy_never_approves_without_a_figure_it_blocks_on(made: Si
         unmeasured = replace(NEVER_A_PASS[case], name="m.y" if case == "another metric" else check.measure)
         items = (*perfect[:position], unmeasured, *perfect[position + 1 :])
         verdict = rules.judge(replace(base, items=items))
-        excused = (case == "skipped" and check.skipped == "note") or (case == "few" and check.insufficient == "note")
+        excused = case == "absent" or (case == "few" and check.insufficient == "note")
         assert (verdict.decision == "approved") == excused, (check.measure, case)
 
 

@@ -57,7 +57,7 @@ def test_every_metric_measures_fresh_rows(measured: Measurements) -> None:
     conforms(measured)
     failed = [m for m in measured if m.status == "error"]
     assert not failed
-    assert {m.name for m in measured if m.status == "skipped"} == {"validity.constraints", "privacy.identifier_copies"}
+    assert {m.name for m in measured if m.status == "absent"} == {"validity.constraints", "privacy.identifier_copies"}
     assert [m.family for m in measured] == sorted((m.family for m in measured), key=FAMILIES.index)
 
 
@@ -331,7 +331,7 @@ def test_a_number_as_target(three: Three) -> None:
     conforms(measured)
     assert "error" not in statuses(measured).values()
     assert measured["utility.tstr"].detail["metric"] == "R²"
-    assert measured["fidelity.class_share"].status == "skipped"
+    assert measured["fidelity.class_share"].status == "absent"
 
 
 def test_many_classes_as_target_and_no_sensitive_column(three: Three) -> None:
@@ -339,7 +339,7 @@ def test_many_classes_as_target_and_no_sensitive_column(three: Three) -> None:
     conforms(measured)
     assert "error" not in statuses(measured).values()
     assert measured["utility.tstr"].detail["metric"] == "macro AUC"
-    assert measured["fairness.group_share"].status == "skipped"
+    assert measured["fairness.group_share"].status == "absent"
 
 
 def test_values_that_training_never_saw_are_counted_and_no_crash(three: Three) -> None:
