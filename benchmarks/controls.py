@@ -148,9 +148,8 @@ def main() -> None:
     for name, (_, policy, wanted) in CONTROLS.items():
         count = counts[name]
         why = ", ".join(f"{check} ({n})" for check, n in sorted(reasons[name].items(), key=lambda item: -item[1])[:5])
-        lines.append(
-            f"| {name} | {policy} | {wanted} | {count['approved']} | {count['rejected']} | {count['inconclusive']} | {why or '–'} |"
-        )
+        said = f"{count['approved']} | {count['rejected']} | {count['inconclusive']}"
+        lines.append(f"| {name} | {policy} | {wanted} | {said} | {why or '–'} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.out is not None:

@@ -31,7 +31,7 @@ def test_every_command_in_the_readme_exists() -> None:
 
     from synth.cli import jobs, judging, listing
 
-    assert jobs and judging and listing
+    assert all((jobs, judging, listing))
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert set(re.findall(r"^synth (\w+)", README, flags=re.M)) <= known
     assert known <= set(re.findall(r"synth (\w+)", README)), "every command is named in the README"

@@ -15,7 +15,7 @@ PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policie
 
 
 @app.command(
-    epilog="Example: synth evaluate --real train.csv --holdout holdout.csv --synthetic fake.csv --target income --out reports/mine"
+    epilog="Example: synth evaluate --real train.csv --holdout holdout.csv --synthetic fake.csv --target y --out reports/mine"
 )
 def evaluate(
     real: Annotated[Path, typer.Option(help="The rows that the generator was trained on.", metavar="TRAIN")],
