@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from synth.data.encoding import encode
-from synth.data.example import example_table
-from synth.data.schema import Kind, Role
+from synth.data.example import example_conditions, example_table
+from synth.data.schema import Role
 from synth.data.table import Table
 from synth.errors import ConditionError, ConfigError, DataError, NotFittedError, SynthError
 from synth.generators._storage import FILES, load
@@ -247,34 +247,9 @@ def _refit(case: _Case) -> None:
     _require(_bytes(model.sample(50).arrow) == _bytes(case.model.sample(50).arrow), "a second fit remembers the first")
 
 
-def _conditions(table: Table) -> Iterator[dict[str, Any]]:
-    """Conditions that real rows satisfy: on the commonest and rarest class, a range, nulls, and two columns together."""
-    encoded = encode(table)
-    target = table.schema.target
-    names = sorted(encoded, key=lambda name: target is None or name != target.name)
-    categories = [name for name in names if encoded[name].is_category]
-    numbers = [name for name in names if table.schema.column(name).kind in (Kind.INTEGER, Kind.DECIMAL)]
-    for name in categories[:2]:
-        values = table.column(name).drop_null().value_counts().to_pylist()
-        values.sort(key=lambda pair: pair["counts"])
-        yield {name: values[0]["values"]}
-        yield {name: values[-1]["values"]}
-    for name in numbers[:2]:
-        low, high = np.nanquantile(encoded[name].values, [0.4, 0.6])
-        between = {">=": float(low), "<=": float(high)}
-        yield {name: between}
-        if categories:
-            common = max(table.column(categories[0]).drop_null().value_counts().to_pylist(), key=lambda pair: pair["counts"])
-            yield {categories[0]: common["values"], name: between}
-    for name in names:
-        if table.schema.column(name).nullable and table.column(name).null_count:
-            yield {name: None}
-            break
-
-
 def _where(case: _Case) -> None:
     some = False
-    for condition in _conditions(case.made):
+    for condition in example_conditions(case.made):
         some = True
         rows = case.model.sample(CONDITIONED_ROWS, where=condition, seed=2)
         _require(len(rows) == CONDITIONED_ROWS, f"where {condition} gives {len(rows)} rows of {CONDITIONED_ROWS}")
@@ -295,7 +270,7 @@ def _save(case: _Case) -> None:
         again = load(folder, method=type(case.generator))
         _require(again.get_params() == case.model.get_params(), "loading loses hyperparameters")
         _require(again.digest() == case.model.digest(), "a loaded model differs from the one that was saved")
-        for where in (None, *list(_conditions(case.made))[:1]):
+        for where in (None, *list(example_conditions(case.made))[:1]):
             same = _bytes(again.sample(60, where=where).arrow) == _bytes(case.model.sample(60, where=where).arrow)
             _require(same, "a loaded model gives other rows")
 
@@ -314,7 +289,7 @@ def _without_pickle(folder: Path) -> None:
 
 
 def _provenance(case: _Case) -> None:
-    where = next(_conditions(case.made), None)
+    where = next(example_conditions(case.made), None)
     rows = case.model.sample(9, where=where, seed=4)
     mark = rows.provenance
     _require(mark is not None, "the rows do not say where they come from")

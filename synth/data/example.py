@@ -1,12 +1,14 @@
-"""A small made-up table with a column of every kind: what the conformance suite learns from."""
+"""A small made-up table with a column of every kind, and conditions on a table: what the conformance suite works with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from synth.data.encoding import encode
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 
@@ -42,3 +44,28 @@ def example_table(rows: int = 600, seed: int = 0) -> Table:
     }
     schema = Schema(tuple(columns))
     return Table(pa.table(list(columns.values()), names=list(schema.names)), schema)
+
+
+def example_conditions(table: Table) -> Iterator[dict[str, Any]]:
+    """Conditions that real rows satisfy: on the commonest and rarest class, a range, nulls, and two columns together."""
+    encoded = encode(table)
+    target = table.schema.target
+    names = sorted(encoded, key=lambda name: target is None or name != target.name)
+    categories = [name for name in names if encoded[name].is_category]
+    numbers = [name for name in names if table.schema.column(name).kind in (Kind.INTEGER, Kind.DECIMAL)]
+    for name in categories[:2]:
+        values = table.column(name).drop_null().value_counts().to_pylist()
+        values.sort(key=lambda pair: pair["counts"])
+        yield {name: values[0]["values"]}
+        yield {name: values[-1]["values"]}
+    for name in numbers[:2]:
+        low, high = np.nanquantile(encoded[name].values, [0.4, 0.6])
+        between = {">=": float(low), "<=": float(high)}
+        yield {name: between}
+        if categories:
+            common = max(table.column(categories[0]).drop_null().value_counts().to_pylist(), key=lambda pair: pair["counts"])
+            yield {categories[0]: common["values"], name: between}
+    for name in names:
+        if table.schema.column(name).nullable and table.column(name).null_count:
+            yield {name: None}
+            break
