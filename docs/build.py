@@ -13,7 +13,10 @@ from synth.generators import by_name, names
 from synth.metrics.registry import metrics
 
 HERE = Path(__file__).resolve().parent
-COMMANDS = "demo run fit sample evaluate gate export verify schema generators metrics policies keys doctor".split()
+COMMANDS = (
+    *("demo", "run", "fit", "sample", "evaluate", "gate", "export", "verify"),
+    *("schema", "generators", "metrics", "policies", "keys", "doctor"),
+)
 
 
 def pages() -> dict[str, str]:
