@@ -10,26 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from synth.data.table import Table
 from synth.metrics.measurement import Measurement, Measurements
-from synth.report import plots, svg
+from synth.report import plots, svg, words
+from synth.report.exposure import Exposure
+from synth.report.groups import by_group
 
-HEADLINES = {
-    "fidelity.shape": "Columns one by one",
-    "fidelity.trend": "Pairs of columns",
-    "fidelity.detection": "Told apart from real rows",
-    "utility.tstr": "Use for training a model",
-    "utility.gap": "Lost by training on it",
-    "privacy.exact_copies": "Exact copies of training rows",
-    "privacy.membership_auc": "Finding out who was in it",
-    "privacy.membership_tpr": "The same, surest one in a hundred",
-}
-DECISIONS = {
-    "approved": ("Approved", "Every rule that can block is met."),
-    "rejected": ("Rejected", "At least one rule that can block is broken; these rows stay inside."),
-    "inconclusive": ("Inconclusive", "Too uncertain to approve: more rows or missing figures are needed."),
-}
-NOT_JUDGED = ("Not judged", "No policy has been applied to these figures.")
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
-WITHHELD = "(withheld)"
+FIRST = 5  # open findings on the first screen; the others follow further down
+URGENCY = ("fail", "error", "missing", "inconclusive", "insufficient")
 
 
 class Finding(Protocol):
@@ -45,6 +32,12 @@ class Finding(Protocol):
     def message(self) -> str: ...
     @property
     def why(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
     @property
     def limit(self) -> float | None: ...
     @property
@@ -81,16 +74,16 @@ def render(
     verdict: a `Verdict` as above, or None where nothing was judged. Tables that are None are not drawn; without `train`
     the synthetic rows are drawn alone. `holdout` gives the rows' number where the figures do not.
     public: the page leaves with the data, so nothing is shown of single real values: no real distribution, no detail of a
-    column or pair, and no group or reason that names a value which no synthetic row has.
+    column or pair, no real share of a group, and no group or reason that names a value which no synthetic row has.
     """
     synthetic = synthetic if synthetic is not None else measurements.synthetic
     train = None if public else train
-    hide = _Hide(measurements, synthetic if public else None, public)
-    findings = () if verdict is None else tuple(verdict.findings)
+    hide = Exposure(measurements, synthetic if public else None, public)
+    findings: tuple[Finding, ...] = () if verdict is None else tuple(verdict.findings)
     by_check = {finding.check: finding for finding in findings}
-    open_findings = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
-    headline, says = NOT_JUDGED if verdict is None else DECISIONS.get(verdict.decision, (verdict.decision, ""))
-    figures = [_figure(m, by_check.get(m.label), hide) for m in measurements if m.name in HEADLINES]
+    headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
+    found = [_finding(f, hide) for f in _open(findings)]
+    first = [m for name in words.HEADLINES for m in measurements.named(name)]
     families: dict[str, list[dict[str, Any]]] = {}
     for m in measurements:
         families.setdefault(m.family, []).append(_row(m, by_check.get(m.label), hide))
@@ -103,47 +96,24 @@ def render(
         decision="none" if verdict is None else verdict.decision,
         headline=headline,
         says=says,
-        policy=None if verdict is None else f"{verdict.policy} (version {verdict.policy_version})",
-        passed=sum(f.outcome == "pass" for f in findings),
-        judged=len(findings),
-        findings=[_finding(f, hide) for f in open_findings],
-        figures=figures,
+        policy=None if verdict is None else f"{verdict.policy} {verdict.policy_version}",
+        tally=_tally(findings),
+        made=_made(measurements.context, holdout),
+        findings=found,
+        standing=[f for f in found if f["outcome"] != "insufficient"],
+        most=FIRST,
+        figures=[_figure(m, by_check.get(m.label), hide) for m in first],
         facts=_facts(measurements.context, holdout),
         families=families,
-        privacy=[words for m in measurements if (words := _in_words(m))],
+        sentences=[said for m in first if (said := words.sentence(m))],
+        groups=by_group(measurements, by_check, hide),
         errors=errors,
         marginals=_marginals(errors, synthetic, train),
         pairs=pairs,
         matrix=None if public else _matrix(trend),
         densities=_densities(pairs, synthetic, train),
-        number=_number,
+        number=words.number,
     )
-
-
-class _Hide:
-    """Takes out of an exported page's words each group value that no synthetic row has."""
-
-    def __init__(self, measurements: Measurements, synthetic: Table | None, public: bool) -> None:
-        self.public = public
-        seen: dict[str, set[str]] = {}
-        secret: set[str] = set()
-        for name, value in ((k, str(v)) for m in measurements for k, v in (m.group or {}).items()) if public else ():
-            if name not in seen:
-                known = synthetic is not None and name in synthetic.schema
-                found = synthetic.column(name).unique().to_pylist() if known and synthetic is not None else []
-                seen[name] = {str(v) for v in found}
-            if value not in seen[name] and value.lower() not in {s.lower() for s in seen[name]}:
-                secret.add(value)
-        self.secret = sorted(secret, key=lambda value: (-len(value), value))
-
-    def __call__(self, words: str) -> str:
-        for value in self.secret:
-            words = words.replace(value, WITHHELD)
-        return words
-
-    def reason(self, words: str) -> str:
-        """Why something has no figure: an error's text can hold a real value."""
-        return "the reason is in the private report" if self.public and words else words
 
 
 @cache
@@ -158,8 +128,15 @@ def _template() -> Template:
     return env.get_template("page.html.jinja")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-0.000", "0.000").replace("-", "−")
+def _open(findings: Sequence[Finding]) -> list[Finding]:
+    """What did not pass, what blocks first and the surest first."""
+    left = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
+    return sorted(left, key=lambda f: (f.outcome == "insufficient", f.severity != "block", URGENCY.index(f.outcome)))
+
+
+def _tally(findings: Sequence[Finding]) -> str:
+    counts = ((sum(f.outcome == outcome for f in findings), said) for outcome, said in words.OUTCOMES.items())
+    return ", ".join(f"{count} {said}" for count, said in counts if count)
 
 
 def _detail(measurements: Measurements, name: str) -> Mapping[str, Any]:
@@ -175,81 +152,54 @@ def _limit(finding: Finding | None) -> float | None:
     return None if finding.reference is None else finding.reference + finding.limit
 
 
-def _figure(m: Measurement, finding: Finding | None, hide: _Hide) -> dict[str, Any]:
-    row = _row(m, finding, hide) | {"words": HEADLINES[m.name], "drawing": None}
+def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
+    row = _row(m, finding, hide) | {"words": words.HEADLINES[m.name], "drawing": None, "whose": words.referee(m)}
     if m.score is not None:
         limit = _limit(finding)
-        said = f"{HEADLINES[m.name]}: {row['value']}, 95% interval {row['interval']}; real rows {row['reference']}"
-        said += "" if limit is None else f"; limit {_number(limit)}"
+        said = f"{words.HEADLINES[m.name]}: {row['value']}, 95% interval {row['interval']}; {row['whose']} {row['reference']}"
+        said += f"; {row['better']}" + ("" if limit is None else f"; limit {row['limit']}")
         real = None if m.reference is None else (m.reference.low, m.reference.high)
         row["drawing"] = svg.band(m.score.value, m.score.low, m.score.high, real, limit, said)
     return row
 
 
-def _row(m: Measurement, finding: Finding | None, hide: _Hide) -> dict[str, Any]:
-    score, reference = m.score, m.reference
+def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
     return {
-        "label": hide(m.label),
-        "better": {"lower": "lower is better", "higher": "higher is better"}.get(m.better, "nearer to real rows is better"),
-        "value": "–" if score is None else _number(score.value),
-        "interval": "–" if score is None else f"[{_number(score.low)}, {_number(score.high)}]",
-        "n": "–" if score is None else f"{score.n:,}",
-        "reference": (
-            "–" if reference is None else f"{_number(reference.value)} [{_number(reference.low)}, {_number(reference.high)}]"
-        ),
-        "limit": _number(_limit(finding)),
+        "label": hide.label(m),
+        "better": words.BETTER[m.better],
+        "arrow": words.ARROWS[m.better],
+        "value": words.number(None if m.score is None else m.score.value, m.name),
+        "interval": words.interval(m.score, m.name),
+        "n": "–" if m.score is None else f"{m.score.n:,}",
+        "reference": words.reference(m.reference, m.name),
+        "limit": words.number(_limit(finding), m.name),
         "outcome": "" if finding is None else finding.outcome,
         "status": m.status,
-        "reason": hide.reason(m.reason),
+        "reason": hide.reason(m),
         "seconds": "–" if hide.public else f"{m.seconds:.1f}",
     }
 
 
-def _finding(finding: Finding, hide: _Hide) -> dict[str, str]:
-    told = finding.message if finding.outcome not in ("error", "missing") else hide.reason(finding.message)
+def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
     return {
-        "check": hide(finding.check),
+        "check": hide.check(finding),
         "outcome": finding.outcome,
         "severity": finding.severity,
-        "message": hide(told),
-        "why": hide(finding.why),
-        "do": NEXT.get(finding.outcome, NEXT["fail"]).get(finding.check.split(".")[0], NEXT["fail"]["other"]),
+        "message": hide.message(finding),
+        "why": finding.why,
+        "do": words.advice(finding.outcome, finding.check),
     }
 
 
-NEXT: dict[str, dict[str, str]] = {
-    "fail": {
-        "privacy": "Fit with less detail or more rows, or remove what names a person; do not release these rows.",
-        "fidelity": "Look at the worst columns and pairs below, then try another generator or more training rows.",
-        "utility": "Try another generator, or keep real rows for the model that this table was meant for.",
-        "fairness": "Look at the group's rows below; condition the sampling on the group, or collect more of them.",
-        "validity": "Correct the schema or its constraints, then fit and sample again.",
-        "other": "Look at the figure below, then fit and sample again.",
-    },
-}
-NEXT["inconclusive"] = dict.fromkeys(
-    NEXT["fail"], "The interval crosses the limit: evaluate on more holdout or synthetic rows."
-)
-NEXT["insufficient"] = dict.fromkeys(NEXT["fail"], "Too few rows to say: hold out more rows of this group.")
-NEXT["missing"] = dict.fromkeys(NEXT["fail"], "The policy asks for a figure that was not taken: evaluate again with it.")
-NEXT["error"] = dict.fromkeys(NEXT["fail"], "The figure could not be computed: see the reason, then evaluate again.")
-
-
-def _in_words(m: Measurement) -> str | None:
-    if m.score is None or m.name not in ("privacy.membership_auc", "privacy.membership_tpr", "privacy.exact_copies"):
-        return None
-    figure = f"{_number(m.score.value)} [{_number(m.score.low)}, {_number(m.score.high)}]"
-    real = None if m.reference is None else _number(m.reference.value)
-    if m.name == "privacy.membership_auc":
-        return (
-            f"An attacker who holds a person's row and guesses whether it was trained on does AUC {figure}; a coin does 0.500."
-        )
-    if m.name == "privacy.membership_tpr":
-        return (
-            f"Allowed to be wrong about one outsider in a hundred, the attacker names {figure} of the members; a coin, 0.010."
-        )
-    beside = "" if real is None else f"; of real rows that were held out, {real} do"
-    return f"A share of {figure} of the synthetic rows equal a training row{beside}."
+def _made(context: Mapping[str, Any], holdout: Table | None) -> str:
+    """The rows in one line: how many, from how many, by which generator."""
+    rows, made = context.get("rows") or {}, context.get("provenance") or {}
+    held = len(holdout) if holdout is not None else rows.get("holdout")
+    said = [f"{rows['synthetic']:,} synthetic rows" if rows.get("synthetic") is not None else ""]
+    said += [f"by {made['generator']}" if made.get("generator") else ""]
+    said += [f"from {rows['train']:,} training rows" if rows.get("train") is not None else ""]
+    line = " ".join(part for part in said if part)
+    return line and line + (f"; {held:,} real rows held out" if held else "; no real rows held out")
 
 
 def _facts(context: Mapping[str, Any], holdout: Table | None) -> list[tuple[str, str]]:

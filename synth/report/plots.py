@@ -13,8 +13,8 @@ from synth.data.schema import Column, Kind
 from synth.data.table import Table
 from synth.report import svg
 
-BINS = 24  # of a number's histogram; a thirty-second of the plot is still wide enough to see
-CELLS = 12  # per side of a pair's density
+BINS = 24  # of a number's histogram: each about 12 of the drawing's 320 units wide, enough to compare two bars
+CELLS = 12  # per side of a pair's density, beside one for nulls
 SHOWN = 12  # categories named before the rest is one bar
 
 
@@ -35,13 +35,13 @@ def marginal(name: str, synthetic: Table, real: Table | None) -> Plot | None:
     who = "synthetic rows" if true is None else "synthetic rows (filled) and training rows (outline)"
     if column.kind.is_category:
         labels, counts, others = _categories(column, real, fake, true)
-        words = f"{name}: share of each value, {who}; " + ", ".join(f"{a} {b:.3f}" for a, b in zip(labels, counts))
+        words = f"{name}: share of each value, {who}; " + ", ".join(f"{a} {100 * b:.1f}%" for a, b in zip(labels, counts))
         return Plot(name, f"{column.kind}", (svg.bars(labels, counts, others, words),))
     edges = _edges(fake if true is None else true, BINS)
     shares = _shares(fake, edges)
     outline = None if true is None else _shares(true, edges)
     ends = (_shown(column, edges[0]), _shown(column, edges[-1]))
-    words = f"{name}: histogram from {ends[0]} to {ends[1]}, {who}; {shares[-1]:.3f} of the synthetic rows are null"
+    words = f"{name}: histogram from {ends[0]} to {ends[1]}, {who}; {100 * shares[-1]:.1f}% of the synthetic rows are null"
     return Plot(name, f"{column.kind}", (svg.histogram(shares, outline, ends, words),))
 
 
@@ -60,14 +60,15 @@ def pair(names: Sequence[str], synthetic: Table, train: Table) -> Plot | None:
         cells.append(_cells(column, true, fake))
     joints = []
     for side in (0, 1):
-        joint = np.zeros((CELLS + 1, CELLS + 1))
+        joint = np.zeros(tuple(1 + max(int(side.max(initial=0)) for side in axis) for axis in cells))
         np.add.at(joint, (cells[0][side], cells[1][side]), 1.0 / max(len(cells[0][side]), 1))
         joints.append(joint)
     top = max(float(joint.max()) for joint in joints) or 1.0
     distance = 0.5 * float(np.abs(joints[0] - joints[1]).sum())
     said = f"share of rows by {a} (across) and {b} (up)"
     drawn = tuple(svg.density(j, top, f"{side} rows: {said}") for j, side in zip(joints, ("Training", "Synthetic")))
-    return Plot(f"{a} × {b}", f"{distance:.3f} of the rows lie in other cells", drawn)
+    note = f"{a} across, {b} up; {100 * distance:.1f}% of the rows lie in other cells"
+    return Plot(f"{a} × {b}", note, drawn)
 
 
 def _categories(
@@ -112,18 +113,25 @@ def _shares(values: np.ndarray, edges: np.ndarray) -> list[float]:
 
 
 def _cells(column: Column, true: np.ndarray, fake: np.ndarray) -> list[np.ndarray]:
-    """For the real and the synthetic values the cell each lies in; the last one holds nulls."""
-    if not column.kind.is_category:
-        edges = _edges(true, CELLS)
-        return [np.where(np.isnan(v), CELLS, np.searchsorted(edges[1:-1], v, "right")) for v in (true, fake)]
-    seen, times = np.unique(true[true >= 0], return_counts=True)
-    kept = seen[np.argsort(-times, kind="stable")][: CELLS - 1]
-    rank = {int(code): place for place, code in enumerate(kept)}
-    return [np.array([CELLS if v < 0 else rank.get(int(v), CELLS - 1) for v in side], dtype=int) for side in (true, fake)]
+    """For the real and the synthetic values the cell each lies in; nulls, where there are any, lie in the last one.
+
+    Numbers of few values get a cell for each, so that gaps between whole numbers are not drawn as missing rows.
+    """
+    if column.kind.is_category:
+        seen, times = np.unique(true[true >= 0], return_counts=True)
+        kept = seen[np.argsort(-times, kind="stable")][: CELLS - 1]
+        rank = {int(code): place for place, code in enumerate(kept)}
+        cells = [np.array([CELLS if v < 0 else rank.get(int(v), CELLS - 1) for v in side], dtype=int) for side in (true, fake)]
+        used = np.unique(np.concatenate(cells))
+        return [np.searchsorted(used, side) for side in cells]
+    values = np.unique(true[np.isfinite(true)])
+    edges = values[1:] if len(values) <= CELLS else _edges(true, CELLS)[1:-1]
+    return [np.where(np.isnan(v), len(edges) + 1, np.searchsorted(edges, v, "right")) for v in (true, fake)]
 
 
 def _shown(column: Column, value: float) -> str:
     if column.kind is not Kind.DATETIME:
-        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.3g}"
+        digits = "" if abs(value) < 10_000 else ","  # 1997 may be a year
+        return f"{value:{digits}.6g}" if abs(value) < 1e6 else f"{value:.3g}"
     seconds = int(value) * NANOSECONDS[column.unit or "microsecond"] // 10**9
     return str(np.datetime64(seconds, "s")).replace("T", " ")[: 10 if column.unit == "day" else 16]

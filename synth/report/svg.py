@@ -8,6 +8,9 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH = 320
+SQUARE, NAMES = 320, 120  # sides of a square of errors, and what its rows' names take
+NAMED = 30  # columns beyond which the names no longer fit beside their rows
+LETTERS = 18  # of a name beside a bar or a row
 
 
 def frame(width: float, height: float, words: str, body: str) -> Markup:
@@ -68,8 +71,7 @@ def bars(labels: Sequence[str], synthetic: Sequence[float], real: Sequence[float
     top = max([*synthetic, *(real or ()), 1e-9])
     body, y = "", 2
     for i, label in enumerate(labels):
-        short = label if len(label) <= 18 else label[:17] + "…"
-        body += f'<text x="116" y="{y + 12}" text-anchor="end">{escape(short)}</text>'
+        body += f'<text x="116" y="{y + 12}" text-anchor="end">{escape(shortened(label))}</text>'
         body += f'<rect class="synthetic" x="122" y="{y}" width="{194 * synthetic[i] / top:.1f}" height="8"/>'
         if real is not None:
             body += f'<rect class="real" x="122" y="{y + 8}" width="{194 * real[i] / top:.1f}" height="7"/>'
@@ -92,15 +94,21 @@ def density(joint: np.ndarray, top: float, words: str) -> Markup:
 
 
 def matrix(size: int, pairs: Sequence[Sequence[float]], names: Sequence[str], words: str) -> Markup:
-    """Errors of pairs as a square, darker where larger; the row and column numbers are those of `names`."""
+    """Errors of pairs as a square, darker where larger; rows are named, columns have the same order."""
     top = max([error for _, _, error in pairs] or [0.0]) or 1.0
-    cell = 320 / size
-    body = '<rect class="plane" x="0" y="0" width="320" height="320"/>'
+    cell, left = SQUARE / size, NAMES if size <= NAMED else 0
+    body = f'<rect class="plane" x="{left}" y="0" width="{SQUARE}" height="{SQUARE}"/>'
+    for row, name in enumerate(names if left else ()):
+        body += f'<text x="{left - 6}" y="{(row + 0.5) * cell + 4:.1f}" text-anchor="end">{escape(shortened(name))}</text>'
     for i, j, error in pairs:
-        told = escape(f"{names[int(i)]} × {names[int(j)]}: {error:.3f}") if size <= 30 else ""
+        told = f"<title>{escape(f'{names[int(i)]} × {names[int(j)]}: {error:.3f}')}</title>" if left else ""
         for a, b in ((i, j), (j, i)):
             body += (
-                f'<rect class="cell" x="{a * cell:.1f}" y="{b * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
-                f'fill-opacity="{error / top:.2f}"><title>{told}</title></rect>'
+                f'<rect class="cell" x="{left + a * cell:.1f}" y="{b * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}" '
+                f'fill-opacity="{error / top:.2f}">{told}</rect>'
             )
-    return frame(320, 320, words, body)
+    return frame(left + SQUARE, SQUARE, words, body)
+
+
+def shortened(label: str) -> str:
+    return label if len(label) <= LETTERS else label[: LETTERS - 1] + "…"

@@ -6,7 +6,8 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
-from types import SimpleNamespace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,9 @@ import pytest
 from synth.data.example import example_table
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
-from synth.metrics.measurement import Interval, Measurement, Measurements
+from synth.gate.verdict import Decision, Finding, Outcome, Severity, Verdict
+from synth.metrics.evaluation import evaluate
+from synth.metrics.measurement import Interval, Measurement, Measurements, Status
 from synth.report.page import render
 from synth.report.twin import to_json
 
@@ -29,18 +32,28 @@ class _Parser(HTMLParser):
         self.open: list[str] = []
         self.ids: Counter[str] = Counter()
         self.links: list[str] = []
-        self.drawings = self.titled = 0
+        self.labelled: list[str] = []
+        self.headings: list[int] = []
+        self.tags: Counter[str] = Counter()
+        self.captions = self.titled = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
-        self.titled += tag == "title" and bool(self.open) and self.open[-1] == "svg"
+        inside = self.open[-1] if self.open else ""
+        self.tags[tag] += 1
+        self.titled += tag == "title" and inside == "svg"
+        self.captions += tag == "caption" and inside == "table"
         if tag == "svg":
-            self.drawings += 1
             assert values["role"] == "img"
             assert values["aria-label"]
+        if tag == "section":
+            self.labelled.append(values["aria-labelledby"] or "")
+        if tag == "th":
+            assert values["scope"] in ("row", "col", "colgroup")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
         self.ids.update([values["id"] or ""] if "id" in values else [])
-        self.links += [values[key] or "" for key in ("src", "href") if key in values]
-        assert tag != "script"
+        self.links += [values[key] or "" for key in ("src", "href", "srcset", "action", "data") if key in values]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -52,12 +65,19 @@ class _Parser(HTMLParser):
 
 
 def parsed(page: str) -> _Parser:
+    """The page, after everything that holds for every page has been checked."""
     parser = _Parser()
     parser.feed(page)
     assert parser.open == []
     assert all(count == 1 for count in parser.ids.values())
-    assert parser.links == []
-    assert parser.drawings == parser.titled
+    assert all(link[0] == "#" and link[1:] in parser.ids for link in parser.links), "a page loads and leads nowhere else"
+    assert all(name in parser.ids for name in parser.labelled)
+    assert not {"script", "link", "img", "iframe", "object", "form", "base"} & set(parser.tags)
+    assert [parser.tags[name] for name in ("header", "main", "footer", "h1")] == [1, 1, 1, 1]
+    assert parser.headings[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(parser.headings)), parser.headings
+    assert parser.captions == parser.tags["table"]
+    assert parser.titled == parser.tags["svg"]
     return parser
 
 
@@ -72,19 +92,20 @@ def figures(columns: tuple[str, ...] = ("age", "city", "income")) -> Measurement
             Measurement("fidelity.trend", "lower", score, real, detail=trend),
             Measurement("privacy.membership_auc", "lower", score, None),
             Measurement("fidelity.class_share", "lower", score, real, group={"city": SECRET}),
-            Measurement("utility.tstr", "higher", status="skipped", reason="no target"),
+            Measurement("utility.tstr", "higher", status="absent", reason="no target"),
             Measurement("fidelity.detection", "lower", status="error", reason=f"ValueError: {SECRET}"),
         ),
         {"rows": {"train": 600, "holdout": None, "synthetic": 600}, "digests": {}, "target": None, "sensitive": [], "seed": 0},
     )
 
 
-def judged(decision: str = "rejected") -> SimpleNamespace:
-    told = SimpleNamespace(
-        check="fidelity.shape", outcome="fail", severity="block", message="0.100 is above 0.050", why="<b>broken</b> columns",
-        value=0.1, low=0.08, high=0.12, limit=0.05, reference=0.02, over_reference=False,
-    )  # fmt: skip
-    return SimpleNamespace(decision=decision, policy="research", policy_version="1", findings=(told,))
+def finding(check: str = "fidelity.shape", outcome: Outcome = "fail", severity: Severity = "block", **more: Any) -> Finding:
+    figures = {"value": 0.1, "low": 0.08, "high": 0.12, "limit": 0.05, "score": 0.1, "reference": 0.02} | more
+    return Finding(check, outcome, severity, "0.1000 is above 0.05", "<b>broken</b> columns", **figures)
+
+
+def judged(*findings: Finding, decision: Decision = "rejected") -> Verdict:
+    return Verdict(decision, "research", "1", "0" * 64, findings or (finding(),), {})
 
 
 def with_secret() -> Table:
@@ -95,13 +116,9 @@ def with_secret() -> Table:
 def test_a_full_page_parses_and_says_what_failed_before_the_figures() -> None:
     table = example_table()
     page = render(figures(), judged(), train=table, synthetic=example_table(seed=1), title="Adults")
-    assert parsed(page).drawings == 9  # 3 figures, 3 columns, 2 of one pair, 1 square of errors
-    assert (
-        page.index("Rejected")
-        < page.index("0.100 is above 0.050")
-        < page.index("Against real rows")
-        < page.index("All figures")
-    )
+    assert parsed(page).tags["svg"] == 9  # 3 figures, 3 columns, 2 of one pair, 1 square of errors
+    told = "0.100 [0.080, 0.120]; at most 0.050 is allowed"
+    assert page.index("Rejected") < page.index(told) < page.index("Against real rows") < page.index("All figures")
     assert all(m.label in page for m in figures())
 
 
@@ -111,6 +128,65 @@ def test_few_rows_no_tables_and_no_verdict_are_drawn_all_the_same(rows: int) -> 
     assert "Not judged" in render(figures(), None)
     parsed(render(figures(), None, train=example_table(rows), synthetic=example_table(rows, seed=1)))
     parsed(render(Measurements((), {}), None))
+
+
+def test_an_evaluation_without_holdout_and_without_a_verdict_says_so() -> None:
+    train, fake = example_table(240), example_table(240, seed=1)
+    found = evaluate(train, None, fake, only=["fidelity.shape", "privacy.membership_auc", "fairness.group_share"])
+    page = render(found, None, train=train, synthetic=fake)
+    parsed(page)
+    for told in ("Not judged", "no real rows held out", "no real rows to put beside it", "there is no holdout to attack"):
+        assert told in page
+    assert "stands in the way" not in page
+
+
+def test_many_findings_keep_the_headline_figures_on_the_first_screen() -> None:
+    open_rules = [finding(f"validity.rule_{i}", severity="warn" if i < 4 else "block") for i in range(20)]
+    page = render(figures(), judged(*open_rules, finding("fidelity.small", "insufficient")))
+    parsed(page)
+    first = page[: page.index("Against real rows")]
+    assert first.count("<li") == 5
+    assert "and 15 more below" in first
+    assert "rule_4" in first, "what blocks comes before what warns"
+    assert "fidelity.small" not in first, "too few rows for a group stands in no one's way"
+    assert all(f"validity.rule_{i}" in page for i in range(20))
+    assert "20 broken, 1 on too few rows" in page
+
+
+def test_the_limit_of_an_excess_is_drawn_beyond_the_reference() -> None:
+    plain = render(figures(), judged(finding(limit=0.05)))
+    over = render(figures(), judged(finding(limit=0.05, over_reference=True)))
+    assert "limit 0.050" in plain
+    assert "limit 0.070" in over
+    assert "beyond the 0.020 of real rows" in over
+
+
+def test_each_group_has_a_row_and_small_groups_are_named() -> None:
+    def group(name: str, sex: str, value: float, **detail: Any) -> Measurement:
+        score = Interval(value, value - 0.01, value + 0.01, 100)
+        return Measurement(f"fairness.{name}", "lower", score, group={"sex": sex}, detail=detail)
+
+    small = "insufficient: the group has 12 training rows, 30 are needed"
+    found = Measurements(
+        (
+            group("group_share", "Female", 0.0204, share=0.35, real_share=0.3296),
+            group("label_gap", "Female", 0.1, share=0.2, real_share=0.1, **{"class": "rich"}),
+            group("tstr_gap", "Female", 0.05, synthetic=0.85, real=0.90, metric="AUC"),
+            Measurement("fairness.group_share", "lower", status="skipped", reason=small, group={"sex": "Other"}),
+        ),
+        {"target": "income"},
+    )
+    failing = finding("fairness.label_gap[sex=Female]")
+    page = render(found, judged(failing))
+    parsed(page)
+    section = page[page.index("Fairness by group") : page.index("All figures")]
+    for told in ("sex Female", "35.0%", "33.0%", "2.0\u00a0pp", "outcome rich", "0.850", "0.900", 'class="tag fail"'):
+        assert told in section
+    assert "Too few rows to judge: sex Other: the group has 12 training rows" in section
+    public = render(found, judged(failing), public=True)
+    parsed(public)
+    for kept in ("33.0%", "0.900", "rich", "12 training rows"):
+        assert kept not in public
 
 
 def test_hostile_names_and_values_stay_text() -> None:
@@ -147,10 +223,51 @@ def test_the_exported_page_names_no_value_that_only_real_rows_have() -> None:
     assert "Cork" in public
 
 
-def test_nothing_is_loaded_and_the_twin_holds_the_same_figures() -> None:
+def test_a_withheld_value_leaves_all_other_words_alone() -> None:
+    """A lost group called "1" must not blank the ones of every number, as replacing text would."""
+    column = Column("flag", Kind.CATEGORICAL, Role.SENSITIVE, categories=("0", "1"))
+    fake = Table(pa.table({"flag": ["0"] * 40}), Schema((column,)))
+    score = Interval(0.1111, 0.11, 0.112, 1111)
+    found = Measurements(
+        tuple(Measurement("fairness.group_share", "lower", score, group={"flag": value}) for value in ("0", "1")),
+        {"rows": {"train": 1111, "synthetic": 40}},
+    )
+    page = render(found, judged(finding("fairness.group_share[flag=1]")), synthetic=fake, public=True)
+    parsed(page)
+    assert "flag=1" not in page
+    assert "flag 1" not in page
+    assert page.count("fairness.group_share[flag=withheld 1]") == 3  # on the first screen, among the rules, among all figures
+    for told in ("flag=0", "1,111", "11.1\u00a0pp", "[11.0, 11.2]"):
+        assert told in page
+
+
+def test_an_exported_page_gives_harmless_reasons_and_keeps_the_others() -> None:
+    reasons: dict[str, tuple[Status, str]] = {
+        "validity.keys": ("absent", "no column is a key"),
+        "privacy.near_copies": ("skipped", "all but 7 holdout rows of a half equal a training row"),
+        "fidelity.detection": ("error", f"ValueError: {SECRET}"),
+    }
+    found = Measurements(tuple(Measurement(n, "lower", status=s, reason=r) for n, (s, r) in reasons.items()), {})
+    unmeasured = [
+        Finding(name, "error", "block", f"could not be measured: {reason}", "A reason that is long enough.")
+        for name, (_, reason) in reasons.items()
+    ]
+    needs = Finding("requires.holdout", "missing", "block", "no real rows were held out", "What the policy must see.")
+    page = render(found, judged(*unmeasured, needs), public=True)
+    parsed(page)
+    assert "no column is a key" in page
+    assert "no real rows were held out" in page
+    assert "the reason is in the private report" in page
+    assert SECRET not in page
+    assert "all but 7" not in page
+    assert SECRET in render(found, judged(*unmeasured, needs))
+
+
+def test_nothing_is_loaded_it_prints_and_the_twin_holds_the_same_figures() -> None:
     page = render(figures())
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import|https?://", page)
+    assert "@media print" in page
     twin = json.loads(to_json(figures()))
     assert len(twin["measurements"]) == len(figures())
     assert twin["verdict"] is None
