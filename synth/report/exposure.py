@@ -51,7 +51,7 @@ class Exposure:
 
     def reason(self, m: Measurement) -> str:
         """Why there is no figure. Public: only what is said of the whole table and counts nothing."""
-        harmless = not m.group and (m.status == "absent" or m.status == "skipped" and not any(c.isdigit() for c in m.reason))
+        harmless = not m.group and (m.status == "absent" or (m.status == "skipped" and not any(c.isdigit() for c in m.reason)))
         return m.reason if harmless or not self.public else KEPT_BACK
 
     def message(self, finding: Any) -> str:

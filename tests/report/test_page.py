@@ -16,7 +16,7 @@ import pytest
 from synth.data.example import example_table
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
-from synth.gate.verdict import Decision, Finding, Outcome, Severity, Verdict
+from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
 from synth.metrics.evaluation import evaluate
 from synth.metrics.measurement import Interval, Measurement, Measurements, Status
 from synth.report.page import render
@@ -104,8 +104,9 @@ def finding(check: str = "fidelity.shape", outcome: Outcome = "fail", severity: 
     return Finding(check, outcome, severity, "0.1000 is above 0.05", "<b>broken</b> columns", **figures)
 
 
-def judged(*findings: Finding, decision: Decision = "rejected") -> Verdict:
-    return Verdict(decision, "research", "1", "0" * 64, findings or (finding(),), {})
+def judged(*findings: Finding) -> Verdict:
+    found = findings or (finding(),)
+    return Verdict(decide(found), "research", "1", "0" * 64, found, {})
 
 
 def with_secret() -> Table:
