@@ -80,4 +80,4 @@ def _cell(m: Measurement | None, findings: Mapping[str, Any], hide: Exposure) ->
     else:
         fake, real = words.share(m.detail.get("share")), words.share(m.detail.get("real_share"))
     gap, spread = words.number(m.score.value, m.name), words.interval(m.score, m.name)
-    return Cell(fake, "" if hide.public else real, gap, spread, "" if outcome in QUIET else outcome)
+    return Cell(fake, real, gap, spread, "" if outcome in QUIET else outcome)

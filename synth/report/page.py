@@ -147,16 +147,18 @@ def _limit(finding: Finding | None) -> float | None:
     """The policy's limit on the figure's own scale."""
     if finding is None or finding.limit is None:
         return None
-    if not getattr(finding, "over_reference", False):
+    if not finding.over_reference:
         return finding.limit
     return None if finding.reference is None else finding.reference + finding.limit
 
 
 def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
-    row = _row(m, finding, hide) | {"words": words.HEADLINES[m.name], "drawing": None, "whose": words.referee(m)}
+    scored = str(m.detail.get("metric", "")) if m.name == "utility.tstr" else ""
+    name = f"{words.HEADLINES[m.name]} {scored}".rstrip()
+    row = _row(m, finding, hide) | {"words": name, "drawing": None, "whose": words.referee(m)}
     if m.score is not None:
         limit = _limit(finding)
-        said = f"{words.HEADLINES[m.name]}: {row['value']}, 95% interval {row['interval']}; {row['whose']} {row['reference']}"
+        said = f"{name}: {row['value']}, 95% interval {row['interval']}; {row['whose']} {row['reference']}"
         said += f"; {row['better']}" + ("" if limit is None else f"; limit {row['limit']}")
         real = None if m.reference is None else (m.reference.low, m.reference.high)
         row["drawing"] = svg.band(m.score.value, m.score.low, m.score.high, real, limit, said)
@@ -174,9 +176,9 @@ def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, A
         "reference": words.reference(m.reference, m.name),
         "limit": words.number(_limit(finding), m.name),
         "outcome": "" if finding is None else finding.outcome,
-        "status": m.status,
+        "status": words.STATUSES.get(m.status, m.status),
         "reason": hide.reason(m),
-        "seconds": "–" if hide.public else f"{m.seconds:.1f}",
+        "seconds": f"{m.seconds:.1f}",
     }
 
 
@@ -246,5 +248,5 @@ def _matrix(trend: Mapping[str, Any]) -> Any:
     names = trend.get("names", ())
     if not 2 <= len(names) <= MATRIX or not trend.get("pairs"):
         return None
-    words = f"Error of each pair of {len(names)} columns, darker is worse; the worst pairs are in the table"
+    words = f"Error of each pair of {len(names)} columns, stronger is worse; the worst pairs are in the table"
     return {"names": list(names), "drawing": svg.matrix(len(names), trend["pairs"], names, words)}

@@ -131,6 +131,7 @@ def _cells(column: Column, true: np.ndarray, fake: np.ndarray) -> list[np.ndarra
 
 def _shown(column: Column, value: float) -> str:
     if column.kind is not Kind.DATETIME:
+        value = round(value) if column.kind is Kind.INTEGER else value
         digits = "" if abs(value) < 10_000 else ","  # 1997 may be a year
         return f"{value:{digits}.6g}" if abs(value) < 1e6 else f"{value:.3g}"
     seconds = int(value) * NANOSECONDS[column.unit or "microsecond"] // 10**9

@@ -34,6 +34,7 @@ OUTCOMES = {  # in the order of a count
     "report": "reported only",
     "absent": "not applicable",
 }
+STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own words
 RATES = ("validity.", "fidelity.missing_", "privacy.membership_tpr")  # and every "…_copies": fractions of rows or cells
 POINTS = ("fidelity.class_share", "fairness.group_share", "fairness.label_gap")  # differences of two shares
 REAL = "real rows"
@@ -139,14 +140,15 @@ def sentence(m: Measurement) -> str | None:
     if m.score is None or m.name not in SENTENCES:
         return None
     beside = "" if m.reference is None else f" {BESIDE[m.name]} {number(m.reference.value, m.name)}."
-    return SENTENCES[m.name].format(f"{number(m.score.value, m.name)} {interval(m.score, m.name)}") + beside
+    unit = f"{m.detail['metric']} " if "metric" in m.detail else ""
+    return SENTENCES[m.name].format(f"{unit}{number(m.score.value, m.name)} {interval(m.score, m.name)}") + beside
 
 
 SENTENCES = {
     "fidelity.shape": "A column's distribution is off by {} on average: 0 is the same, 1 has nothing in common.",
     "fidelity.trend": "A pair of columns is off by {} on average, on the same scale.",
     "fidelity.detection": "Boosted trees tell synthetic from real rows with AUC {}: 0.5 is guessing, 1 is never wrong.",
-    "utility.tstr": "A model trained on the synthetic rows scores {} on real rows that it never saw.",
+    "utility.tstr": "A model trained on the synthetic rows reaches {} on real rows that it never saw.",
     "privacy.exact_copies": "{} of the synthetic rows equal a training row.",
     "privacy.membership_auc": "An attacker who holds a person's row and guesses whether it was trained on reaches AUC {}.",
     "privacy.membership_tpr": "Allowed to be wrong about one outsider in a hundred, the attacker names {} of the members.",
@@ -156,7 +158,7 @@ BESIDE = {
     "fidelity.trend": "Held-out real rows:",
     "fidelity.detection": "Held-out real rows:",
     "utility.tstr": "Trained on real rows:",
-    "privacy.exact_copies": "Of held-out real rows:",
+    "privacy.exact_copies": "Held-out real rows that do:",
     "privacy.membership_auc": "A coin:",
     "privacy.membership_tpr": "A coin:",
 }

@@ -142,13 +142,13 @@ def test_an_evaluation_without_holdout_and_without_a_verdict_says_so() -> None:
 
 
 def test_many_findings_keep_the_headline_figures_on_the_first_screen() -> None:
-    open_rules = [finding(f"validity.rule_{i}", severity="warn" if i < 4 else "block") for i in range(20)]
+    open_rules = [finding(f"validity.rule_{i}", severity="warn" if i < 6 else "block") for i in range(20)]
     page = render(figures(), judged(*open_rules, finding("fidelity.small", "insufficient")))
     parsed(page)
     first = page[: page.index("Against real rows")]
     assert first.count("<li") == 5
     assert "and 15 more below" in first
-    assert "rule_4" in first, "what blocks comes before what warns"
+    assert "rule_6" in first, "what blocks comes before what warns"
     assert "fidelity.small" not in first, "too few rows for a group stands in no one's way"
     assert all(f"validity.rule_{i}" in page for i in range(20))
     assert "20 broken, 1 on too few rows" in page
@@ -221,6 +221,9 @@ def test_the_exported_page_names_no_value_that_only_real_rows_have() -> None:
     parsed(public)
     assert SECRET not in public
     assert 'class="real"' not in public
+    for detail in ("Pairs by error", "Every column", "Error of every pair"):
+        assert detail in private
+        assert detail not in public
     assert "Cork" in public
 
 
