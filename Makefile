@@ -35,7 +35,7 @@ controls: $(INSTALLED)
 	$(BIN)/python -m benchmarks.controls --seeds 20 --out reports/benchmarks/controls.md
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.trees --out reports/benchmarks/trees.md
+	$(BIN)/python -m benchmarks.trees
 
 # The pages under docs/ that are made from the code: the command line, the metrics, the policies.
 docs: $(INSTALLED)

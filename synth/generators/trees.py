@@ -35,12 +35,12 @@ MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a con
 class Trees(Generator):
     """Sequential trees, the default method."""
 
-    min_samples_leaf: int = 60  # fewest training rows behind a leaf
-    min_samples_leaf_smooth: int = 25  # the same for near-unique numbers, which are drawn between donors rather than copied
+    min_samples_leaf: int = 80  # fewest training rows behind a leaf
+    min_samples_leaf_smooth: int = 60  # the same for near-unique numbers, which are drawn between donors rather than copied
     trees_per_column: int = 5  # trees per column; each synthetic row walks one of them at random
     subsample: float = 0.63  # share of the rows that the questions of one tree are grown on
     honest: bool = False  # leaf values from the rows a tree was not grown on only (Wager and Athey 2018)
-    smoothing: float = 60.0  # s: a leaf of m donors draws from its parent with probability s / (s + m); not for smooth numbers
+    smoothing: float = 80.0  # s: a leaf of m donors draws from its parent with probability s / (s + m); not for smooth numbers
     interpolate: bool = True  # near-unique numbers are drawn between neighbours in the leaf
     slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
     condition_on: tuple[str, ...] | None = None  # columns drawn first, exactly conditionable; None: target and sensitive ones
