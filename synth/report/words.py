@@ -118,21 +118,30 @@ def _digits(value: float, places: int) -> str:
     return (f"{value:.{places}f}" if places <= 6 else f"{value:.1e}").replace("-", "−")
 
 
-def _ends(value: float, low: float, high: float, name: str) -> str:
-    scale, least, _ = _unit(name)
-    wanted = _places(scale * value, least)
+def _ends(value: float, low: float, high: float, name: str, least: int = 0) -> str:
+    scale, usual, _ = _unit(name)
+    wanted = max(_places(scale * value, usual), least)
     ends = [(end, max(wanted, 0 if end == 0 else math.ceil(-math.log10(abs(end))))) for end in (scale * low, scale * high)]
     return f"[{', '.join(_digits(end, places) for end, places in ends)}]"
 
 
 def compared(m: Measurement, value: float, low: float, high: float, limit: float | None, over: float | None) -> str:
-    """What a rule compared: a figure, or (`over` the reference) its excess, with the limit."""
-    said = f"{number(value, m.name)} {_ends(value, low, high, m.name)}"
+    """What a rule compared: a figure, or (`over` the reference) its excess, with the limit that no rounding makes it meet."""
+    scale, least, unit = _unit(m.name)
+    places = _places(scale * value, least)
+    while limit is not None and places < 6 and _meets((value, low, high), limit, scale, places):
+        places += 1
+    said = f"{_digits(scale * value, places)}{unit} {_ends(value, low, high, m.name, places)}"
     said += "" if over is None else f" beyond the {number(over, m.name)} of real rows"
     if limit is None:
         return f"{said}; reported only"
     bound = "at least" if m.better == "higher" else "at most"
     return f"{said}; {bound} {number(limit, m.name)} is allowed"
+
+
+def _meets(figures: tuple[float, ...], limit: float, scale: float, places: int) -> bool:
+    """Whether a figure that is not the limit would be written like it."""
+    return any(f != limit and _digits(scale * f, places) == _digits(scale * limit, places) for f in figures)
 
 
 def sentence(m: Measurement) -> str | None:

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from synth.metrics.measurement import Interval
+from synth.metrics.measurement import Interval, Measurement
 from synth.report import words
 
 STYLE = resources.files("synth.report").joinpath("page.html.jinja").read_text()
@@ -38,6 +38,20 @@ def test_the_ends_of_an_interval_have_the_decimals_of_its_value_and_are_never_ro
     assert words.interval(Interval(0.0053, -0.0151, 0.02566, 9), "utility.gap") == "[−0.0151, 0.0257]"
     assert words.interval(Interval(0.25, 0.0002, 0.5, 9), "fidelity.shape") == "[0.0002, 0.500]"
     assert words.interval(Interval(0.562, 0.544, 1.0, 9), "privacy.exact_copies") == "[54.4, 100]"
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ((0.0203, 0.016, 0.0255, 0.02), "2.03% [1.60, 2.55]; at most 2.0% is allowed"),
+        ((0.0104, 0.006, 0.01996, 0.02), "1.040% [0.600, 1.996]; at most 2.0% is allowed"),
+        ((0.02, 0.01, 0.03, 0.02), "2.0% [1.0, 3.0]; at most 2.0% is allowed"),
+        ((0.3, 0.2, 0.4, None), "30.0% [20.0, 40.0]; reported only"),
+    ],
+)
+def test_rounding_never_makes_a_figure_meet_its_limit(figures: tuple[float, float, float, float | None], told: str) -> None:
+    score = Interval(0.1, 0.1, 0.1, 9)
+    assert words.compared(Measurement("privacy.membership_tpr", "lower", score), *figures, None) == told
 
 
 def palettes() -> dict[str, dict[str, str]]:
