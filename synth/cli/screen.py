@@ -33,7 +33,7 @@ err = Console(stderr=True, highlight=False)
 
 def notice(text: str) -> None:
     """Something a person should know, which is not an error."""
-    err.print(escape(text))
+    err.print(escape(text), soft_wrap=True)
 
 
 @contextmanager
@@ -76,11 +76,10 @@ def show_verdict(verdict: Verdict) -> None:
     grid.add_column("outcome", no_wrap=True)
     for heading in ("value [95% interval]", "limit", "real rows"):
         grid.add_column(heading, no_wrap=True, justify="right")
-    order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
-    for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
+    for finding, others in _lines(verdict):
         style = OUTCOME_STYLE.get(finding.outcome)
         grid.add_row(
-            escape(finding.check),
+            escape(finding.check) + (f" [dim]and {others} more[/]" if others else ""),
             f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
             _figure(finding),
             "" if finding.limit is None else f"{'+' if finding.over_reference else ''}{finding.limit:.3g}",
@@ -93,11 +92,34 @@ def show_verdict(verdict: Verdict) -> None:
     out.print()
 
 
+def _lines(verdict: Verdict) -> list[tuple[Finding, int]]:
+    """Findings, the worst outcomes first; of one metric's groups that pass, the nearest to its limit and how many more."""
+    order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
+    lines: list[tuple[Finding, int]] = []
+    passed: dict[str, list[Finding]] = {}
+    for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
+        if finding.outcome == "pass" and "[" in finding.check:
+            group = passed.setdefault(finding.check.split("[", 1)[0], [])
+            if not group:
+                lines.append((finding, 0))
+            group.append(finding)
+        else:
+            lines.append((finding, 0))
+    closest = {name: max(group, key=lambda f: (f.high or 0.0) - (f.limit or 0.0)) for name, group in passed.items()}
+    return [
+        (closest[name], len(passed[name]) - 1)
+        if f.outcome == "pass" and (name := f.check.split("[", 1)[0]) in closest
+        else (f, n)
+        for f, n in lines
+    ]
+
+
 def _figure(finding: Finding) -> str:
     if finding.value is None or finding.low is None or finding.high is None:
         return ""
     sign = "+" if finding.over_reference else ""
-    return escape(f"{finding.value:{sign}.3f} [{finding.low:.3f}, {finding.high:.3f}]")
+    value, low, high = (round(number, 3) + 0.0 for number in (finding.value, finding.low, finding.high))  # no minus zero
+    return escape(f"{value:{sign}.3f} [{low:.3f}, {high:.3f}]")
 
 
 def show_measurements(measured: Measurements) -> None:
