@@ -60,10 +60,10 @@ class Exposure:
         if m is not None and None not in (finding.value, finding.low, finding.high):
             over = finding.reference if finding.over_reference else None
             return words.compared(m, finding.value, finding.low, finding.high, finding.limit, over)
-        if m is not None:
+        if m is not None and m.status != "ok":
             return f"could not be measured: {self.reason(m)}" if self.public else str(finding.message)
-        # without a measurement it is a requirement or a missing figure, which name nothing but row numbers and roles
-        return str(finding.message) if finding.outcome == "missing" or not self.public else KEPT_BACK
+        # the policy's own words: of a requirement, a missing figure or a missing reference, which name row numbers and roles
+        return str(finding.message) if m is not None or finding.outcome == "missing" or not self.public else KEPT_BACK
 
     def _known(self, column: str) -> frozenset[str]:
         if column not in self._seen:

@@ -189,7 +189,7 @@ def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
         "severity": finding.severity,
         "message": hide.message(finding),
         "why": finding.why,
-        "do": words.advice(finding.outcome, finding.check),
+        "do": words.advice(finding.outcome, finding.check, finding.value is not None),
     }
 
 

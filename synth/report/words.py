@@ -50,15 +50,16 @@ NEXT: dict[str, dict[str, str]] = {
         "other": "Look at the figure, then fit and sample again.",
     },
     "inconclusive": {"other": "The interval crosses the limit: evaluate on more holdout or synthetic rows."},
+    "unmeasured": {"other": "Nothing was put beside the limit: give what the reason names, mostly real rows held out."},
     "insufficient": {"other": "Too few rows to say: hold out more rows of this group."},
     "missing": {"other": "The policy asks for what was not given or taken: supply it and evaluate again."},
     "error": {"other": "The figure could not be computed: see the reason, then evaluate again."},
 }
 
 
-def advice(outcome: str, check: str) -> str:
+def advice(outcome: str, check: str, measured: bool) -> str:
     """What to do about a rule with that outcome."""
-    by_family = NEXT.get(outcome, NEXT["fail"])
+    by_family = NEXT["unmeasured" if outcome == "inconclusive" and not measured else outcome]
     return by_family.get(check.split(".")[0], by_family["other"])
 
 

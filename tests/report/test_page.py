@@ -162,6 +162,18 @@ def test_the_limit_of_an_excess_is_drawn_beyond_the_reference() -> None:
     assert "beyond the 0.020 of real rows" in over
 
 
+def test_a_rule_that_compared_nothing_does_not_speak_of_its_interval() -> None:
+    told = "could not be measured: real rows were not measured in its place"
+    nothing = Finding("fidelity.shape", "inconclusive", "block", told, "Columns must look like real rows do.")
+    crossing = finding(outcome="inconclusive")
+    assert "The interval crosses the limit" in render(figures(), judged(crossing))
+    for public in (False, True):
+        page = render(figures(), judged(nothing), public=public)
+        assert told in page
+        assert "The interval crosses the limit" not in page
+        assert "Nothing was put beside the limit" in page
+
+
 def test_each_group_has_a_row_and_small_groups_are_named() -> None:
     def group(name: str, sex: str, value: float, **detail: Any) -> Measurement:
         score = Interval(value, value - 0.01, value + 0.01, 100)
