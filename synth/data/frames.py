@@ -289,7 +289,14 @@ def _from_polars(frame: pl.DataFrame) -> pa.Table:
     for name, dtype in frame.schema.items():
         if dtype == pl.Object:
             raise DataError(f"column {name!r} holds Python objects (polars type Object); convert it, or leave it out")
-    return frame.to_arrow()
+    arrow = frame.to_arrow()
+    for place, (name, dtype) in enumerate(frame.schema.items()):
+        if isinstance(dtype, pl.Enum):  # polars before 2 marks an Enum in metadata of its own, not as an ordered dictionary
+            levels = pa.array(dtype.categories.to_list(), pa.large_string())
+            codes = arrow.column(place).combine_chunks().cast(pa.large_string())
+            ordered = pa.DictionaryArray.from_arrays(pc.index_in(codes, value_set=levels), levels, ordered=True)
+            arrow = arrow.set_column(place, pa.field(name, ordered.type), ordered)
+    return arrow
 
 
 def to_polars(arrow: pa.Table) -> pl.DataFrame:
