@@ -38,6 +38,7 @@ from synth.metrics.evaluation import evaluate
 from synth.metrics.measurement import Measurements
 from synth.progress import Progress, silent
 from synth.report.page import render
+from synth.report.twin import to_json
 
 Notice = Callable[[str], None]
 RUNS = Path("reports/runs")
@@ -97,6 +98,7 @@ def run(
         write(folder / "verdict.json", verdict.to_bytes())
         page = render(measured, verdict, train=train, holdout=holdout, synthetic=synthetic, title=config.title or config.name)
         write(folder / "report.html", page)
+        write(folder / "report.json", to_json(measured, verdict))
         if verdict.decision == "approved":
             signed = approve(verdict, by=by, key=key, notice=notice)
             write(folder / "approval.json", signed.to_bytes())
@@ -166,6 +168,7 @@ def evaluate_files(
         write(folder / "measurements.json", _json(measured.to_dict()))
         page = render(measured, None, train=train, holdout=others, synthetic=fake, title=Path(synthetic).name)
         write(folder / "report.html", page)
+        write(folder / "report.json", to_json(measured))
     return Run(Path(out))
 
 
@@ -288,6 +291,7 @@ class Run:
             self.measurements, verdict, train=train, holdout=holdout, synthetic=self.synthetic, title=title or self.path.name
         )
         replace(self.path / "report.html", page)
+        replace(self.path / "report.json", to_json(self.measurements, verdict))
         if verdict.decision == "approved":
             replace(self.path / "approval.json", approve(verdict, notice=notice).to_bytes())
         return verdict

@@ -244,7 +244,8 @@ def _categorical(values: Any, noted: dict[str, Any]) -> pd.Series:
         ordered = bool(noted.get("ordered", False))
         codes = np.asarray(pc.fill_null(pc.index_in(values, value_set=levels), -1))
     index = pd.Index(_series(pa.chunked_array([levels]), noted.get("levels", {})))
-    return pd.Series(pd.Categorical.from_codes(codes, categories=index, ordered=ordered))
+    taken: Any = codes  # an array, which some versions of the stubs do not know
+    return pd.Series(pd.Categorical.from_codes(taken, categories=index, ordered=ordered))
 
 
 def _objects(values: pa.ChunkedArray, null: str) -> np.ndarray:

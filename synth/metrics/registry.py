@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -76,11 +77,16 @@ def metric(name: str, *, better: Better, bounds: tuple[float, float] = (0.0, 1.0
 
 
 def metrics() -> tuple[Metric, ...]:
-    """All metrics: by family, then in the order in which they are written down."""
+    """All metrics: by family, then in the order in which they are written down, whatever was imported first."""
     package = importlib.import_module("synth.metrics")
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda found: found.name):
         importlib.import_module(f"synth.metrics.{module.name}")
-    return tuple(sorted(_METRICS.values(), key=lambda m: FAMILIES.index(m.family)))
+    return tuple(sorted(_METRICS.values(), key=_place))
+
+
+def _place(metric: Metric) -> tuple[int, str, int]:
+    code = inspect.unwrap(metric.function).__code__
+    return FAMILIES.index(metric.family), metric.function.__module__, code.co_firstlineno
 
 
 def chosen(only: Iterable[str] | None) -> tuple[Metric, ...]:

@@ -17,7 +17,7 @@ from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, 
 CAP = 50_000  # training rows per model
 LEAST_TRAIN, LEAST_TEST = 40, 40
 MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
-LEAST_CLASS = 5  # test rows on either side of a class below which its area is not taken
+LEAST_CLASS = 10  # test rows on either side of a class below which its area is not taken
 
 
 NOTHING_LOST = "by definition: as many real rows in place of the synthetic ones lose nothing"

@@ -19,7 +19,7 @@ from synth.metrics.measurement import Measurements
 from synth.run import Run, approve, run
 
 RUN_FILES = (
-    "approval.json config.yaml export log.jsonl measurements.json model report.html schema.json split.json "
+    "approval.json config.yaml export log.jsonl measurements.json model report.html report.json schema.json split.json "
     "synthetic.parquet verdict.json"
 )
 EXPORT_FILES = "README.md attestation.json croissant.json data.csv data.parquet provenance.parquet report.html verdict.json"
