@@ -71,8 +71,9 @@ def cell(figures: Measurements | None, name: str) -> str:
     measured, (_, factor, digits) = figures[name], METRICS[name]
     if measured.score is None:
         return measured.status
-    text = f"{measured.score.value * factor:.{digits}f}"
-    return text if measured.reference is None else f"{text} ({measured.reference.value * factor:.{digits}f})"
+    value, low, high = (f"{n * factor:.{digits}f}" for n in (measured.score.value, measured.score.low, measured.score.high))
+    real = "" if measured.reference is None else f" ({measured.reference.value * factor:.{digits}f})"
+    return f"{value} [{low}, {high}]{real}"
 
 
 def row(name: str, case: Case) -> str:
@@ -122,8 +123,9 @@ def main(names: list[str]) -> None:
 def page(lines: list[str]) -> str:
     return f"""# Sequential trees on real tables
 
-Default hyperparameters, one seed, as many synthetic rows as training rows. In brackets: the same figure with real holdout
-rows in place of the synthetic ones (for TSTR: trained on the real training rows). TSTR is AUC, for Beijing R².
+Default hyperparameters, one seed, as many synthetic rows as training rows. Each figure with its 95% interval, and in round
+brackets the same figure with real holdout rows in place of the synthetic ones (for TSTR: trained on the real training rows).
+TSTR is AUC, for Beijing R².
 
 Made by `python -m benchmarks.trees` on {os.cpu_count()} cores, Python {platform.python_version()}. Times are of a shared
 machine: CPU s (fit and sample, all threads) says more than the clock.

@@ -55,10 +55,10 @@ def read(
     In a CSV, an empty cell and the words in `synth.data.csv_text.NULLS` are null; in any source NaN is null.
     Raises DataError for rows that cannot be used, SchemaError for a schema that contradicts itself or the rows.
     """
-    if isinstance(source, str) and source.startswith("bundled:"):
+    if isinstance(source, (str, Path)) and str(source).startswith("bundled:"):
         from synth.data.bundled import load_bundled  # which reads through this module
 
-        source = load_bundled(source.removeprefix("bundled:"))
+        source = load_bundled(str(source).removeprefix("bundled:"))
     arrow, frame, schema = _rows_and_schema(source, schema)
     roles = {"target": target, "sensitive": sensitive, "subject": subject, "key": key, "drop": drop}
     named: dict[str, Any] = {role: _names(names) for role, names in roles.items() if names is not None}
