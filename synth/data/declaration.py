@@ -28,7 +28,7 @@ import yaml
 
 from synth.data._moments import moment_text, units_of
 from synth.data.facts import FULL
-from synth.data.schema import Column, Kind, Role, Schema, _member
+from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.errors import SchemaError, did_you_mean
 
 FACTS = ("kind", "role", "nullable", "categories", "minimum", "maximum", "decimals", "unit", "provider", "pattern")
@@ -137,7 +137,7 @@ def _named_roles(overrides: Mapping[str, Any]) -> dict[str, Role]:
 
 
 def _declare_column(seen: Column, entry: Mapping[str, Any]) -> Column:
-    kind = _member(Kind, entry.get("kind", seen.kind), f"kind of column {seen.name!r}")
+    kind = member_of(Kind, entry.get("kind", seen.kind), f"kind of column {seen.name!r}")
     if kind is not seen.kind and not (kind.is_number and seen.kind.is_number and Kind.DATETIME not in (kind, seen.kind)):
         categories = _categories_needed(seen, kind, entry)
         seen = replace(seen, kind=kind, categories=categories, minimum=None, maximum=None, decimals=None, unit=None)

@@ -146,7 +146,11 @@ def write_arrow(table: Table, sink: Any) -> None:
             writer.write_table(piece)
 
 
-WRITERS: Mapping[str, Callable[[Table, Any], None]] = {"csv": write_csv, "parquet": write_parquet, "arrow": write_arrow}
+WRITERS: Mapping[str, Callable[[Table, Any], None]] = {  # the first one is what an export is written as by default
+    "parquet": write_parquet,
+    "csv": write_csv,
+    "arrow": write_arrow,
+}
 
 
 def storable(rows: pa.Table) -> pa.Table:

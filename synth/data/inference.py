@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from synth.data.facts import facts
 from synth.data.kinds import Decision, check_fits, decide
-from synth.data.schema import Column, Kind, Role, Schema, _member
+from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.errors import DataError, SchemaError, did_you_mean
 
 Names = str | Iterable[str] | None
@@ -154,7 +154,7 @@ def _column(name: str, values: pa.ChunkedArray, role: Role | None, declared: str
     if role is Role.DROPPED:
         return Column(name, Kind.TEXT, role, nullable=bool(values.null_count), declared=("role",), why="dropped: not looked at")
     if declared is not None:
-        kind = _member(Kind, declared, f"kind of column {name!r}")
+        kind = member_of(Kind, declared, f"kind of column {name!r}")
         check_fits(name, kind, values, SchemaError)
         decision = Decision(kind, f"declared {kind}")
     else:

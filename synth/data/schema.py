@@ -76,8 +76,8 @@ class Column:
     def __post_init__(self) -> None:
         if not self.name:
             raise SchemaError("a column has an empty name; give every column a name")
-        object.__setattr__(self, "kind", _member(Kind, self.kind, f"kind of column {self.name!r}"))
-        object.__setattr__(self, "role", _member(Role, self.role, f"role of column {self.name!r}"))
+        object.__setattr__(self, "kind", member_of(Kind, self.kind, f"kind of column {self.name!r}"))
+        object.__setattr__(self, "role", member_of(Role, self.role, f"role of column {self.name!r}"))
         if self.categories is not None:
             object.__setattr__(self, "categories", tuple(self.categories))
             if len(set(self.categories or ())) != len(self.categories or ()):
@@ -256,7 +256,8 @@ class Schema:
         return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _member(kind: type[Any], value: Any, what: str) -> Any:
+def member_of(kind: type[Any], value: Any, what: str) -> Any:
+    """The member of Kind or Role that a value names. Raises SchemaError, with the nearest one, where it names none."""
     try:
         return kind(value)
     except ValueError:

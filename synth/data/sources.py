@@ -22,7 +22,7 @@ from synth.data.files import read_file, write, write_arrow, write_csv, write_par
 from synth.data.frames import to_arrow
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
-from synth.data.schema import Column, Kind, Role, Schema, _member
+from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.data.table import FrameKind, Table
 from synth.errors import DataError, SchemaError, did_you_mean
 
@@ -167,7 +167,7 @@ def _roles(overrides: Mapping[str, Any], entries: Mapping[str, Any], named: Mapp
     """The columns of each role: as named in the call, else at the top of the overrides, and column by column."""
     roles: dict[str, Any] = {}
     said = {
-        name: _member(Role, entry["role"], f"role of column {name!r}") for name, entry in entries.items() if "role" in entry
+        name: member_of(Role, entry["role"], f"role of column {name!r}") for name, entry in entries.items() if "role" in entry
     }
     for key, role in ROLE_OF.items():
         single = key in ("target", "subject")

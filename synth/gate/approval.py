@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from synth import __version__
-from synth.data.sources import write_arrow, write_csv, write_parquet
+from synth.data.files import WRITERS
 from synth.data.table import HashingSink, Table
 from synth.errors import NotApprovedError
-from synth.gate.dsse import opened, seal
+from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, seal
 from synth.gate.keys import PrivateKey, PublicKey
 from synth.gate.verdict import Verdict
-
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
-ATTESTATION = "attestation.json"
-WRITERS: dict[str, Callable[..., None]] = {"parquet": write_parquet, "csv": write_csv, "arrow": write_arrow}
 
 
 @dataclass(frozen=True)

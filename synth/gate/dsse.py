@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from synth.gate.keys import PrivateKey, PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+ATTESTATION = "attestation.json"  # the envelope's file in an export
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:

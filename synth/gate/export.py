@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from synth.data.files import WRITERS
 from synth.data.table import Table
 from synth.errors import NotApprovedError
 from synth.folder import new_folder, write
-from synth.gate.approval import ATTESTATION, WRITERS, Approval
-from synth.gate.dsse import signed_by
+from synth.gate.approval import Approval
+from synth.gate.dsse import ATTESTATION, signed_by
 from synth.gate.keys import home, trusted
 
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from synth.errors import ConfigError, did_you_mean
 from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
+from synth.metrics.intervals import magnitude
 from synth.metrics.measurement import Interval, Measurement, Measurements
 
 DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
@@ -185,7 +186,7 @@ def _judge(check: Check, measurement: Measurement) -> Finding:
         )
     compared = _excess(measurement.score, measurement.reference) if over and measurement.reference else measurement.score
     if over and measurement.better == "nearer":
-        compared = _size(compared)
+        compared = magnitude(compared)  # the distance from the reference, whichever side it is on
     if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
         return _unmeasured(check, measurement, "error", "the figure is not a finite number")
     limit = check.limit
@@ -219,13 +220,6 @@ def _excess(score: Interval, reference: Interval) -> Interval:
     low = value - math.hypot(score.value - score.low, reference.high - reference.value)
     high = value + math.hypot(score.high - score.value, reference.value - reference.low)
     return Interval(value, low, high, min(score.n, reference.n))
-
-
-def _size(difference: Interval) -> Interval:
-    """The distance from the reference, whichever side it is on."""
-    ends = (abs(difference.low), abs(difference.high))
-    low = 0.0 if difference.low <= 0 <= difference.high else min(ends)
-    return Interval(abs(difference.value), low, max(ends), difference.n)
 
 
 def _outcome(compared: Interval, limit: float | None, better: str) -> Outcome:

@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import VerificationError
-from synth.gate.dsse import opened, signed_by
+from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, signed_by
 from synth.gate.keys import PublicKey, home, trusted
-
-ATTESTATION = "attestation.json"
-STATEMENT = "https://in-toto.io/Statement/v1"
-PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 @dataclass(frozen=True)

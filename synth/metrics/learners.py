@@ -66,13 +66,12 @@ class Judge:
 
     @classmethod
     def _fit(cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
-        native = np.array([column.levels is not None and 2 < column.levels <= NATIVE for column in columns])
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(
             max_iter=TREES,
             l2_regularization=SHRINKAGE,
             early_stopping=False,
-            categorical_features=native & ~empty,
+            categorical_features=categorical(columns) & ~empty,
             random_state=seed,
         )
         with _one_thread():
@@ -89,6 +88,7 @@ class Judge:
             return np.asarray(self.model.predict_proba(X))
 
     def numbers(self, X: np.ndarray) -> np.ndarray:
+        """Predicted values: shape (rows,)."""
         with _one_thread():
             return np.asarray(self.model.predict(X))
 

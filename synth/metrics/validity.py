@@ -50,7 +50,7 @@ def _illegal(column: Column, evidence: Evidence, side: Side, table: Table) -> np
     bad = null & (not (column.nullable and column.role is not Role.KEY))
     if column.is_learned:
         compared = evidence.column(column.name)
-        bad = (bad & ~evidence.strange(column.name, side)) | evidence.strange(column.name, side)
+        bad |= evidence.strange(column.name, side)
         bad |= _outside(compared, side) if compared.is_category else _off_scale(compared, evidence, side)
     if column.pattern is not None:
         bad |= ~null & ~_matches(column.pattern, values)
