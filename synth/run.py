@@ -30,6 +30,7 @@ from synth.gate import card
 from synth.gate import export as gate_export
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey, default_key
+from synth.gate.leaving import leaving_rows, leaving_verdict
 from synth.gate.policy import Policy
 from synth.gate.quarantine import QUARANTINE
 from synth.gate.verdict import Verdict
@@ -207,11 +208,16 @@ def approve(
 def documents(verdict: Verdict, measured: Measurements, synthetic: Table) -> dict[str, bytes]:
     """What an export holds beside its rows: the same verdict and rows give the same bytes."""
     page = render(measured, verdict, synthetic=synthetic, title=f"Synthetic data: {verdict.policy}", public=True)
+    rows = leaving_rows(synthetic)
+    same = rows is synthetic
+    said = leaving_verdict(verdict, synthetic)
     return {
-        "verdict.json": verdict.to_bytes(),
+        "verdict.json": said.to_bytes(),
         "report.html": page.encode(),
-        "README.md": card.readme(verdict, synthetic),
-        "croissant.json": card.croissant(verdict, synthetic, data_digest=verdict.context["digests"]["synthetic"]),
+        "README.md": card.readme(said, rows),
+        "croissant.json": card.croissant(
+            said, rows, data_digest=verdict.context["digests"]["synthetic"] if same else rows.digest()
+        ),
         "provenance.parquet": card.provenance(synthetic),
     }
 

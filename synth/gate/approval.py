@@ -20,6 +20,7 @@ from synth.data.table import HashingSink, Table
 from synth.errors import NotApprovedError
 from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, seal
 from synth.gate.keys import PrivateKey, PublicKey
+from synth.gate.leaving import leaving_rows, leaving_verdict
 from synth.gate.verdict import Verdict
 
 
@@ -85,10 +86,11 @@ def approve(
     for name in wanted:
         if name not in verdict.formats:
             raise NotApprovedError(f"the policy does not let rows leave as {name!r}; it allows {', '.join(verdict.formats)}")
-    _check_documents(documents, verdict)
-    subjects = {f"data.{name}": _digest_as(name, synthetic) for name in wanted}
+    said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
+    _check_documents(documents, said)
+    subjects = {f"data.{name}": _digest_as(name, rows) for name in wanted}
     subjects |= {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
-    return Approval(seal(_statement(verdict, by, subjects), key), documents, key.public)
+    return Approval(seal(_statement(said, by, subjects), key), documents, key.public)
 
 
 def _check_documents(documents: Mapping[str, bytes], verdict: Verdict) -> None:
@@ -114,7 +116,13 @@ def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str]) -> dict[s
         {
             "name": f"policy/{verdict.policy}",
             "digest": {"sha256": verdict.policy_digest},
-            "annotations": {"version": verdict.policy_version},
+            "annotations": {  # here, since the predicate itself has no field of its own for them
+                "version": verdict.policy_version,
+                "approvedBy": by,
+                "approvedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+                "synth": __version__,
+                "rows": verdict.context["rows"]["synthetic"],
+            },
         },
         {"name": "schema", "digest": {"sha256": digests["schema"]}},
         {"name": "measurements", "digest": {"sha256": digests["measurements"]}},
@@ -132,11 +140,5 @@ def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str]) -> dict[s
             "passedTests": [f.check for f in verdict.findings if f.outcome == "pass"],
             "warnedTests": [f.check for f in verdict.findings if f.outcome not in ("pass", "report")],
             "failedTests": [],
-            "annotations": {
-                "approvedBy": by,
-                "approvedAt": datetime.now(UTC).isoformat(timespec="seconds"),
-                "synth": __version__,
-                "rows": verdict.context["rows"]["synthetic"],
-            },
         },
     }

@@ -13,6 +13,7 @@ from synth.folder import new_folder, write
 from synth.gate.approval import Approval
 from synth.gate.dsse import ATTESTATION, signed_by
 from synth.gate.keys import home, trusted
+from synth.gate.leaving import leaving_rows
 
 
 def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
@@ -25,9 +26,10 @@ def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Ite
     """
     _check_signature(approval)
     chosen = _chosen(approval, formats)
+    rows = leaving_rows(synthetic)
     with new_folder(to, mark=ATTESTATION) as folder:
         for form in chosen:
-            WRITERS[form](synthetic, folder / f"data.{form}")
+            WRITERS[form](rows, folder / f"data.{form}")
         for name, content in approval.documents.items():
             write(folder / name, content)
         _compare(folder, approval)

@@ -55,7 +55,7 @@ def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Pat
     signer = _signer(envelope, key)
     statement = _statement(payload)
     files = _compare(folder, statement["files"])
-    approved = _verdict(folder, statement["policies"])
+    approved = _verdict(folder, statement["policy"])
     if policy is not None:
         _same_policy(policy, approved["policy"])
     return Verified(
@@ -97,14 +97,11 @@ def _statement(payload: bytes) -> dict[str, Any]:
             raise VerificationError(f"the signed statement is a {statement['predicateType']!r}, not an approval of synth's")
         if statement["predicate"]["result"] != "PASSED":
             raise VerificationError(f"what was signed is not an approval: its result is {statement['predicate']['result']!r}")
+        (policy,) = (entry for entry in statement["predicate"]["configuration"] if entry["name"].startswith("policy/"))
         found = {
             "files": {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]},
-            "policies": [
-                entry["digest"]["sha256"]
-                for entry in statement["predicate"]["configuration"]
-                if entry["name"].startswith("policy/")
-            ],
-            **{name: statement["predicate"]["annotations"][name] for name in ("approvedBy", "approvedAt", "rows")},
+            "policy": policy["digest"]["sha256"],
+            **{name: policy["annotations"][name] for name in ("approvedBy", "approvedAt", "rows")},
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise VerificationError(f"the signed statement is not an approval of synth's ({problem!r})") from problem
@@ -154,7 +151,7 @@ def _bytes(file: Path) -> bytes:
         raise VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified") from problem
 
 
-def _verdict(folder: Path, policies: list[str]) -> dict[str, Any]:
+def _verdict(folder: Path, policy: str) -> dict[str, Any]:
     """The verdict, where it is an approval under the policy that was signed."""
     try:
         verdict: dict[str, Any] = json.loads(_bytes(folder / "verdict.json"))
@@ -164,7 +161,7 @@ def _verdict(folder: Path, policies: list[str]) -> dict[str, Any]:
         raise VerificationError(f"verdict.json is not a verdict of synth's: it lacks its form ({problem!r})") from problem
     if decision != "approved":
         raise VerificationError(f"verdict.json says {decision!r}: this table was not approved")
-    if digest not in policies:
+    if digest != policy:
         raise VerificationError("verdict.json names another policy than the one that was signed")
     return verdict
 

@@ -101,6 +101,7 @@ def test_the_envelope_is_dsse_around_an_in_toto_test_result(made: SimpleNamespac
     assert statement["predicate"]["result"] == "PASSED"
     assert statement["predicate"]["failedTests"] == []
     bound = {entry["name"]: entry["digest"]["sha256"] for entry in statement["predicate"]["configuration"]}
+    assert set(statement["predicate"]) == {"result", "configuration", "passedTests", "warnedTests", "failedTests"}
     assert set(bound) == {"policy/small", "schema", "measurements", "model/trees"}
     assert bound["policy/small"] == Policy.parse(made.policy).digest()
     assert bound["model/trees"] == "ab" * 32
