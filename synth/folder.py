@@ -1,14 +1,16 @@
-"""Folders that appear whole or not at all, and never at the cost of what was there before."""
+"""Folders and files that appear whole or not at all; a failure leaves what was there before as it was."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from synth.errors import DataError
 
@@ -16,12 +18,12 @@ _PARTIAL = re.compile(r"^\.(?P<name>.+)\.partial-(?P<pid>\d+)$")
 
 
 @contextmanager
-def new_folder(target: str | Path, *, mark: str) -> Iterator[Path]:
+def new_folder(target: str | Path, *, mark: str, keep: bool = True) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its name when the block ends, and is gone if it fails.
 
     mark: a file that every finished folder of this sort holds. A folder of that sort which is already there is kept under the
-    next free name (`adult.1`, `adult.2`, …); any other folder with something in it is refused (DataError). What an earlier,
-    killed process left half-done beside it is removed first.
+    next free name (`adult.1`, `adult.2`, …), or without `keep` is replaced; any other folder with something in it is refused
+    (DataError). What an earlier, killed process left half-done beside it is removed first.
     """
     path = Path(target)
     if path.exists() and not path.is_dir():
@@ -37,7 +39,7 @@ def new_folder(target: str | Path, *, mark: str) -> Iterator[Path]:
             temporary.mkdir()
         with in_words(path):
             yield temporary
-            _take_place(temporary, path)
+            _take_place(temporary, path, keep)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in made:
@@ -77,27 +79,50 @@ def write(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace(path: Path, content: str | bytes) -> None:
-    """Replace one file under a temporary name first; a failure leaves the old one as it was."""
-    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
+@contextmanager
+def new_file(target: str | Path) -> Iterator[BinaryIO]:
+    """A file to write bytes to, which takes its name when the block ends; if that fails, an older file stays as it was.
+
+    Raises DataError where it cannot be written.
+    """
+    path = Path(target)
+    temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     with in_words(path):
         try:
-            write(temporary, content)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # it may never have been made
+                temporary.unlink()
             raise
 
 
-def _take_place(temporary: Path, path: Path) -> None:
+def replace(path: str | Path, content: str | bytes) -> None:
+    """Write a whole file, or leave the older one as it was. Raises DataError."""
+    with new_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _take_place(temporary: Path, path: Path, keep: bool) -> None:
+    older = None
     if path.is_dir() and any(path.iterdir()):
-        number = 1
-        while (older := path.with_name(f"{path.name}.{number}")).exists():
-            number += 1
+        older = _next_free(path) if keep else path.with_name(f".{path.name}.old-{os.getpid()}")
         path.rename(older)
     elif path.is_dir():
         path.rmdir()
     temporary.rename(path)
+    if older is not None and not keep:
+        shutil.rmtree(older)
+
+
+def _next_free(path: Path) -> Path:
+    number = 1
+    while (free := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return free
 
 
 def _missing_parents(path: Path) -> list[Path]:

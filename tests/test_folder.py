@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from synth.errors import DataError
-from synth.folder import in_words, new_folder, replace
+from synth.folder import in_words, new_file, new_folder, replace
 
 
 def make(path: Path, content: str = "new") -> None:
@@ -82,6 +82,25 @@ def test_replace_is_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot write"):
         replace(tmp_path / "f" / "inside", "three")
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_without_keep_the_older_folder_is_replaced_and_only_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    make(tmp_path / "model", "old")
+    with pytest.raises(ValueError, match="half"), new_folder(tmp_path / "model", mark="mark", keep=False):
+        raise ValueError("half")
+    assert (tmp_path / "model" / "mark").read_text() == "old"
+    with new_folder(tmp_path / "model", mark="mark", keep=False) as folder:
+        (folder / "mark").write_text("new")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"model", "model/mark"}
+    assert (tmp_path / "model" / "mark").read_text() == "new"
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_file_that_fails_half_way_leaves_the_older_one(tmp_path: Path, fault: type[BaseException]) -> None:
+    (tmp_path / "f").write_text("old")
+    with pytest.raises(fault), new_file(tmp_path / "f") as file:
+        raise fault(f"after {file.write(b'ne')} bytes")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("f", "old")]
 
 
 def test_a_full_disk_is_said_in_words() -> None:

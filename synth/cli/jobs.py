@@ -112,7 +112,6 @@ def fit(
     """Fit a generator to a table and save it as a folder that runs no code when it is loaded."""
     from synth.data.constraints import check_constraints
     from synth.data.sources import read
-    from synth.folder import in_words
     from synth.generators import create
 
     model = create(generator, _params(change or ()))
@@ -120,8 +119,7 @@ def fit(
     check_constraints(table)
     with watching(quiet) as progress:
         model.fit(table, seed=seed, progress=progress)
-    with in_words(to):
-        model.save(to)
+    model.save(to)
     facts = {
         "model": str(to),
         "generator": generator,
@@ -161,7 +159,6 @@ def sample(
 ) -> None:
     """Draw rows from a saved model. They are quarantined: `synth export` is what releases rows."""
     from synth.data.sources import write_parquet
-    from synth.folder import in_words
     from synth.gate.quarantine import QUARANTINE
     from synth.generators._storage import load
 
@@ -173,8 +170,7 @@ def sample(
     loaded = load(model)
     with watching(quiet) as progress:
         table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
-    with in_words(to):
-        write_parquet(table, to, metadata=QUARANTINE)
+    write_parquet(table, to, metadata=QUARANTINE)
     if as_json:
         print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
     else:

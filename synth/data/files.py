@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from synth.data.frames import DTYPE, tidy
 from synth.data.kinds import is_text
 from synth.data.table import Table
 from synth.errors import DataError, did_you_mean
+from synth.folder import new_file
 
 ROW_GROUP = 100_000
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas saves the index of a frame, which is no column, under this name
@@ -188,21 +188,9 @@ def _sink(sink: Any) -> Iterator[Any]:
     if not isinstance(sink, (str, os.PathLike)):
         yield pa.PythonFile(sink, mode="w")
         return
-    path = Path(sink)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as out:
+        with new_file(Path(sink)) as out:
             yield out
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
     except pa.ArrowException as problem:
         reason = " ".join(str(problem).split())[:160]
-        raise DataError(f"{path} cannot be written: {reason}; drop such a column, or choose another format") from problem
-    except OSError as problem:
-        raise DataError(
-            f"{path} cannot be written: {problem.strerror or problem}; free some space, or choose another folder"
-        ) from problem
-    finally:
-        with suppress(OSError):  # it was renamed, or never made
-            temporary.unlink()
+        raise DataError(f"cannot write {sink}: {reason}; drop such a column, or choose another format") from problem

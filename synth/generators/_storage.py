@@ -6,9 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import pyarrow as pa
 
 from synth.data.schema import Schema
 from synth.errors import DataError
+from synth.folder import new_folder, write
 from synth.generators._fitted import Fitted
 from synth.generators.base import Generator
 
@@ -63,26 +61,11 @@ def _digest(files: Mapping[str, bytes]) -> str:
 
 
 def save(model: Generator, path: str | Path) -> None:
-    """Write the model's folder under a temporary name, then rename; an older model there is replaced only then."""
-    target = Path(path)
+    """Write the model's folder whole or not at all, in place of an older model there. Raises DataError where it cannot be."""
     files = serialise(model)
-    if target.exists() and not (target / "model.json").is_file():
-        raise DataError(f"{target} exists and is not a saved model; choose another path")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with new_folder(path, mark="model.json", keep=False) as folder:
         for name, content in files.items():
-            (temporary / name).write_bytes(content)
-        temporary.chmod(0o755)
-        if target.exists():
-            old = temporary.with_name(temporary.name + "-old")
-            os.rename(target, old)
-            os.rename(temporary, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            write(folder / name, content)
 
 
 def load(path: str | Path, *, method: type[Generator] | None = None) -> Generator:

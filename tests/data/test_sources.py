@@ -250,7 +250,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     for name in ("t.parquet", "t.csv", "t.arrow"):
         command = f'ulimit -f 64; exec {sys.executable} -c "$0" {tmp_path / name}'
         ended = subprocess.run(["bash", "-c", command, code], capture_output=True, text=True, check=True)
-        assert f"{tmp_path / name} cannot be written: File too large" in ended.stdout
+        assert f"cannot write {tmp_path / name}: the file would pass the size limit" in ended.stdout
         assert len(ended.stdout.strip().splitlines()) <= 3
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.parquet"]
@@ -258,14 +258,14 @@ def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("to", ["/proc/nowhere/t.parquet", "/dev/full/t.csv", "missing/t.arrow"])
 def test_a_place_that_cannot_be_written_is_named(table: Table, tmp_path: Path, to: str) -> None:
-    with pytest.raises(DataError, match=r"t\.\w+ cannot be written"):
+    with pytest.raises(DataError, match=r"cannot write \S*t\.\w+: "):
         write(table, tmp_path / to)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_goes_wrong_while_writing_leaves_nothing_behind(table: Table, tmp_path: Path) -> None:
     nested = Table(pa.table({"x": [[1], [2]]}), read(pd.DataFrame({"x": [1, 2]})).schema)
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write"):
         write_csv(nested, tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
 
