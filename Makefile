@@ -42,5 +42,5 @@ docs: $(INSTALLED)
 	$(BIN)/python -m docs.build
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports/runs reports/demo
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports/runs reports/demo reports/demo.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

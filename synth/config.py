@@ -107,8 +107,9 @@ class RunConfig(Part):
         file = Path(path)
         try:
             text = file.read_text(encoding="utf-8")
-        except OSError as problem:
-            raise ConfigError(f"config {file} cannot be read: {problem.strerror}; give the path of a YAML file") from problem
+        except (OSError, UnicodeDecodeError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"config {file} cannot be read: {why}; give the path of a YAML file") from problem
         try:
             document = yaml.safe_load(text)
         except yaml.YAMLError as problem:

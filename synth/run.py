@@ -23,7 +23,7 @@ from synth.data.frames import as_table
 from synth.data.schema import Schema
 from synth.data.sources import read, write_parquet
 from synth.data.table import Provenance, Table
-from synth.errors import DataError, NotApprovedError, SynthError
+from synth.errors import DataError, InputError, NotApprovedError, SynthError
 from synth.folder import in_words, new_folder, replace, write
 from synth.gate import approval as gate_approval
 from synth.gate import card
@@ -188,8 +188,12 @@ def approve(
     verdict: from `Policy.judge`, on measurements that still hold their synthetic table.
     by: who approves; by default the key's owner is named as a machine.
     key: a private key or its file; by default this machine's own, made on first use (`notice` is told where it lies).
-    Raises NotApprovedError for a verdict that is not an approval.
+    Raises NotApprovedError for a verdict that is not an approval, InputError for what is not a verdict.
     """
+    if not isinstance(verdict, Verdict):
+        raise InputError(
+            f"a {type(verdict).__name__} cannot be approved; give a Verdict: synth.Policy.load(name).judge(measurements)"
+        )
     measured = verdict.measurements
     if measured is None or measured.synthetic is None:
         raise NotApprovedError(
@@ -225,8 +229,12 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table) -> dic
 def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
     """Write approved rows, their documents and the signature to a folder; whole or not at all.
 
-    Raises NotApprovedError where the approval is not for exactly these rows.
+    Raises NotApprovedError where the approval is none, or is not for exactly these rows.
     """
+    if not isinstance(approval, Approval):
+        raise NotApprovedError(
+            f"rows leave with an Approval, and this is a {type(approval).__name__}; sign a verdict: synth.approve(verdict)"
+        )
     return gate_export.export(as_table(synthetic), approval, to, formats=formats)
 
 
@@ -256,6 +264,7 @@ class Run:
 
     @cached_property
     def schema(self) -> Schema:
+        """The training table's schema."""
         return Schema.from_dict(json.loads((self.path / "schema.json").read_bytes()))
 
     @cached_property
@@ -269,6 +278,7 @@ class Run:
 
     @cached_property
     def measurements(self) -> Measurements:
+        """The figures, with the quarantined rows that they are about."""
         document = json.loads((self.path / "measurements.json").read_bytes())
         found = Measurements.from_dict(document)
         return Measurements(found.items, found.context, self.synthetic)

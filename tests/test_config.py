@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from synth.cli.jobs import DEMO
 from synth.config import RunConfig
 from synth.errors import ConfigError
 
@@ -61,3 +62,15 @@ def test_an_environment_variable_has_a_default(tmp_path: Path, monkeypatch: pyte
     assert RunConfig.load(file).data.source == "here/x.csv"
     monkeypatch.setenv("FOLDER_OF_TABLES", "there")
     assert RunConfig.load(file).data.source == "there/x.csv"
+
+
+def test_a_config_that_is_no_text_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
+        RunConfig.load(file)
+
+
+def test_the_demo_is_the_config_that_is_published() -> None:
+    published = Path(__file__).resolve().parents[1] / "configs" / "arrests.yaml"
+    assert RunConfig.parse(DEMO) == RunConfig.load(published)

@@ -16,6 +16,16 @@ Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with com
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
 
+DEMO: dict[str, Any] = {  # as in configs/arrests.yaml, which an installed package does not bring along
+    "name": "arrests",
+    "title": "Arrests, for research",
+    "data": {"source": "bundled:arrests"},
+    "split": {"holdout": 0.4},
+    "generator": "trees",
+    "policy": "research",  # privacy-release wants more held-out rows than this table has
+    "export": {"formats": ["parquet", "csv"]},
+}
+
 
 def names(text: str | None) -> list[str] | None:
     """Column names from "A,B"; a comma inside a name is written twice."""
@@ -36,18 +46,7 @@ def demo(
     """
     from synth.config import RunConfig
 
-    config = RunConfig.parse(
-        {
-            "name": "arrests",
-            "title": "Arrests, for research",
-            "data": {"source": "bundled:arrests"},
-            "split": {"holdout": 0.4},
-            "generator": "trees",
-            "policy": "research",  # privacy-release wants more held-out rows than this table has
-            "export": {"formats": ["parquet", "csv"]},
-        }
-    )
-    _do(config, to, quiet, as_json, verify_after=True)
+    _do(RunConfig.parse(DEMO, origin="the demo"), to, quiet, as_json, verify_after=True)
 
 
 @app.command(

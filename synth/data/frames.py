@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DTYPE = b"synth.dtype"  # the metadata key of a field that holds its pandas dtype, as JSON
 
 
-def as_table(data: Any, *, target: str | None = None, sensitive: Iterable[str] | None = None) -> Table:
+def as_table(data: Any, *, target: str | None = None, sensitive: str | Iterable[str] | None = None) -> Table:
     """A `Table` from a frame, a path or a `Table`, with these columns as target and sensitive ones.
 
     A `Table` keeps its schema, apart from the roles given here; for anything else the schema is inferred.
@@ -65,9 +65,10 @@ def to_arrow(frame: Any) -> tuple[pa.Table, FrameKind]:
         return tidy(nw.from_native(frame, eager_only=True).to_arrow()), "arrow"
     if hasattr(frame, "__arrow_c_stream__"):
         return tidy(pa.table(frame)), "arrow"
-    what = f"{type(frame).__module__.split('.')[0]}.{type(frame).__name__}"
+    package = type(frame).__module__.split(".")[0]
+    what = type(frame).__name__ if package == "builtins" else f"{package}.{type(frame).__name__}"
     step = "call collect() on it first" if hasattr(frame, "collect") else "give a path, or a pandas, polars or Arrow table"
-    raise DataError(f"a {what} is not a table that can be read; {step}")
+    raise DataError(f"an object of type {what} is not a table that can be read; {step}")
 
 
 def tidy(table: pa.Table) -> pa.Table:

@@ -52,6 +52,7 @@ class Role(StrEnum):
 
 
 Category = str | int | float | bool
+SHOWN = 6  # categories of a column in its repr
 TIME_UNITS = ("day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond")
 
 
@@ -98,6 +99,17 @@ class Column:
     def is_learned(self) -> bool:
         """Whether a generator sees its values."""
         return self.role is not Role.DROPPED and not self.is_reissued
+
+    def __repr__(self) -> str:
+        facts = {key: value for key, value in self.to_dict().items() if key not in ("name", "kind", "why")}
+        if self.role is Role.FEATURE:
+            del facts["role"]
+        if not self.nullable:
+            del facts["nullable"]
+        for key, value in facts.items():
+            many = isinstance(value, list) and len(value) > SHOWN
+            facts[key] = f"[{', '.join(map(repr, value[:SHOWN]))}, … {len(value):,} in all]" if many else repr(value)
+        return f"Column({', '.join([repr(self.name), str(self.kind), *(f'{key}={said}' for key, said in facts.items())])})"
 
     def to_dict(self) -> dict[str, Any]:
         """The column as plain JSON values; facts that are not set are left out."""
@@ -151,6 +163,12 @@ class Schema:
         if self.time is not None:
             self.column(self.time)
 
+    def __repr__(self) -> str:
+        parts = [repr(column) for column in self.columns]
+        parts += [f"constraints={list(self.constraints)}"] if self.constraints else []
+        parts += [f"time={self.time!r}"] if self.time is not None else []
+        return "Schema(\n  " + ",\n  ".join(parts) + "\n)"
+
     # reading -------------------------------------------------------------------------------------------------------
 
     @property
@@ -201,12 +219,12 @@ class Schema:
             self.column(name)
         return replace(self, columns=tuple(new.get(c.name, c) for c in self.columns))
 
-    def with_roles(self, *, target: str | None = None, sensitive: Iterable[str] | None = None) -> Schema:
+    def with_roles(self, *, target: str | None = None, sensitive: str | Iterable[str] | None = None) -> Schema:
         """The same schema with these columns as target and sensitive ones; None leaves that role as it is.
 
         Raises SchemaError for an unknown column and for one that is named as both.
         """
-        sensitive = None if sensitive is None else tuple(sensitive)
+        sensitive = (sensitive,) if isinstance(sensitive, str) else None if sensitive is None else tuple(sensitive)
         if isinstance(sensitive, tuple) and target is not None and target in sensitive:
             raise SchemaError(f"column {target!r} is named both target and sensitive; name it once")
         roles: dict[str, Role] = {}

@@ -99,6 +99,8 @@ def _rows_and_schema(source: Any, schema: SchemaLike | None) -> tuple[pa.Table, 
         arrow, frame = source.arrow, source.frame
         schema = source.schema if schema is None else schema
     elif isinstance(source, (str, os.PathLike)):
+        if "://" in str(source):
+            raise DataError(f"{source} is an address on a network; download it first and give the file's path")
         arrow = read_file(Path(source))
     else:
         arrow, frame = to_arrow(source)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from synth.data.encoding import encode_column
 from synth.data.table import Table
 from synth.errors import DataError, SchemaError, did_you_mean
+from synth.seed import check_seed
 
 By = Literal["row", "subject", "time"]
 WAYS: tuple[By, ...] = ("row", "subject", "time")
@@ -29,6 +30,7 @@ def split(table: Table, holdout: float, *, seed: int, by: By | None = None) -> t
     """
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.number)) or not 0 < holdout < 1:
         raise DataError(f"holdout is {holdout!r}; give the share of rows to hold out, above 0 and below 1")
+    seed = check_seed(seed)
     way = _way(table, by)
     rows = len(table)
     wanted = round(rows * float(holdout))

@@ -89,7 +89,7 @@ class Table:
         """The same rows under another schema of the same columns."""
         return replace(self, schema=schema)
 
-    def with_roles(self, *, target: str | None = None, sensitive: Iterable[str] | None = None) -> Table:
+    def with_roles(self, *, target: str | None = None, sensitive: str | Iterable[str] | None = None) -> Table:
         """The same rows with these columns as target and sensitive ones."""
         return self.with_schema(self.schema.with_roles(target=target, sensitive=sensitive))
 

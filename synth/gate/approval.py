@@ -17,7 +17,7 @@ from typing import Any
 from synth import __version__
 from synth.data.files import WRITERS
 from synth.data.table import HashingSink, Table
-from synth.errors import NotApprovedError
+from synth.errors import NotApprovedError, VerificationError
 from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, seal
 from synth.gate.keys import PrivateKey, PublicKey
 from synth.gate.leaving import leaving_rows, leaving_verdict
@@ -49,7 +49,15 @@ class Approval:
         """The formats that the rows may leave in."""
         return tuple(name for name in WRITERS if f"data.{name}" in self.subjects)
 
+    def __repr__(self) -> str:
+        try:
+            said, files = self.statement["predicate"]["annotations"], ", ".join(self.subjects)
+            return f"Approval({said['rows']:,} rows, by {said['approvedBy']!r}, {said['approvedAt']}; covers {files})"
+        except (VerificationError, ValueError, LookupError, TypeError):
+            return f"Approval({len(self.envelope):,} bytes that are not an approval of synth's)"
+
     def to_bytes(self) -> bytes:
+        """The envelope, as `attestation.json` and `approval.json` hold it."""
         return self.envelope
 
     @classmethod

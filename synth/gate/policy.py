@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from synth.errors import ConfigError, did_you_mean
+from synth.errors import ConfigError, InputError, did_you_mean
 from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
 from synth.metrics.intervals import magnitude
 from synth.metrics.measurement import Interval, Measurement, Measurements
@@ -93,6 +93,12 @@ class Policy(Part):
                 raise ValueError(f"two rules are about {name!r}; keep one")
         return self
 
+    def __repr__(self) -> str:
+        blocking = sum(check.severity == "block" for check in self.checks)
+        return f"Policy({self.name} {self.version}: {len(self.checks)} rules, {blocking} can block; {self.title})"
+
+    __str__ = __repr__
+
     @classmethod
     def load(cls, source: str | Path) -> Policy:
         """A packaged policy by name, or a policy file. Raises ConfigError, with the nearest right name or key."""
@@ -123,7 +129,12 @@ class Policy(Part):
         return hashlib.sha256(plain.encode()).hexdigest()
 
     def judge(self, measurements: Measurements) -> Verdict:
-        """What the rules say of these measurements."""
+        """What the rules say of these measurements. Raises InputError for what is not the `Measurements` of `evaluate`."""
+        if not isinstance(measurements, Measurements):
+            raise InputError(
+                f"a {type(measurements).__name__} cannot be judged; give the Measurements that synth.evaluate(train, holdout, "
+                "synthetic) returns"
+            )
         judged = self._requirements(measurements.context)
         for check in self.checks:
             found = measurements.named(check.measure)

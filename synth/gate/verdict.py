@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -35,6 +36,9 @@ class Finding:
     score: float | None = None
     reference: float | None = None
     over_reference: bool = False
+
+    def __repr__(self) -> str:
+        return f"Finding({self.check}: {self.outcome}, {self.severity}; {self.message})"
 
     @property
     def blocks(self) -> bool:
@@ -76,12 +80,20 @@ class Verdict:
                 "judge the measurements again with `synth gate`"
             )
 
+    def __repr__(self) -> str:
+        """The decision, how many findings of each outcome, and a line for each one that stands in the way."""
+        counts = Counter(finding.outcome for finding in self.findings)
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+        lines = [f"  {finding.outcome:<12} {finding.check}: {finding.message}" for finding in self.blocking]
+        return "\n".join([f"Verdict({self.decision} under {self.policy} {self.policy_version}: {said})", *lines])
+
     @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stand in the way of an approval."""
         return tuple(finding for finding in self.findings if finding.blocks)
 
     def to_dict(self) -> dict[str, Any]:
+        """The verdict as plain JSON values, without the measurements in memory."""
         return {
             "decision": self.decision,
             "policy": {"name": self.policy, "version": self.policy_version, "digest": self.policy_digest},

@@ -27,7 +27,11 @@ class Verified:
     rows: int
     files: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Verified({self.path}: {self})"
+
     def to_dict(self) -> dict[str, Any]:
+        """What was found, as plain JSON values."""
         return {**vars(self), "path": str(self.path), "files": list(self.files)}
 
     def __str__(self) -> str:

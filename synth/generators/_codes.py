@@ -14,7 +14,7 @@ import numpy as np
 
 from synth.data.encoding import EncodedColumn
 
-NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them (ANCHORS: "> 200 distinct values")
+NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them rather than copied
 MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
 FARTHEST = 10.0  # standard deviations at which a value is held when it enters a slope
 SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999

@@ -26,6 +26,7 @@ from synth.data.table import Provenance, Table
 from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
 from synth.generators._fitted import Fitted
 from synth.progress import Progress, silent
+from synth.seed import check_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,12 +80,12 @@ class Generator:
         *,
         seed: int = 0,
         target: str | None = None,
-        sensitive: Iterable[str] | None = None,
+        sensitive: str | Iterable[str] | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Learn from a table. Fitting again forgets what was learned before; the input is never changed.
 
-        data: a `Table`, or a pandas, polars or Arrow frame whose schema is then inferred.
+        data: a `Table`, or a pandas, polars or Arrow frame, or a file's path, whose schema is then inferred.
         target, sensitive: column names, where the table's schema does not already give them.
         Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range.
         """
@@ -92,6 +93,7 @@ class Generator:
 
         self.forget()
         self._validate()
+        seed = check_seed(seed)
         table = as_table(data, target=target, sensitive=sensitive)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
         self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
@@ -115,6 +117,7 @@ class Generator:
 
     @property
     def is_fitted(self) -> bool:
+        """Whether `fit` has learned a table, so that `sample` and `save` can be called."""
         return "_fitted" in self.__dict__
 
     # sample --------------------------------------------------------------------------------------------------------
@@ -135,6 +138,7 @@ class Generator:
         fitted = self.fitted
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
+        seed = check_seed(seed)
         condition = Where.parse(where, fitted.schema)
         self._check_condition(condition, fitted)
         rng = np.random.default_rng([seed, 1])

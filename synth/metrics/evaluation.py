@@ -15,6 +15,7 @@ from synth.metrics.evidence import Evidence, conform
 from synth.metrics.measurement import Measurement, Measurements, Status
 from synth.metrics.registry import Metric, NothingThereError, SkipMetricError, chosen
 from synth.progress import Progress, silent
+from synth.seed import check_seed
 
 
 def evaluate(
@@ -24,8 +25,8 @@ def evaluate(
     *,
     seed: int = 0,
     target: str | None = None,
-    sensitive: Iterable[str] | None = None,
-    only: Iterable[str] | None = None,
+    sensitive: str | Iterable[str] | None = None,
+    only: str | Iterable[str] | None = None,
     progress: Progress = silent,
 ) -> Measurements:
     """Measure a synthetic table against the rows it was made from and real rows that were held out.
@@ -48,7 +49,7 @@ def evaluate(
             raise DataError(f"the {name} table has no rows; there is nothing to measure")
     if not trained.schema.learned:
         raise DataError("no column is left to compare: all are keys, identifiers, free text or dropped; check the schema")
-    evidence = Evidence(trained, held, made, seed)
+    evidence = Evidence(trained, held, made, check_seed(seed))
     found: list[Measurement] = []
     for step, metric in enumerate(selected):
         progress(metric.name, step, len(selected))

@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from synth.errors import MissingExtraError, did_you_mean
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from synth.data.table import Table
 
 Better = Literal["lower", "higher", "nearer"]  # "nearer": to the reference
@@ -25,7 +29,11 @@ class Interval:
     high: float
     n: int  # what the interval rests on: rows, pairs, folds
 
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
     def to_dict(self) -> dict[str, Any]:
+        """The interval as plain JSON values."""
         return asdict(self)
 
 
@@ -58,8 +66,15 @@ class Measurement:
         elif not self.reason:
             raise ValueError(f"{self.name}: status {self.status!r} needs a reason")
 
+    def __repr__(self) -> str:
+        if self.score is None:
+            return f"Measurement({self.label}: {self.status}, {self.reason})"
+        real = "" if self.reference is None else f"; real rows {self.reference}"
+        return f"Measurement({self.label}: {self.score}, n = {self.score.n:,}{real})"
+
     @property
     def family(self) -> str:
+        """The part of the name before the point: validity, fidelity, utility, privacy or fairness."""
         return self.name.split(".", 1)[0]
 
     @property
@@ -70,6 +85,7 @@ class Measurement:
         return f"{self.name}[{', '.join(self.columns)}]" if self.columns else self.name
 
     def to_dict(self) -> dict[str, Any]:
+        """The measurement as plain JSON values."""
         return {
             "name": self.name,
             "better": self.better,
@@ -86,6 +102,7 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurement:
+        """The inverse of `to_dict`."""
         values = dict(data)
         for key in ("score", "reference"):
             values[key] = None if values.get(key) is None else Interval(**values[key])
@@ -119,12 +136,38 @@ class Measurements:
         return tuple(m for m in self.items if m.name == name)
 
     def __getitem__(self, label: str) -> Measurement:
+        """The measurement of that label, or the first of that name. Raises KeyError, with the nearest label."""
         for measurement in self.items:
             if measurement.label == label or measurement.name == label:
                 return measurement
-        raise KeyError(label)
+        raise KeyError(f"no measurement {label!r}{did_you_mean(label, [m.label for m in self.items])}")
+
+    def __repr__(self) -> str:
+        """A line for each figure: its value with the 95% interval, and what real rows score."""
+        rows = self.context.get("rows", {})
+        sizes = ", ".join(f"{size:,} {side}" for side, size in rows.items() if size is not None)
+        width = min(48, max((len(m.label) for m in self.items), default=0))
+        lines = [
+            f"  {m.label:<{width}}  {f'{m.status}: {m.reason}' if m.score is None else m.score}"
+            + (f"  real rows {m.reference}" if m.reference is not None else "")
+            for m in self.items
+        ]
+        count = f"{len(self)} figure{'' if len(self) == 1 else 's'}"
+        return "\n".join([f"Measurements({count}{f' on {sizes} rows' if sizes else ''})", *lines])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A frame with one row per figure: its name and label, value, low, high and n, the reference with its ends, its status.
+
+        What has no score has NaN in its place. Raises MissingExtraError where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as problem:
+            raise MissingExtraError("`to_pandas`", "pandas", "pandas") from problem
+        return pd.DataFrame([_flat(m) for m in self.items])
 
     def to_dict(self) -> dict[str, Any]:
+        """The figures and what they were taken on, as plain JSON values."""
         return {"context": dict(self.context), "measurements": [m.to_dict() for m in self.items]}
 
     def digest(self) -> str:
@@ -137,4 +180,23 @@ class Measurements:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurements:
+        """The inverse of `to_dict`; the synthetic table is not among them."""
         return cls(tuple(Measurement.from_dict(m) for m in data["measurements"]), data["context"])
+
+
+def _flat(m: Measurement) -> dict[str, Any]:
+    score, real = m.score, m.reference
+    return {
+        "name": m.name,
+        "label": m.label,
+        "better": m.better,
+        "value": math.nan if score is None else score.value,
+        "low": math.nan if score is None else score.low,
+        "high": math.nan if score is None else score.high,
+        "n": 0 if score is None else score.n,
+        "reference": math.nan if real is None else real.value,
+        "reference_low": math.nan if real is None else real.low,
+        "reference_high": math.nan if real is None else real.high,
+        "status": m.status,
+        "reason": m.reason,
+    }

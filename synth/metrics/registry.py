@@ -89,7 +89,7 @@ def _place(metric: Metric) -> tuple[int, str, int]:
     return FAMILIES.index(metric.family), metric.function.__module__, code.co_firstlineno
 
 
-def chosen(only: Iterable[str] | None) -> tuple[Metric, ...]:
+def chosen(only: str | Iterable[str] | None) -> tuple[Metric, ...]:
     """The metrics of these names or families, or all. Raises InputError, with the nearest name, for one that is unknown."""
     everything = metrics()
     if only is None:
