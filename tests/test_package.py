@@ -18,10 +18,13 @@ def test_import_is_light() -> None:
         "import sys, time; start = time.perf_counter(); import synth; took = time.perf_counter() - start; "
         f"print(took, [name for name in {HEAVY!r} if name in sys.modules])"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    took, loaded = ended.stdout.split(maxsplit=1)
-    assert loaded.strip() == "[]"
-    assert float(took) < 0.5
+    fastest = 60.0
+    for _ in range(3):  # the other times, the machine may be busy
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        took, loaded = ended.stdout.split(maxsplit=1)
+        assert loaded.strip() == "[]"
+        fastest = min(fastest, float(took))
+    assert fastest < 0.5
 
 
 @pytest.mark.parametrize("name", synth.__all__)

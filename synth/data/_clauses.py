@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from synth.data._condition_text import Comparison, Literal, quote_column, quote_value
-from synth.data._moments import moment_text, units_of
+from synth.data.moments import bounds_of, moment_text, units_of
 from synth.data.schema import Column, Kind
 from synth.errors import ConditionError, did_you_mean
 
@@ -54,6 +54,7 @@ class Clause:
 
 
 def said_of(column: Column) -> Said:
+    """What can be said of a column of its kind. Raises ConditionError for one whose values are issued anew."""
     if column.kind.is_category:
         return _SaidOfCategory(column)
     if column.kind.is_number:
@@ -208,7 +209,7 @@ class _SaidOfNumber(Said):
         self._tighten()
         if self.low > self.high:
             raise self.conflict()
-        lowest, highest = self._legal()
+        lowest, highest = bounds_of(self.column)
         if self.low > highest or self.high < lowest:
             raise ConditionError(
                 f"no row can satisfy {' and '.join(self.words)}: column {self.column.name!r} lies between "
@@ -225,18 +226,6 @@ class _SaidOfNumber(Said):
         while self.high in self.excluded:
             self.excluded.discard(self.high)
             self.high = self._highest(int(self.high) if self.whole else self.high, strict=True)
-
-    def _legal(self) -> tuple[float, float]:
-        bounds: list[float] = []
-        for bound, missing in ((self.column.minimum, -math.inf), (self.column.maximum, math.inf)):
-            if bound is None:
-                bounds.append(missing)
-            elif isinstance(bound, str):
-                units = units_of(bound, self.column)
-                bounds.append(missing if units is None else float(units))
-            else:
-                bounds.append(float(bound))
-        return bounds[0], bounds[1]
 
     def clause(self) -> Clause:
         column = self.column
@@ -275,6 +264,7 @@ def _number_text(value: float, column: Column) -> str:
 
 
 def clause_text(clause: Clause, column: Column) -> str:
+    """A clause in canonical words, which parse back to the same clause."""
     name = quote_column(clause.column)
     if clause.null:
         return f"{name} is null"

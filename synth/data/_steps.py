@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from synth.data.conditions import Clause
-from synth.data.constraints import bounds_of, decimals_of, step_of
+from synth.data.constraints import decimals_of, step_of
 from synth.data.encoding import round_to
+from synth.data.moments import bounds_of
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.errors import ConditionError, SchemaError
 

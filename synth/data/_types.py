@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from synth.data._moments import units_of
 from synth.data.encoding import NANOSECONDS, tick_of
+from synth.data.moments import units_of
 from synth.data.schema import Column, Kind
 
 

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data._constraint_text import Constant, Parsed, parse_text
-from synth.data._moments import units_of
 from synth.data.encoding import NANOSECONDS, encode_column
+from synth.data.moments import bounds_of, units_of
 from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.errors import SchemaError
@@ -244,15 +244,6 @@ def without_repeats(parts: list[Table]) -> list[Table]:
 
 
 # numbers of a column -----------------------------------------------------------------------------------------------------
-
-
-def bounds_of(column: Column) -> tuple[float, float]:
-    """The schema's bounds on the encoded line, infinite where there is none."""
-    bounds = []
-    for bound, missing in ((column.minimum, -np.inf), (column.maximum, np.inf)):
-        units = units_of(bound, column) if isinstance(bound, str) else bound
-        bounds.append(missing if units is None else float(units))
-    return bounds[0], bounds[1]
 
 
 def step_of(column: Column) -> int:

@@ -26,8 +26,8 @@ from typing import Any
 
 import yaml
 
-from synth.data._moments import moment_text, units_of
 from synth.data.facts import FULL
+from synth.data.moments import moment_text, units_of
 from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.errors import SchemaError, did_you_mean
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data._moments import moment_text
 from synth.data.encoding import NANOSECONDS
+from synth.data.moments import moment_text
 from synth.data.schema import TIME_UNITS, Category, Column, Kind
 
 NATIVE = {"s": "second", "ms": "millisecond", "us": "microsecond", "ns": "nanosecond"}  # of an Arrow timestamp

@@ -173,6 +173,7 @@ class Schema:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
     def __contains__(self, name: object) -> bool:
@@ -190,14 +191,17 @@ class Schema:
 
     @property
     def target(self) -> Column | None:
+        """The column that models are to predict, or None."""
         return next((c for c in self.columns if c.role is Role.TARGET), None)
 
     @property
     def subject(self) -> Column | None:
+        """The column that names the person a row is about, or None."""
         return next((c for c in self.columns if c.role is Role.SUBJECT), None)
 
     @property
     def sensitive(self) -> tuple[Column, ...]:
+        """The sensitive columns, in the schema's order."""
         return tuple(c for c in self.columns if c.role is Role.SENSITIVE)
 
     @property
@@ -251,6 +255,7 @@ class Schema:
     # writing -------------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
+        """The schema as plain JSON values, as in a run's `schema.json`."""
         out: dict[str, Any] = {"columns": [column.to_dict() for column in self.columns]}
         if self.constraints:
             out["constraints"] = list(self.constraints)
@@ -260,6 +265,7 @@ class Schema:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_dict`. Raises SchemaError for what contradicts itself."""
         return cls(
             tuple(Column.from_dict(column) for column in data["columns"]),
             tuple(data.get("constraints", ())),

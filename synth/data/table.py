@@ -58,10 +58,12 @@ class Table:
 
     @property
     def num_rows(self) -> int:
+        """How many rows there are; the same as `len`."""
         return len(self)
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
         return self.schema.names
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -78,6 +80,7 @@ class Table:
         return replace(self, arrow=self.arrow.filter(pa.array(np.asarray(mask, dtype=bool))))
 
     def head(self, n: int = 5) -> Table:
+        """The first n rows."""
         return replace(self, arrow=self.arrow.slice(0, n))
 
     def select(self, names: Iterable[str]) -> Table:
@@ -110,14 +113,17 @@ class Table:
     # out -----------------------------------------------------------------------------------------------------------
 
     def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
         return self.arrow
 
     def to_pandas(self) -> pd.DataFrame:
+        """The rows as a pandas frame, with the dtypes that they came with."""
         from synth.data.frames import to_pandas
 
         return to_pandas(self.arrow)
 
     def to_polars(self) -> pl.DataFrame:
+        """The rows as a polars frame."""
         from synth.data.frames import to_polars
 
         return to_polars(self.arrow)

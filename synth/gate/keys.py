@@ -81,6 +81,7 @@ class PrivateKey:
 
     @property
     def public(self) -> PublicKey:
+        """The key that its signatures are checked with."""
         return PublicKey(self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
     @property
@@ -88,6 +89,7 @@ class PrivateKey:
         return self.public.keyid
 
     def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature of exactly these bytes."""
         return self._key.sign(message)
 
     @classmethod

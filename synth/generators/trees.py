@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,9 +58,9 @@ class Trees(Generator):
         _whole("max_predictors", self.max_predictors, 1)
         _whole("grow_rows", self.grow_rows, 2)
         highest = 1.0 if not self.honest else 0.9
-        if not 0.05 <= self.subsample <= highest:
+        if not _is_number(self.subsample) or not 0.05 <= self.subsample <= highest:
             raise ConfigError(f"subsample is {self.subsample!r}; give a share from 0.05 to {highest}")
-        if not 0 <= self.smoothing < np.inf:
+        if not _is_number(self.smoothing) or not 0 <= self.smoothing < np.inf:
             raise ConfigError(f"smoothing is {self.smoothing!r}; give 0 (none) or a positive number of donors")
         for name in ("honest", "interpolate", "slopes"):
             if not isinstance(getattr(self, name), bool):
@@ -68,6 +69,8 @@ class Trees(Generator):
             raise ConfigError(
                 f"condition_on is the text {self.condition_on!r}; give a list of column names: [{self.condition_on!r}]"
             )
+        if not isinstance(self.condition_on, (tuple, list, NoneType)):
+            raise ConfigError(f"condition_on is {self.condition_on!r}; give a list of column names, or None")
         if self.condition_on is not None and len(set(self.condition_on)) != len(self.condition_on):
             raise ConfigError(f"condition_on names a column twice: {list(self.condition_on)}; name each once")
 
@@ -335,6 +338,10 @@ class Trees(Generator):
             ordered = [earlier for earlier in self._predictors[name] if self._books[earlier].has_order_per_target]
             ends = np.cumsum([self._books[earlier].levels + 1 for earlier in ordered])
             self._places[name] = dict(zip(ordered, np.split(arrays[f"{place}.levels"], ends[:-1]), strict=False))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _whole(name: str, value: Any, lowest: int) -> None:

@@ -47,6 +47,7 @@ class Compared:
         return self.levels is not None
 
     def of(self, side: Side) -> np.ndarray:
+        """The values of one table."""
         return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
 
     def null(self, side: Side) -> np.ndarray:
@@ -55,6 +56,7 @@ class Compared:
         return values < 0 if self.is_category else np.isnan(values)
 
     def label(self, code: int) -> str:
+        """A category by its code, in words."""
         return "null" if code < 0 else self.labels[code]
 
 
@@ -88,10 +90,12 @@ class Evidence:
         return made  # type: ignore[no-any-return]
 
     def rows(self, side: Side) -> int:
+        """How many rows a table has; 0 where there is none."""
         table = self.table(side)
         return 0 if table is None else len(table)
 
     def table(self, side: Side) -> Table | None:
+        """One of the three tables; None where there is no holdout."""
         return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
 
     @cached_property
@@ -113,6 +117,7 @@ class Evidence:
         return self._coded[name][2][side]
 
     def column(self, name: str) -> Compared:
+        """A learned column by its name."""
         return self._coded[name][0]
 
     @property

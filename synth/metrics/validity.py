@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data._moments import units_of
 from synth.data.constraints import broken_rows
+from synth.data.moments import units_of
 from synth.data.schema import Column, Kind, Role
 from synth.data.table import Table
 from synth.metrics.evidence import Compared, Evidence, Side

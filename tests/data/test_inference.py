@@ -252,7 +252,7 @@ def test_real_tables_are_read_as_a_data_scientist_would(
     for kind, names in kinds.items():
         for column in names.split():
             assert schema.column(column).kind == kind, (column, schema.column(column).why)
-    assert took < seconds * 2  # the machine may be busy
+    assert took < seconds * 5  # the machine may be busy; value by value in Python it would take minutes
 
 
 def test_the_default_of_a_credit_is_a_class_once_it_is_the_target(shared_data: Callable[[str], Path]) -> None:

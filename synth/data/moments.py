@@ -1,4 +1,4 @@
-"""Between ISO 8601 text and the encoded line of a datetime column: units since 1970, see `synth.data.encoding`."""
+"""Between ISO 8601 text and the encoded line of a column: for moments, units since 1970; see `synth.data.encoding`."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def _offset(text: str | None) -> int:
 def moment_text(units: int, column: Column) -> str:
     """The inverse of `units_of`, as ISO 8601 text."""
     return str(np.array(units).astype(f"datetime64[{_CODE[column.unit or 'microsecond']}]"))
+
+
+def bounds_of(column: Column) -> tuple[float, float]:
+    """The schema's bounds on the encoded line, infinite where there is none."""
+    bounds = []
+    for bound, missing in ((column.minimum, -np.inf), (column.maximum, np.inf)):
+        units = units_of(bound, column) if isinstance(bound, str) else bound
+        bounds.append(missing if units is None else float(units))
+    return bounds[0], bounds[1]
