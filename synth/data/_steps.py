@@ -154,8 +154,9 @@ class Gap(Step):
 class Computed(Step):
     """total = a + b: nothing is learned in place of `solved`, the sum of `given` with their signs.
 
-    Two columns are added where the training rows need them: whether the total is missing although its terms are there, and
-    the total itself where a term is missing.
+    A column is added where the training rows need one: the total itself where some rows have it although a term is missing, or
+    else whether it is missing although its terms are there. The first holds the total of every row, and not only of those that
+    will need it: a column that is null everywhere else would be drawn null where it is needed, too.
     """
 
     solved: Column
@@ -176,22 +177,20 @@ class Computed(Step):
 
     def forward(self, values: Values) -> Made:
         complete, solved = ~np.isnan(self._sum(values)), values[self.solved.name]
-        missing, alone = complete & np.isnan(solved), ~complete & ~np.isnan(solved)
-        made: Made = []
+        if (~complete & ~np.isnan(solved)).any():
+            return [(replace(self.solved, name=self.alone, role=Role.FEATURE, nullable=True, pattern=None), solved)]
+        missing = complete & np.isnan(solved)
         if missing.any():
-            made.append((Column(self.name, Kind.BOOLEAN, why=f"{self.solved.name!r} is computed"), missing.astype(np.int32)))
-        if alone.any():
-            column = replace(self.solved, name=self.alone, role=Role.FEATURE, nullable=True, pattern=None)
-            made.append((column, np.where(complete, np.nan, solved)))
-        return made
+            return [(Column(self.name, Kind.BOOLEAN, why=f"{self.solved.name!r} is computed"), missing.astype(np.int32))]
+        return []
 
     def inverse(self, values: Values, learned: Schema) -> dict[str, np.ndarray]:
         total = self._sum(values)
-        incomplete = np.isnan(total)
-        if self.name in learned:
-            total = np.where(values[self.name] == 1, np.nan, total)
         if self.alone in learned:
-            total = np.where(incomplete, values[self.alone], total)
+            alone = values[self.alone]
+            total = np.where(np.isnan(total) | np.isnan(alone), alone, total)
+        elif self.name in learned:
+            total = np.where(values[self.name] == 1, np.nan, total)
         return {self.solved.name: total}
 
 

@@ -13,7 +13,7 @@ As in SQL, a null on either side breaks nothing. Moments compare as instants, on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -200,18 +200,20 @@ def check_constraints(table: Table) -> None:
             )
 
 
-def within_range(table: Table) -> np.ndarray:
+def within_range(table: Table, seen: Mapping[str, tuple[float, float]] | None = None) -> np.ndarray:
     """Boolean array of shape (rows,): rows whose numbers under a constraint lie within the schema's bounds (or are null).
 
     What construction puts together from parts (a total, an end from a start and a gap) can leave its column's range.
+    seen: by column, the least and the largest encoded value of the training rows, which then bound it as well.
     """
     good = np.ones(len(table), dtype=bool)
     named = {name for text in table.schema.constraints for name in columns_of(text, table.schema.names)}
     for column in table.schema.columns:
         if column.name in named and column.is_learned and column.kind.is_number:
             values = _encoded(column, table)
+            least, most = (seen or {}).get(column.name, (-np.inf, np.inf))
             low, high = bounds_of(column)
-            good &= ~((values < low) | (values > high))
+            good &= ~((values < max(low, least)) | (values > min(high, most)))
     return good
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from synth.data.constraints import with_pattern
 from synth.data.construction import Construction
-from synth.data.encoding import Encoded, decode, encode
+from synth.data.encoding import Encoded, decode, encode, encode_column
 from synth.data.identifiers import reissue
 from synth.data.schema import Role, Schema
 from synth.data.table import FrameKind, Provenance, Table
@@ -29,6 +29,7 @@ class Fitted:
     learned_schema: Schema
     learned_layout: pa.Schema
     null_rates: dict[str, float]  # of the columns that are re-issued
+    seen: dict[str, tuple[float, float]]  # least and largest encoded value of the numbers that are put together from others
     frame: FrameKind
     gives_table: bool
     rows: int
@@ -43,7 +44,8 @@ class Fitted:
         names = [column.name for column in made.schema.learned]
         if not names:
             raise DataError("no column is left to learn: all are keys, identifiers, free text or dropped; check the schema")
-        learned = Construction.plan(made.schema).forward(made.select(names))
+        plan = Construction.plan(made.schema)
+        learned = plan.forward(made.select(names))
         null_rates = {
             column.name: made.column(column.name).null_count / len(made) for column in made.schema.columns if column.is_reissued
         }
@@ -53,6 +55,7 @@ class Fitted:
             learned_schema=learned.schema,
             learned_layout=learned.arrow.schema,
             null_rates=null_rates,
+            seen=_seen(made, plan.replaced),
             frame=table.frame,
             gives_table=gives_table,
             rows=len(table),
@@ -82,3 +85,14 @@ class Fitted:
                 arrays.append(reissue(with_pattern(column, self.schema), kind, len(learned), rng, null_rate=nulls))
         arrow = pa.table(arrays, schema=self.layout)
         return Table(arrow, self.schema, frame=self.frame, provenance=provenance)
+
+
+def _seen(table: Table, names: frozenset[str]) -> dict[str, tuple[float, float]]:
+    """The range of each of these columns that holds numbers: no method draws beyond it, so nor may what is computed."""
+    ranges = {}
+    for column in table.schema.columns:
+        if column.name in names and column.kind.is_number:
+            values = encode_column(column, table.column(column.name)).values
+            if not np.isnan(values).all():
+                ranges[column.name] = (float(np.nanmin(values)), float(np.nanmax(values)))
+    return ranges

@@ -164,7 +164,7 @@ class Generator:
         while have < n or not kept:
             rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
             made = fitted.rebuild(rows)
-            good = where.mask(made) & within_range(made)
+            good = where.mask(made) & within_range(made, fitted.seen)
             for broken in broken_rows(made).values():
                 good &= ~broken
             drawn += ask

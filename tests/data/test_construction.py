@@ -19,6 +19,7 @@ from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.errors import ConditionError, SchemaError
 from synth.generators.independent import Independent
+from synth.generators.trees import Trees
 
 INTEGERS = st.one_of(st.none(), st.integers(-1000, 1000))
 CENTS = st.one_of(st.none(), st.integers(-100_000, 100_000))
@@ -365,3 +366,75 @@ def test_sides_of_different_decimals_are_rounded_apart(seed: int, operator: str,
     made = plan.inverse(_random_rows(plan.forward(table), np.random.default_rng(seed), 50), schema, table.arrow.schema)
     assert not next(iter(broken_rows(made).values())).any()
     assert all(float(value).is_integer() for value in made.column("b").to_pylist())
+
+
+def test_a_total_that_is_null_by_itself_is_so_at_its_rate() -> None:
+    """A total may stand although a term is missing: what it then is must not be null because it is elsewhere not needed."""
+    table = _billed(1_500)
+    for generator in (Trees(), Independent()):
+        made = generator.fit(table).sample(6_000, seed=1)
+        assert not broken_rows(made)["total = net + tax"].any()
+        for name in ("net", "tax", "total"):
+            real, fake = (rows.column(name).null_count / len(rows) for rows in (table, made))
+            assert fake == pytest.approx(real, abs=0.012), (generator.name, name)
+
+
+def test_a_sum_through_trees_keeps_its_distribution_and_its_conditions() -> None:
+    table = _billed(3_000)
+    model = Trees().fit(table)
+    made = model.sample(6_000, seed=2)
+    quartiles = [np.nanquantile(_numbers(rows, "total"), [0.1, 0.25, 0.5, 0.75, 0.9]) for rows in (table, made)]
+    assert quartiles[1] == pytest.approx(quartiles[0], rel=0.06)
+    for other in ("net", "tax"):
+        real, fake = (_correlation(rows, "total", other) for rows in (table, made))
+        assert fake == pytest.approx(real, abs=0.06)
+    free = model.sample(60_000, seed=3)
+    for condition in ("total between 20 and 30 and paid = 'yes'", "net is null and total > 20", "total is null"):
+        asked, picked = model.sample(2_000, where=condition, seed=4), free.where(condition)
+        assert len(asked.where(condition)) == 2_000
+        assert not broken_rows(asked)["total = net + tax"].any()
+        gap = abs(_yes(asked) - _yes(picked))
+        assert gap < 3.5 * np.sqrt(0.25 * (1 / len(asked) + 1 / len(picked))), condition
+
+
+@pytest.mark.parametrize("sensitive", ["low", "high"])
+def test_what_is_put_together_stays_in_the_range_that_was_seen(sensitive: str) -> None:
+    """The schema says no bounds, as an inferred one never does; a gap below a small high would reach below every low."""
+    rng = np.random.default_rng(0)
+    low = rng.integers(0, 40, 1_200)
+    arrow = pa.table({"low": low, "high": low + rng.integers(0, 60, 1_200), "other": rng.normal(size=1_200)})
+    columns = [Column(n, Kind.INTEGER, Role.SENSITIVE if n == sensitive else Role.FEATURE) for n in ("low", "high")]
+    table = Table(arrow, Schema((*columns, Column("other", Kind.DECIMAL)), ("low <= high",)))
+    made = Trees().fit(table).sample(3_000)
+    for name in ("low", "high"):
+        real, fake = _numbers(table, name), _numbers(made, name)
+        assert fake.min() >= real.min()
+        assert fake.max() <= real.max()
+        assert np.quantile(fake, [0.25, 0.5, 0.75]) == pytest.approx(np.quantile(real, [0.25, 0.5, 0.75]), abs=4)
+
+
+def _billed(rows: int) -> Table:
+    rng = np.random.default_rng(7)
+    net = np.round(rng.lognormal(3, 0.6, rows), 2)
+    tax = np.round(np.where(rng.random(rows) < 0.3, 0, net / 5 + rng.lognormal(1, 0.8, rows)), 2)
+    total = np.round(net + tax, 2)
+    names, holes = ("net", "tax", "total"), (0.06, 0.06, 0.04)
+    arrays = [pa.array(v, mask=rng.random(rows) < hole) for v, hole in zip((net, tax, total), holes, strict=True)]
+    paid = pa.array(np.where(rng.random(rows) < 1 / (1 + np.exp((total - 30) / 10)), "yes", "no"))
+    columns = [Column(name, Kind.DECIMAL, nullable=True, decimals=2) for name in names]
+    schema = Schema((*columns, Column("paid", Kind.CATEGORICAL, Role.TARGET, categories=("no", "yes"))), ("total = net + tax",))
+    return Table(pa.table([*arrays, paid], names=[*names, "paid"]), schema)
+
+
+def _numbers(rows: Table, name: str) -> np.ndarray:
+    return np.asarray(rows.column(name).to_numpy(), dtype=np.float64)
+
+
+def _correlation(rows: Table, a: str, b: str) -> float:
+    x, y = _numbers(rows, a), _numbers(rows, b)
+    known = ~np.isnan(x) & ~np.isnan(y)
+    return float(np.corrcoef(x[known], y[known])[0, 1])
+
+
+def _yes(rows: Table) -> float:
+    return rows.column("paid").to_pylist().count("yes") / len(rows)
