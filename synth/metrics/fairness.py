@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
-from synth.metrics.intervals import LEVEL, newcombe_magnitude, normal
+from synth.metrics.intervals import LEVEL, newcombe_magnitude, newcombe_stand_in, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, metric
 from synth.metrics.utility import NOTHING_LOST, contest, score, standard_error
@@ -107,7 +107,7 @@ def group_share(evidence: Evidence) -> Iterator[Reading]:
         detail["ratio"] = detail["share"] / detail["real_share"]
         yield Reading(
             newcombe_magnitude(*fake, *real),
-            newcombe_magnitude(*_rate(group.holdout), *real) if len(group.holdout) else None,
+            newcombe_stand_in(*_rate(group.holdout), *real, fake[1]) if len(group.holdout) else None,
             group=group.name,
             detail=detail,
         )
@@ -161,9 +161,12 @@ def _outcomes(target: Compared) -> dict[str, dict[Side, np.ndarray]]:
 
 
 def _outcome_gap(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side, level: float) -> Interval:
-    fake = int((hits[side] & rows[side]).sum()), int(rows[side].sum())
+    """How far a group's share of an outcome is from the training rows'; holdout rows count as if as many as synthetic ones."""
+    other = int((hits[side] & rows[side]).sum()), int(rows[side].sum())
     real = int((hits["train"] & rows["train"]).sum()), int(rows["train"].sum())
-    return newcombe_magnitude(*fake, *real, level)
+    if side == "holdout":
+        return newcombe_stand_in(*other, *real, int(rows["synthetic"].sum()), level)
+    return newcombe_magnitude(*other, *real, level)
 
 
 def _share(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side) -> float:

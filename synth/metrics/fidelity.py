@@ -24,7 +24,7 @@ from synth.metrics.histograms import (
     real_edges,
     total_variation,
 )
-from synth.metrics.intervals import jackknife_error, newcombe_magnitude, normal
+from synth.metrics.intervals import jackknife_error, newcombe_magnitude, newcombe_stand_in, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
@@ -106,7 +106,7 @@ def class_share(evidence: Evidence) -> Iterator[Reading]:
         detail["ratio"] = float(share / real_share) if real_share else None
         yield Reading(
             newcombe_magnitude(*fake, *real),
-            newcombe_magnitude(*held, *real) if sizes["holdout"] else None,
+            newcombe_stand_in(*held, *real, fake[1]) if sizes["holdout"] else None,
             group={target.name: target.label(int(code) if code < (target.levels or 0) else -1)},
             detail=detail,
         )

@@ -113,3 +113,26 @@ def jackknife_error(leave_one_out: np.ndarray) -> float:
 def newcombe_magnitude(count_a: float, n_a: int, count_b: float, n_b: int, level: float = LEVEL) -> Interval:
     """How far two independent rates lie apart, with Newcombe's interval."""
     return magnitude(newcombe(count_a, n_a, count_b, n_b, level))
+
+
+def newcombe_stand_in(count: float, n: int, real_count: float, real_n: int, rows: int, level: float = LEVEL) -> Interval:
+    """How far the rate of n real rows lies from that of others, as if they were as many as the `rows` that they stand in for.
+
+    A difference of rates falls with the number of rows, so real and synthetic ones must rest on equally many. Of more real rows
+    than that, this is the mean over all draws of so many of them, by the normal approximation; for fewer, it is scaled down
+    by how much less the two would scatter. With n = rows it is `newcombe_magnitude`.
+    """
+    if min(n, real_n, rows) == 0:
+        return newcombe_magnitude(count, n, real_count, real_n, level)
+    whole = newcombe_magnitude(count, n, real_count, real_n, level)
+    if rows >= n:
+        less = math.sqrt((1 / rows + 1 / real_n) / (1 / n + 1 / real_n))
+        return Interval(whole.value * less, whole.low * less, whole.high * less, n)
+    p = count / n
+    spread = math.sqrt(p * (1 - p) / rows * (n - rows) / (n - 1))
+    value = whole.value
+    if spread > 0:
+        z = value / spread
+        value = spread * math.sqrt(2 / math.pi) * math.exp(-z * z / 2) + value * math.erf(z / math.sqrt(2))
+    more = value - whole.value
+    return Interval(value, whole.low + more, min(1.0, whole.high + more), rows)

@@ -9,7 +9,17 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from synth.metrics.intervals import auc_parts, clopper_pearson, delong, logit_interval, magnitude, newcombe, wilson
+from synth.metrics.intervals import (
+    auc_parts,
+    clopper_pearson,
+    delong,
+    logit_interval,
+    magnitude,
+    newcombe,
+    newcombe_magnitude,
+    newcombe_stand_in,
+    wilson,
+)
 from synth.metrics.measurement import Interval
 
 
@@ -69,3 +79,15 @@ def test_a_perfect_area_still_has_a_width() -> None:
     assert found.value == found.high == 1.0
     assert 0.8 < found.low < 1.0
     assert logit_interval(0.0, 0.0, 30).high > 0
+
+
+@pytest.mark.parametrize(("held", "rows"), [(8_000, 400), (1_000, 1_000), (500, 8_000)])
+def test_real_rows_stand_in_for_as_many_synthetic_ones(held: int, rows: int) -> None:
+    """Rates of one population, whatever the sizes: the mean distance of the stand-ins is that of the rows they stand in for."""
+    rng = np.random.default_rng(0)
+    n, p, draws = 6_000, 0.3, 3_000
+    real, stand, fake = (rng.binomial(size, p, draws) for size in (n, held, rows))
+    judged = np.mean([newcombe_magnitude(int(f), rows, int(r), n).value for f, r in zip(fake, real, strict=True)])
+    found = [newcombe_stand_in(int(s), held, int(r), n, rows) for s, r in zip(stand, real, strict=True)]
+    assert np.mean([interval.value for interval in found]) == pytest.approx(judged, rel=0.06)
+    assert all(interval.low <= interval.value <= interval.high for interval in found)
