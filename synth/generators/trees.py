@@ -34,7 +34,13 @@ MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a con
 
 @dataclass
 class Trees(Generator):
-    """Sequential trees, the default method."""
+    """Sequential trees, the default method.
+
+    Every row of a sample has the model's distribution, whatever n, the seed and the row's place. The rows of one sample are not
+    independent of each other, though: those that reach one leaf share its donors out evenly, so that n rows hold each target
+    class to within a few rows of its training share. Samples scatter less than as many real rows would. To learn how much real
+    ones scatter, do not compare samples of several seeds, which differ too little, but draw the training rows again.
+    """
 
     min_samples_leaf: int = 80  # fewest training rows behind a leaf
     min_samples_leaf_smooth: int = 60  # the same for near-unique numbers, which are drawn between donors rather than copied

@@ -99,6 +99,17 @@ def test_a_condition_gives_the_rows_that_rejection_would(related: Table, generat
         assert gap < 1.8 * np.sqrt(1 / len(x) + 1 / len(y)), name
 
 
+@pytest.mark.parametrize("condition", [None, "b < 25 and d > 10"])
+def test_a_row_alone_and_one_at_any_place_have_the_same_distribution(model: Trees, condition: str | None) -> None:
+    """Donors are shared out evenly within a sample: neither its size nor the order of its rows may show."""
+    many = model.sample(40_000, where=condition, seed=1)
+    alone = Table.concat([model.sample(1, where=condition, seed=seed) for seed in range(600)])
+    first = Table.concat([model.sample(40, where=condition, seed=seed).head(1) for seed in range(600)])
+    for rows in (alone, first, many.head(4_000), many.take(np.arange(36_000, 40_000))):
+        assert distance(rows, many, "a", "c") < 0.02 + 1.3 / np.sqrt(len(rows))
+        assert numbers(rows, "d").mean() == pytest.approx(numbers(many, "d").mean(), abs=4 * 15 / np.sqrt(len(rows)))
+
+
 def test_a_rare_conjunction_of_leading_categories_needs_no_luck() -> None:
     rng = np.random.default_rng(1)
     a = np.where(rng.random(50_000) < 0.002, "rare", "common")
