@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, did_you_mean
 
 
@@ -107,14 +108,11 @@ class RunConfig(Part):
         file = Path(path)
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            why = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
-            raise ConfigError(f"config {file} cannot be read: {why}; give the path of a YAML file") from problem
-        try:
-            document = yaml.safe_load(text)
-        except yaml.YAMLError as problem:
-            first = " ".join(str(problem).split())[:160]
-            raise ConfigError(f"config {file} is not YAML: {first}") from problem
+        except OSError as problem:
+            raise ConfigError(f"config {file} cannot be read: {problem.strerror}; give the path of a YAML file") from problem
+        except UnicodeDecodeError as problem:
+            raise ConfigError(f"config {file} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
+        document = value_of(text, f"config {file}")
         if not isinstance(document, dict):
             raise ConfigError(f"config {file} is empty or not a mapping; it needs at least `name` and `data`")
         for override in overrides:
@@ -130,6 +128,14 @@ class RunConfig(Part):
             raise ConfigError(_in_words(problem, origin)) from None
 
 
+def value_of(text: str, origin: str) -> Any:
+    """The value that a YAML text stands for; nothing gives None. Raises ConfigError for what is not YAML."""
+    try:
+        return parse_yaml(text)
+    except ValueError as problem:
+        raise ConfigError(f"{origin} is not YAML: {problem}") from problem
+
+
 def _set(document: dict[str, Any], override: str) -> None:
     path, mark, text = override.partition("=")
     if not mark or not path:
@@ -142,7 +148,7 @@ def _set(document: dict[str, Any], override: str) -> None:
         at = at.setdefault(name, {})
         if not isinstance(at, dict):
             raise ConfigError(f"--set {override!r}: {name!r} is a single value; nothing can be set inside it")
-    at[last] = yaml.safe_load(text) if text else None
+    at[last] = value_of(text, f"--set {override!r}")
 
 
 def _expand(value: Any) -> Any:

@@ -42,9 +42,7 @@ def new_folder(target: str | Path, *, mark: str, keep: bool = True) -> Iterator[
             _take_place(temporary, path, keep)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        for parent in made:
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        _remove_empty(made)
         raise
 
 
@@ -59,15 +57,15 @@ def in_words(path: str | Path) -> Iterator[None]:
         errno.EPERM: "permission is denied; choose a folder you may write to",
         errno.EROFS: "the file system is read-only; choose another folder",
         errno.EEXIST: "a file of that name is in the way; choose another path",
+        errno.EISDIR: "it is a folder; give the path of a file",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.ENOTDIR: "a part of the path is a file, not a folder; choose another path",
         errno.ENOENT: "the folder is not there; make it first",
     }
     try:
         yield
     except OSError as problem:
-        why = advice.get(problem.errno or 0)
-        if why is None:
-            raise
+        why = advice.get(problem.errno or 0) or f"{problem.strerror or problem}; choose another path"
         raise DataError(f"cannot write {path}: {why}") from problem
 
 
@@ -86,6 +84,8 @@ def new_file(target: str | Path) -> Iterator[BinaryIO]:
     Raises DataError where it cannot be written.
     """
     path = Path(target)
+    if path.is_dir():
+        raise DataError(f"cannot write {path}: it is a folder; give the path of a file")
     temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     with in_words(path):
         try:
@@ -132,6 +132,13 @@ def _missing_parents(path: Path) -> list[Path]:
         missing.append(path)
         path = path.parent
     return missing
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove these folders, innermost first, where nothing has come to lie in them."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _sweep(path: Path) -> None:

@@ -21,7 +21,7 @@ from synth.data.constraints import check_constraints
 from synth.data.files import read_file
 from synth.data.frames import as_table
 from synth.data.schema import Schema
-from synth.data.sources import read, write_parquet
+from synth.data.sources import read, read_claimed, write_parquet
 from synth.data.table import Provenance, Table
 from synth.errors import DataError, InputError, NotApprovedError, SynthError
 from synth.folder import in_words, new_folder, replace, write
@@ -272,7 +272,7 @@ class Run:
         """The quarantined rows."""
         context = json.loads((self.path / "measurements.json").read_bytes())["context"]
         made = self.schema.select([column.name for column in self.schema.made])
-        table = read(self.path / "synthetic.parquet", schema=made)
+        table = read_claimed(self.path / "synthetic.parquet", made)  # whatever was wrong with it has been measured
         origin = context.get("provenance")
         return Table(table.arrow, made, provenance=Provenance(**origin) if origin else None)
 

@@ -15,6 +15,8 @@ import typer
 
 from synth.errors import SynthError
 
+UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
+
 app = typer.Typer(
     name="synth",
     help="Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs.",
@@ -32,26 +34,38 @@ class Interrupted(BaseException):
 
 def main() -> None:
     """Run the command line; every error that synth raises on purpose is one message and its exit code."""
-    from synth.cli import jobs, judging, listing  # noqa: F401 - each registers its commands on the app
-
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app()
+        from synth.cli import jobs, judging, listing  # noqa: F401 - each registers its commands on the app
+
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:
         _fail("interrupted; nothing half-done was left behind", 2)
     except SynthError as problem:
         _fail(str(problem), problem.exit_code)
     except MemoryError:
         _fail("not enough memory for this table; sample fewer rows with -n, or fit on fewer columns", 2)
+    except RecursionError:
+        _fail("what was given is nested too deeply to be read; write it flatter", 2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(2)
+    except OSError as problem:
+        about = "" if problem.filename is None else f"{_short(str(problem.filename))}: "
+        _fail(f"{about}{problem.strerror or problem}; check the path, or choose another", 2)
+    except UsageError as problem:  # three lines, where typer draws a box of five or more
+        command = problem.ctx.command_path if problem.ctx is not None else "synth"
+        _fail(f"{' '.join(problem.format_message().split())}; `{command} --help` shows what it takes", 2)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted a second time
     raise Interrupted
+
+
+def _short(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[-limit // 2 :]}"
 
 
 def _fail(message: str, code: int) -> Never:

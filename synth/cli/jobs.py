@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from synth.cli import app
 from synth.cli.screen import EXIT, AsJson, Quiet, Seed, notice, out, print_json, show_verdict, watching
@@ -89,9 +88,9 @@ def _do(config: Any, to: Path | None, quiet: bool, as_json: bool, *, verify_afte
         )
     else:
         show_verdict(verdict)
-        out.print(f"run      {done.path}\nreport   {done.path / 'report.html'}", soft_wrap=True)
+        out.print(f"run      {done.path}\nreport   {done.path / 'report.html'}", soft_wrap=True, markup=False)
         if exported is not None:
-            out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True)
+            out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True, markup=False)
     raise typer.Exit(EXIT[verdict.decision])
 
 
@@ -129,16 +128,20 @@ def fit(
     if as_json:
         print_json(facts)
     else:
-        out.print(f"{generator} fitted on {len(table):,} rows × {len(table.columns)} columns: {to}", soft_wrap=True)
+        out.print(
+            f"{generator} fitted on {len(table):,} rows × {len(table.columns)} columns: {to}", soft_wrap=True, markup=False
+        )
 
 
 def _params(changes: list[str] | tuple[()]) -> dict[str, Any]:
+    from synth.config import value_of
+
     params = {}
     for change in changes:
         name, mark, text = change.partition("=")
         if not mark:
             raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE")
-        params[name.strip()] = yaml.safe_load(text)
+        params[name.strip()] = value_of(text, f"--set {change!r}")
     return params
 
 
@@ -173,4 +176,4 @@ def sample(
     if as_json:
         print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
     else:
-        out.print(f"{n:,} rows, not approved for release: {to}", soft_wrap=True)
+        out.print(f"{n:,} rows, not approved for release: {to}", soft_wrap=True, markup=False)

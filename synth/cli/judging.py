@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from synth.cli import app
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
@@ -44,7 +45,7 @@ def evaluate(
         print_json(done.measurements.to_dict())
     else:
         show_measurements(done.measurements)
-        out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True)
+        out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
 
 
 @app.command(epilog="Example: synth gate reports/runs/adult --policy research")
@@ -81,7 +82,7 @@ def export(
     if as_json:
         print_json({"export": str(folder), "files": files})
     else:
-        out.print(f"exported to {folder}: {', '.join(files)}", soft_wrap=True)
+        out.print(f"exported to {folder}: {', '.join(files)}", soft_wrap=True, markup=False)
 
 
 @app.command(epilog="Example: synth verify exports/adult --key publisher.pub")
@@ -100,5 +101,5 @@ def verify(
     if as_json:
         print_json({"verified": True, **verified.to_dict()})
     else:
-        out.print(f"[bold green]verified[/] {folder}", soft_wrap=True)
+        out.print(f"[bold green]verified[/] {escape(str(folder))}", soft_wrap=True)
         out.print(str(verified), soft_wrap=True, markup=False)

@@ -54,7 +54,7 @@ def schema(
     for constraint in found.constraints:
         out.print(f"constraint: {escape(constraint)}")
     if to is not None:
-        out.print(f"\nwritten to {to}; edit it and pass it with --schema", soft_wrap=True)
+        out.print(f"\nwritten to {to}; edit it and pass it with --schema", soft_wrap=True, markup=False)
 
 
 def _legal(column: Any) -> str:

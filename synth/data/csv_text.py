@@ -71,6 +71,10 @@ def _header(path: Path) -> tuple[str, list[str], int]:
         names = next((row for row in islice(reader, 100) if row), [])
         if len(names) > len(found[1]):
             found = (delimiter, [name.strip() for name in names], reader.line_num)
+    if any("\ufffd" in name for name in found[1]):
+        _check_encoding(path)
+    if any("\0" in name for name in found[1]):
+        raise DataError(f"{path} has zero bytes in its header: it is no text, or UTF-16 without its mark; save it as UTF-8")
     if not found[1]:
         raise DataError(f"{path} holds blank lines only; give a file with a header and rows")
     return found

@@ -29,6 +29,7 @@ import yaml
 from synth.data.facts import FULL
 from synth.data.moments import moment_text, units_of
 from synth.data.schema import Column, Kind, Role, Schema, member_of
+from synth.data.yaml_text import parse_yaml
 from synth.errors import SchemaError, did_you_mean
 
 FACTS = ("kind", "role", "nullable", "categories", "minimum", "maximum", "decimals", "unit", "provider", "pattern")
@@ -64,8 +65,8 @@ def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
     except UnicodeDecodeError as problem:
         raise SchemaError(f"schema {file} is no UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
     try:
-        document = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as problem:
+        document = json.loads(text) if file.suffix == ".json" else parse_yaml(text)
+    except (ValueError, RecursionError) as problem:
         raise SchemaError(
             f"schema {file} is not {'JSON' if file.suffix == '.json' else 'YAML'}: {' '.join(str(problem).split())[:160]}"
         ) from problem

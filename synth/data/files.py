@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.data.frames import DTYPE, tidy
+from synth.data.frames import DTYPE, check_names, tidy
 from synth.data.kinds import is_text
 from synth.data.table import Table
 from synth.errors import DataError, did_you_mean
@@ -66,6 +66,7 @@ def _read_parquet(path: Path) -> pa.Table:
             table = pq.ParquetFile(source, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{path} is no Parquet file that can be read: {' '.join(str(problem).split())[:160]}") from problem
+    check_names(table.column_names)
     return tidy(table.select([name for name in table.column_names if not _PANDAS_INDEX.fullmatch(name)]))
 
 

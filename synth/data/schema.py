@@ -123,6 +123,10 @@ class Column:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Column:
         """The inverse of `to_dict`. Raises SchemaError for a key it does not know."""
+        if not isinstance(data, Mapping):
+            raise SchemaError(
+                f"a column of the schema is {data!r}; write `columns` as a mapping, for instance {{age: {{kind: integer}}}}"
+            )
         known = [f.name for f in fields(cls)]
         for key in data:
             if key not in known:

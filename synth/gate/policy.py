@@ -19,9 +19,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, InputError, did_you_mean
 from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
 from synth.metrics.intervals import magnitude
@@ -117,9 +117,11 @@ class Policy(Part):
     def parse(cls, text: str, *, origin: str = "policy") -> Policy:
         """Check a policy's YAML. Raises ConfigError."""
         try:
-            return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as problem:
-            raise ConfigError(f"{origin} is not YAML: {' '.join(str(problem).split())[:160]}") from problem
+            document = parse_yaml(text)
+        except ValueError as problem:
+            raise ConfigError(f"{origin} is not YAML: {problem}") from problem
+        try:
+            return cls.model_validate(document)
         except ValidationError as problem:
             raise ConfigError(_in_words(problem, origin)) from None
 

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,20 +76,36 @@ def load(path: str | Path, *, method: type[Generator] | None = None) -> Generato
 
     method: the model's class, for one that is not among `synth.generators.names()`.
     """
-    from synth.generators import by_name
-
     folder = Path(path)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder} is not a saved model: {missing[0]} is missing; make one with `synth fit`")
     try:
         document = json.loads((folder / "model.json").read_bytes())
+        with zipfile.ZipFile(folder / "arrays.npz") as archive:
+            if damaged := archive.testzip():  # numpy does not compare the checksums
+                raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError) as problem:
-        raise DataError(f"{folder} cannot be read as a model: {problem}; fit it again") from problem
-    if document.get("format") != FORMAT:
+    except (ValueError, OSError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as problem:
+        raise _damaged(folder, problem) from problem
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        document = document if isinstance(document, dict) else {}
         raise DataError(f"{folder} has model format {document.get('format')!r}; this version reads format {FORMAT}")
+    try:
+        return _restored(folder, document, arrays, method)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, pa.ArrowException) as problem:
+        raise _damaged(folder, problem) from problem
+
+
+def _damaged(folder: Path, problem: Exception) -> DataError:
+    said = " ".join(str(problem).split())[:160]
+    return DataError(f"{folder} cannot be read as a model ({type(problem).__name__}: {said}): it is damaged; fit it again")
+
+
+def _restored(folder: Path, document: dict[str, Any], arrays: dict[str, Any], method: type[Generator] | None) -> Generator:
+    from synth.generators import by_name
+
     if method is not None and method.name != document["generator"]:
         raise DataError(
             f"{folder} holds a model of {document['generator']!r}, not of {method.name!r}; load it without `method`"

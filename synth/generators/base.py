@@ -14,6 +14,7 @@ scikit-learn.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 # Rejection gives up after this many draws per requested row, and never before a hundred thousand.
 MAX_DRAWS_PER_ROW = 1_000
 MIN_DRAWS = 100_000
+ENOUGH = 1_000  # rows that tell the acceptance rate; where draws give fewer, more draws will not do either
 MAX_BATCH = 500_000
 
 # What `sample` returns: a `Table` when a `Table` was fitted, else the kind of frame that was (pandas, polars, Arrow).
@@ -160,7 +162,6 @@ class Generator:
         direct = where.on(fitted.learned_schema)
         kept: list[Table] = []
         have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
-        limit = max(MIN_DRAWS, MAX_DRAWS_PER_ROW * n)
         while have < n or not kept:
             rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
             made = fitted.rebuild(rows)
@@ -171,6 +172,8 @@ class Generator:
             kept = without_repeats([*kept, made if good.all() else made.filter(good)])
             have = sum(len(part) for part in kept)
             progress("sample", min(have, n), n)
+            _check_room(made, n)
+            limit = max(MIN_DRAWS, MAX_DRAWS_PER_ROW * min(n, max(have, ENOUGH)))  # hopeless whatever n is
             if have < n and drawn >= limit:
                 raise GenerationError(
                     f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} "
@@ -215,3 +218,14 @@ class Generator:
                 raise ConfigError(f"{type(self).__name__} has no hyperparameter {name!r}{did_you_mean(name, known)}")
             setattr(self, name, value)
         return self
+
+
+def _check_room(made: Table, n: int) -> None:
+    """Refuse, after the first batch rather than after hours, a number of rows that this machine's memory cannot hold."""
+    needed = made.arrow.nbytes / max(len(made), 1) * n
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise GenerationError(
+            f"{n:,} rows would need about {needed / 2**30:,.0f} GiB of memory, and this machine has {there / 2**30:,.0f}; "
+            "ask for fewer, in several calls with different seeds"
+        )

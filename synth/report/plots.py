@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from synth.data.encoding import NANOSECONDS, encode_column
+from synth.data.kinds import is_text
 from synth.data.schema import Column, Kind
 from synth.data.table import Table
 from synth.report import svg
@@ -28,7 +29,7 @@ class Plot:
 def marginal(name: str, synthetic: Table, real: Table | None) -> Plot | None:
     """The distribution of one column; None where its values are not learned. Without `real`, of synthetic rows alone."""
     column = synthetic.schema.column(name)
-    if not column.is_learned or len(synthetic) == 0:
+    if not _is_drawn(name, synthetic) or len(synthetic) == 0:
         return None
     fake = encode_column(column, synthetic.column(name)).values
     true = None if real is None else encode_column(real.schema.column(name), real.column(name)).values
@@ -45,6 +46,12 @@ def marginal(name: str, synthetic: Table, real: Table | None) -> Plot | None:
     return Plot(name, f"{column.kind}", (svg.histogram(shares, outline, ends, words),))
 
 
+def _is_drawn(name: str, table: Table) -> bool:
+    """Whether the column is learned and, where it should hold numbers, does: text in its place has no place on an axis."""
+    column = table.schema.column(name)
+    return column.is_learned and (column.kind.is_category or not is_text(table.column(name).type))
+
+
 def pair(names: Sequence[str], synthetic: Table, train: Table) -> Plot | None:
     """Two columns together, training rows beside synthetic rows; None where one of them is not learned or not there."""
     a, b = names
@@ -53,7 +60,7 @@ def pair(names: Sequence[str], synthetic: Table, train: Table) -> Plot | None:
     cells: list[list[np.ndarray]] = []
     for name in (a, b):
         column = train.schema.column(name)
-        if not column.is_learned:
+        if not _is_drawn(name, train) or not _is_drawn(name, synthetic):
             return None
         true = encode_column(column, train.column(name)).values
         fake = encode_column(synthetic.schema.column(name), synthetic.column(name)).values

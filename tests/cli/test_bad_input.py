@@ -167,3 +167,115 @@ def test_a_million_categories_are_refused_with_the_reason_and_are_identifiers_un
     assert ended.code == 2
     in_words(ended.err, "column 'word' cannot be categorical", "1,000,000 distinct values", "make it an identifier")
     assert not (tmp_path / "model2").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["fit"], "Missing argument"),
+        (["fitt"], "'fit'"),
+        (["fit", "people.csv", "--out", "model", "--seed", "-1"], "--seed"),
+        (["sample", "model", "-n", "many", "--out", "fake.parquet"], "--rows"),
+        (["fit", "people.csv", "--out", "model", "--set", "min_samples_leaf={"], "is not YAML"),
+        (["fit", "people.csv", "--out", "m" * 250], "too long"),
+        (["fit", "m" * 5000 + ".csv", "--out", "model"], "too long"),
+        (["schema", "people.csv", "--out", "."], "folder"),
+    ],
+)
+def test_bad_usage_takes_no_more_lines_than_bad_data(
+    arguments: list[str], word: str, cli: Callable[..., object], people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli(*arguments)
+    assert ended.code == 2, ended.err
+    in_words(ended.err, word)
+    nothing_else(tmp_path, "people.csv")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 8)}]\n" for a, b in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize("text", [LAUGHS, "name: &a [*a]\n", "name: " + "[" * 3000, b"\xff\xfe"])
+def test_a_config_that_no_memory_could_hold_is_refused(text: str | bytes, cli: Callable[..., object], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_bytes(text if isinstance(text, bytes) else text.encode())
+    ended = cli("run", config, "--out", tmp_path / "run")
+    assert ended.code == 2
+    in_words(ended.err, "config.yaml")
+    nothing_else(tmp_path, "config.yaml")
+
+
+def test_more_rows_than_memory_holds_are_refused_at_once(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+    assert cli("fit", people, "--out", tmp_path / "model", "--generator", "independent").code == 0
+    ended = cli("sample", tmp_path / "model", "-n", 10**15, "--out", tmp_path / "fake.parquet")
+    assert ended.code == 2
+    in_words(ended.err, "GiB")
+    nothing_else(tmp_path, "people.csv", "model")
+
+
+def test_a_hopeless_condition_ends_however_many_rows_are_asked_for(
+    cli: Callable[..., object], people: Path, tmp_path: Path
+) -> None:
+    people.write_text(people.read_text().replace("Celle,no", "Celle,maybe", 1))
+    assert cli("fit", people, "--out", tmp_path / "model", "--set", "condition_on=[]").code == 0
+    where = "age = 20 and town = 'Celle' and sex = 'f' and rich = 'maybe'"
+    ended = cli("sample", tmp_path / "model", "-n", 3_000_000, "--out", tmp_path / "fake.parquet", "--where", where)
+    assert ended.code == 2
+    in_words(ended.err, "rows drawn satisfy")
+
+
+@pytest.mark.parametrize("damage", ["bit", "short", "pickle", "other", "key"])
+def test_a_damaged_model_is_said_to_be_one(damage: str, cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    assert cli("fit", people, "--out", model, "--generator", "independent").code == 0
+    arrays, document = model / "arrays.npz", model / "model.json"
+    content = bytearray(arrays.read_bytes())
+    if damage == "bit":
+        content[len(content) // 2] ^= 1
+        arrays.write_bytes(content)
+    elif damage == "short":
+        arrays.write_bytes(content[:-30])
+    elif damage == "pickle":
+        np.savez(arrays, x=np.array([{}], dtype=object))
+    elif damage == "other":
+        arrays.write_bytes(b"rows")
+    else:
+        document.write_text(document.read_text().replace('"learned_layout"', '"layouts"'))
+    ended = cli("sample", model, "-n", 5, "--out", tmp_path / "fake.parquet")
+    assert ended.code == 2
+    in_words(ended.err, "cannot be read as a model")
+    nothing_else(tmp_path, "people.csv", "model")
+
+
+def test_brackets_in_a_path_are_no_markup(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+    ended = cli("fit", people, "--out", tmp_path / "[bold]" / "m[/]")
+    assert ended.code == 0, ended.err
+    assert str(tmp_path / "[bold]" / "m[/]") in ended.out
+
+
+def test_a_header_in_another_encoding_is_refused(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+    people.write_bytes(people.read_text().replace("age", "âge", 1).encode("latin-1"))
+    ended = cli("schema", people)
+    assert ended.code == 2
+    in_words(ended.err, "UTF-8")
+
+
+@pytest.mark.parametrize("value", ["inf", "old"])
+def test_synthetic_values_that_are_no_number_are_measured_and_judged(
+    value: str, cli: Callable[..., object], people: Path, tmp_path: Path
+) -> None:
+    fake = tmp_path / "fake.csv"
+    lines = people.read_text().splitlines()
+    fake.write_text("\n".join([lines[0], value + lines[1][2:], *lines[2:]]) + "\n")
+    ended = cli("evaluate", "--real", people, "--synthetic", fake, "--target", "rich", "--out", tmp_path / "made")
+    assert ended.code == 0, ended.err
+    assert cli("gate", tmp_path / "made", "--policy", "research").code in (1, 3)
+
+
+def test_a_parquet_file_with_a_name_twice_is_refused(cli: Callable[..., object], tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1, 2]), pa.array([3, 4])], names=["a", "a"]), tmp_path / "twice.parquet")
+    ended = cli("schema", tmp_path / "twice.parquet")
+    assert ended.code == 2
+    in_words(ended.err, "appears twice")
