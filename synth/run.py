@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import synth
 from synth.config import RunConfig
@@ -264,24 +265,45 @@ class Run:
 
     @cached_property
     def schema(self) -> Schema:
-        """The training table's schema."""
-        return Schema.from_dict(json.loads((self.path / "schema.json").read_bytes()))
+        """The training table's schema. Raises DataError where the file is damaged."""
+        with self._undamaged("schema.json") as document:
+            return Schema.from_dict(document)
 
-    @cached_property
+    @property
     def synthetic(self) -> Table:
-        """The quarantined rows."""
-        context = json.loads((self.path / "measurements.json").read_bytes())["context"]
-        made = self.schema.select([column.name for column in self.schema.made])
-        table = read_claimed(self.path / "synthetic.parquet", made)  # whatever was wrong with it has been measured
-        origin = context.get("provenance")
-        return Table(table.arrow, made, provenance=Provenance(**origin) if origin else None)
+        """The quarantined rows. Raises DataError where they are not those that were measured."""
+        rows = self.measurements.synthetic
+        assert rows is not None
+        return rows
 
     @cached_property
     def measurements(self) -> Measurements:
-        """The figures, with the quarantined rows that they are about."""
-        document = json.loads((self.path / "measurements.json").read_bytes())
-        found = Measurements.from_dict(document)
-        return Measurements(found.items, found.context, self.synthetic)
+        """The figures, with the rows that they are about. Raises DataError where they are damaged or about other rows."""
+        made = self.schema.select([column.name for column in self.schema.made])
+        arrow = read_claimed(self.path / "synthetic.parquet", made).arrow  # whatever was wrong with it has been measured
+        with self._undamaged("measurements.json") as document:
+            found = Measurements.from_dict(document)
+            digests, counts = found.context["digests"], found.context["rows"]
+            origin = found.context.get("provenance")
+            rows = Table(arrow, made, provenance=Provenance(**origin) if origin else None)
+            about = (digests["synthetic"], digests["schema"], counts["synthetic"])
+            _ = digests["train"], counts["train"]
+        if about != (rows.digest(), self.schema.digest(), len(rows)):
+            raise DataError(
+                f"{self.path / 'measurements.json'} is about other rows, or another schema, than those of this folder;\n"
+                "one of them was changed since: make the run again, or evaluate the rows again"
+            )
+        return Measurements(found.items, found.context, rows)
+
+    @contextmanager
+    def _undamaged(self, name: str) -> Iterator[Any]:
+        """What a file of the run says. Raises DataError where it is not there or not in the form that a run leaves."""
+        file = self.path / name
+        try:
+            yield json.loads(file.read_bytes(), parse_constant=_no_number)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+            said = f"{type(problem).__name__}: {problem}"
+            raise DataError(f"{file} is damaged or missing ({said[:120]});\nmake the run again, or evaluate again") from problem
 
     @property
     def verdict(self) -> Verdict | None:
@@ -352,6 +374,10 @@ class Log:
         self._last = now
         with in_words(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line | facts, ensure_ascii=False) + "\n")
+
+
+def _no_number(text: str) -> Never:
+    raise ValueError(f"{text} is no number that a run writes")
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -28,10 +28,15 @@ def seal(statement: dict[str, Any], key: PrivateKey) -> bytes:
     """A statement in a signed envelope, as JSON."""
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+    return _envelope(payload, [(key.keyid, signature)])
+
+
+def _envelope(payload: bytes, signatures: list[tuple[str, bytes]]) -> bytes:
+    """An envelope in the one form that is written: nothing can be added beside what is signed."""
     envelope = {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key.keyid, "sig": base64.b64encode(signature).decode()}],
+        "signatures": [{"keyid": keyid, "sig": base64.b64encode(sig).decode()} for keyid, sig in signatures],
     }
     return (json.dumps(envelope, indent=1) + "\n").encode()
 
@@ -47,10 +52,13 @@ def opened(content: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
             raise VerificationError(f"the attestation holds {envelope['payloadType']!r}, not an in-toto statement")
         payload = _decoded(envelope["payload"])
         signatures = [(str(s["keyid"]), _decoded(s["sig"])) for s in envelope["signatures"]]
+        written = _envelope(payload, signatures)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise VerificationError(f"the attestation is garbled: it is not a DSSE envelope ({problem})") from problem
-    if json.dumps(envelope, indent=1) + "\n" != content.decode("utf-8", "replace"):
-        raise VerificationError("the attestation is garbled: it holds more than the envelope that was signed")
+    if len(signatures) != 1:
+        raise VerificationError(f"the attestation was altered: it holds {len(signatures)} signatures; an approval has one")
+    if written != content:
+        raise VerificationError("the attestation was altered: it is not in the one form that an approval is written in")
     return payload, signatures
 
 

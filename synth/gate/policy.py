@@ -105,9 +105,18 @@ class Policy(Part):
         if str(source) in packaged():
             text = resources.files("synth.gate").joinpath("policies", f"{source}.yaml").read_text(encoding="utf-8")
             return cls.parse(text, origin=f"policy {source}")
-        path = Path(source)
+        policy = cls._of_file(Path(source))
+        if policy.name in packaged() and policy.digest() != cls.load(policy.name).digest():
+            raise ConfigError(
+                f"{source} is named {policy.name!r} but is not the packaged policy of that name; give it a name of its own,\n"
+                "or exports approved under it pass for what they are not"
+            )
+        return policy
+
+    @classmethod
+    def _of_file(cls, path: Path) -> Policy:
         if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
-            raise ConfigError(f"no policy {str(source)!r}{did_you_mean(str(source), packaged())}")
+            raise ConfigError(f"no policy {str(path)!r}{did_you_mean(str(path), packaged())}")
         try:
             return cls.parse(path.read_text(encoding="utf-8"), origin=str(path))
         except (OSError, UnicodeDecodeError) as problem:

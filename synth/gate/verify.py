@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from synth.errors import VerificationError
 from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, signed_by
 from synth.gate.keys import PublicKey, home, trusted
+
+LARGEST = 16 * 2**20  # bytes of an attestation: some thousand times what a table of many groups takes
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Verified:
     def __str__(self) -> str:
         return (
             f"{self.rows:,} rows, approved under {self.policy} {self.policy_version} "
-            f"by {self.approved_by}, {self.approved_at}\n"
+            f"by {_shown(self.approved_by)}, {_shown(self.approved_at)}\n"
             f"signed by key {self.keyid[:16]}…; {len(self.files)} files are as they were signed: {', '.join(self.files)}"
         )
 
@@ -52,11 +55,25 @@ def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Pat
     folder = Path(path)
     if not folder.is_dir():
         raise VerificationError(f"{folder} is not a folder; give the export's folder")
+    known = (PublicKey.load(key),) if key is not None else trusted()
+    where = f"which is not {key}" if key is not None else f"which is not among the {len(known)} keys in {home() / 'keys'}"
+    return check(folder, known, policy=policy, where=where)
+
+
+def check(folder: Path, known: Collection[PublicKey], *, policy: str | Path | None = None, where: str = "") -> Verified:
+    """`verify` with the keys at hand. where: what they are not, said of a signature by another. Raises VerificationError."""
+    links = sorted(file.name for file in folder.iterdir() if file.is_symlink())
+    if links:
+        raise VerificationError(
+            f"{_shown(links[0])} is a link: what it leads to can change after it was verified; put the file itself there"
+        )
     if not (folder / ATTESTATION).is_file():
         raise VerificationError(f"{folder} holds no {ATTESTATION}: nothing says that it was approved")
+    if (folder / ATTESTATION).stat().st_size > LARGEST:
+        raise VerificationError(f"the attestation is garbled: it has more than {LARGEST:,} bytes, which no approval has")
     envelope = _bytes(folder / ATTESTATION)
     payload, _ = opened(envelope)
-    signer = _signer(envelope, key)
+    signer = _signer(envelope, known, where)
     statement = _statement(payload)
     files = _compare(folder, statement["files"])
     approved = _verdict(folder, statement["policy"])
@@ -75,9 +92,8 @@ def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Pat
     )
 
 
-def _signer(envelope: bytes, key: str | Path | None) -> PublicKey:
+def _signer(envelope: bytes, known: Collection[PublicKey], where: str) -> PublicKey:
     """The trusted key whose signature holds."""
-    known = (PublicKey.load(key),) if key is not None else trusted()
     public = signed_by(envelope, known)
     if public is not None:
         return public
@@ -85,8 +101,7 @@ def _signer(envelope: bytes, key: str | Path | None) -> PublicKey:
     for keyid, _ in signatures:
         if keyid in {one.keyid for one in known}:
             raise VerificationError(f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content")
-    named = ", ".join(f"{keyid[:16]}…" for keyid, _ in signatures) or "nobody"
-    where = f"which is not {key}" if key is not None else f"which is not among the {len(known)} keys in {home() / 'keys'}"
+    named = ", ".join(f"{_shown(keyid[:16])}…" for keyid, _ in signatures)
     raise VerificationError(
         f"signed by an unknown key ({named}), {where};\n"
         "give the approver's public key with --key, if the approver gave it to you"
@@ -123,6 +138,8 @@ def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
         )
     if differing:
         name = differing[0]
+        if not present[name].is_file():
+            raise VerificationError(f"{name} is not a file: a folder or a device stands in its place; ask for the export again")
         raise VerificationError(
             f"{name} was altered: its SHA-256 is {found[name][:16]}…, signed was {signed[name][:16]}…"
             + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else "")
@@ -134,8 +151,13 @@ def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
         raise VerificationError("the rows are missing: none of the signed data files is here")
     strange = [name for name in present if name not in signed]
     if strange:
-        raise VerificationError(f"{strange[0]} is not covered by the signature: it was added afterwards; remove it")
+        raise VerificationError(f"{_shown(strange[0])} is not covered by the signature: it was added afterwards; remove it")
     return tuple(present)
+
+
+def _shown(name: str) -> str:
+    """A name that somebody else chose, without line ends or codes that a terminal would obey."""
+    return name if name.isprintable() and len(name) <= 80 else ascii(name[:80])
 
 
 def _digest(file: Path) -> str:

@@ -82,10 +82,12 @@ def load(path: str | Path, *, method: type[Generator] | None = None) -> Generato
         raise DataError(f"{folder} is not a saved model: {missing[0]} is missing; make one with `synth fit`")
     try:
         document = json.loads((folder / "model.json").read_bytes())
-        with zipfile.ZipFile(folder / "arrays.npz") as archive:
+        content = io.BytesIO((folder / "arrays.npz").read_bytes())  # from memory: numpy leaves a bad file open
+        with zipfile.ZipFile(content) as archive:
             if damaged := archive.testzip():  # numpy does not compare the checksums
                 raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
-        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (ValueError, OSError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error) as problem:
         raise _damaged(folder, problem) from problem

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from synth.errors import MissingExtraError, did_you_mean
 
@@ -63,8 +63,12 @@ class Measurement:
                 object.__setattr__(self, "status", "error")
                 object.__setattr__(self, "reason", self.reason or "the value or its interval is not a finite number")
                 object.__setattr__(self, "score", None)
+        elif self.status not in get_args(Status):
+            raise ValueError(f"{self.name}: status {self.status!r} is not one of {', '.join(get_args(Status))}")
         elif not self.reason:
             raise ValueError(f"{self.name}: status {self.status!r} needs a reason")
+        else:
+            object.__setattr__(self, "score", None)  # what could not be measured has no figure to pass with
 
     def __repr__(self) -> str:
         if self.score is None:
