@@ -125,7 +125,7 @@ def page(lines: list[str]) -> str:
 
 Default hyperparameters, one seed, as many synthetic rows as training rows. Each figure with its 95% interval, and in round
 brackets the same figure with real holdout rows in place of the synthetic ones (for TSTR: trained on the real training rows).
-TSTR is AUC, for Beijing R².
+TSTR is AUC, for Beijing R². The defaults were chosen on Adult's split (docs/decisions/002-trees.md), so its row is selected.
 
 Made by `python -m benchmarks.trees` on {os.cpu_count()} cores, Python {platform.python_version()}. Times are of a shared
 machine: CPU s (fit and sample, all threads) says more than the clock.
