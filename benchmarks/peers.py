@@ -87,7 +87,8 @@ def main() -> None:
     text = f"""# Peers on Adult
 
 Official split: 32,561 training rows, 16,281 held out; as many synthetic rows as training rows; seed 0; every method with its
-defaults, measured by the same code. The defaults of `trees` were chosen on this split (docs/decisions/002-trees.md). For TSTR, real holdout rows stand for training on the real training rows.
+defaults, measured by the same code. The defaults of `trees` were chosen on this split (docs/decisions/002-trees.md).
+For TSTR, real holdout rows stand for training on the real training rows.
 
 Made by `python -m benchmarks.peers` on {os.cpu_count()} cores, Python {platform.python_version()}.
 
