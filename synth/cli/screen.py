@@ -44,7 +44,7 @@ def watching(quiet: bool) -> Iterator[Progress]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<40}"),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TextColumn("elapsed"),
@@ -56,9 +56,10 @@ def watching(quiet: bool) -> Iterator[Progress]:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+            bar = stage.split(": ", 1)[0]  # "measure: fidelity.trend" is what the bar "measure" is at
+            if bar not in tasks:
+                tasks[bar] = bars.add_task(stage, total=total)
+            bars.update(tasks[bar], description=stage, completed=done, total=total)
 
         yield show
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from synth import __version__
@@ -27,6 +28,11 @@ def evaluate(
     target: str | None = None,
     sensitive: str | Iterable[str] | None = None,
     only: str | Iterable[str] | None = None,
+    repeats: Iterable[Any] = (),
+    model: Any = None,
+    shadow: int = 0,
+    budget_seconds: float | None = None,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Measurements:
     """Measure a synthetic table against the rows it was made from and real rows that were held out.
@@ -34,7 +40,12 @@ def evaluate(
     train, holdout, synthetic: each a `Table`, a pandas, polars or Arrow frame, or a path. The training table's schema is
     applied to all three. `holdout` may be None: what needs it is skipped, with that reason.
     target, sensitive: column names, where the training table's schema does not already give them.
-    only: names of metrics ("fidelity.shape") or families ("privacy"); None for all.
+    only: names of metrics ("fidelity.shape") or families ("privacy"); None for all but other tools' versions, which are
+    computed where they are named ("fidelity.trend@sdmetrics-0.27").
+    repeats: synthetic tables of further fits, for the spread between fits. model: the generator behind the rows, where it is at
+    hand; shadow: how many shadow models to fit with it for the attack on the most vulnerable rows (each costs a fit).
+    budget_seconds: what has not begun by then is skipped, with that reason; the cheapest metrics are then begun first.
+    workers: threads; by default as many as there are cores. The figures do not depend on it.
     A metric that fails has status "error" and the others go on; the same arguments give the same figures.
     Raises DataError where the tables cannot be compared at all, InputError for a metric that does not exist.
     """
@@ -44,18 +55,72 @@ def evaluate(
     trained = as_table(train, target=target, sensitive=sensitive)
     made = _like(trained, synthetic, "synthetic")
     held = None if holdout is None else _like(trained, holdout, "holdout")
-    for name, table in (("training", trained), ("synthetic", made), ("holdout", held)):
+    again = tuple(_like(trained, table, "synthetic") for table in repeats)
+    for name, table in (("training", trained), ("synthetic", made), ("holdout", held), *(("repeated", t) for t in again)):
         if table is not None and len(table) == 0:
             raise DataError(f"the {name} table has no rows; there is nothing to measure")
     if not trained.schema.learned:
         raise DataError("no column is left to compare: all are keys, identifiers, free text or dropped; check the schema")
-    evidence = Evidence(trained, held, made, check_seed(seed))
-    found: list[Measurement] = []
-    for step, metric in enumerate(selected):
-        progress(metric.name, step, len(selected))
-        found.extend(_measure(metric, evidence))
-    progress("done", len(selected), len(selected))
+    evidence = Evidence(trained, held, made, check_seed(seed), again, model, shadow)
+    plan = Plan(selected, _cores() if workers is None else max(1, workers), budget_seconds)
+    found = plan.carry_out(evidence, progress)
     return Measurements(tuple(found), _context(evidence), made)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which metrics to compute, on how many threads and for how long; figures come in the metrics' order, always."""
+
+    selected: tuple[Metric, ...]
+    workers: int
+    budget_seconds: float | None = None
+
+    def carry_out(self, evidence: Evidence, progress: Progress) -> list[Measurement]:
+        """All figures. Progress is told from the calling thread only, with the name of the metric at work the longest."""
+        from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+        started = time.monotonic()
+        waiting = sorted(self.selected, key=lambda m: m.cost if self.budget_seconds is not None else -m.cost)
+        done: dict[str, list[Measurement]] = {}
+        running: dict[Future[list[Measurement]], Metric] = {}
+        _ = evidence.columns  # coded once, before the threads ask for it
+        # Threads of BLAS and threads of ours would fight for the same cores, and its results would depend on their number.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.workers) as pool:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.workers:
+                        metric = waiting.pop(0)
+                        if self._late(started):
+                            done[metric.name] = [_unbegun(metric, self.budget_seconds)]
+                            continue
+                        running[pool.submit(_figures, metric, evidence)] = metric
+                    if not running:
+                        break
+                    progress(f"measure: {next(iter(running.values())).name}", len(done), len(self.selected))
+                    finished, _rest = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        done[running.pop(future).name] = future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        progress("measure: done", len(self.selected), len(self.selected))
+        return [measurement for metric in self.selected for measurement in done[metric.name]]
+
+    def _late(self, started: float) -> bool:
+        return self.budget_seconds is not None and time.monotonic() - started >= self.budget_seconds
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _unbegun(metric: Metric, budget: float | None) -> Measurement:
+    why = f"the budget of {budget:g} s was spent before it could begin; allow more, or name fewer metrics"
+    return Measurement(metric.name, metric.better, bounds=metric.bounds, status="skipped", reason=why)
+
+
+def _figures(metric: Metric, evidence: Evidence) -> list[Measurement]:
+    return list(_measure(metric, evidence))
 
 
 def _measure(metric: Metric, evidence: Evidence) -> Iterator[Measurement]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock, RLock
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -65,25 +67,39 @@ class Evidence:
     """What a metric may look at. The schema is the training table's; no table is ever changed.
 
     holdout: real rows that no generator saw, or None; what needs them is then skipped.
+    repeats: further synthetic tables, each of another fit of the same generator: what varies from fit to fit shows in them.
+    model: the generator behind the synthetic rows, where it is at hand: attacks by its likelihood and by shadow models ask it.
+    shadow: how many shadow models may be fitted; 0 for none.
     """
 
     train: Table
     holdout: Table | None
     synthetic: Table
     seed: int
+    repeats: tuple[Table, ...] = ()
+    model: Any = None
+    shadow: int = 0
     _memory: dict[str, Any] = field(default_factory=dict, repr=False)
+    _locks: dict[str, RLock] = field(default_factory=lambda: defaultdict(RLock), repr=False)
+    _guard: Lock = field(default_factory=Lock, repr=False)
 
     def rng(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose, so that no metric's figures depend on which others run."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
 
     def once(self, key: str, make: Callable[[], Made]) -> Made:
-        """Make a thing that several metrics need once; where making it fails, every one of them is told so."""
-        if key not in self._memory:
-            try:
-                self._memory[key] = (make(), None)
-            except Exception as failure:  # kept and raised again for each metric that asks
-                self._memory[key] = (None, failure)
+        """Make a thing that several metrics need once, whichever of them asks first; the others wait for it.
+
+        Where making it fails, every one of them is told so.
+        """
+        with self._guard:
+            lock = self._locks[key]
+        with lock:
+            if key not in self._memory:
+                try:
+                    self._memory[key] = (make(), None)
+                except Exception as failure:  # kept and raised again for each metric that asks
+                    self._memory[key] = (None, failure)
         made, failed = self._memory[key]
         if failed is not None:
             raise failed
@@ -97,6 +113,14 @@ class Evidence:
     def table(self, side: Side) -> Table | None:
         """One of the three tables; None where there is no holdout."""
         return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
+
+    @property
+    def fits(self) -> tuple[Evidence, ...]:
+        """The evidence of each synthetic table: this one, then one for every further fit of the generator."""
+        return self.once("fits", lambda: (self, *(self._with(table) for table in self.repeats)))
+
+    def _with(self, synthetic: Table) -> Evidence:
+        return replace(self, synthetic=synthetic, repeats=(), _memory={}, _locks=defaultdict(RLock), _guard=Lock())
 
     @cached_property
     def _coded(self) -> dict[str, tuple[Compared, dict[Side, np.ndarray], dict[Side, np.ndarray]]]:
@@ -125,9 +149,12 @@ class Evidence:
         target = self.train.schema.target
         return None if target is None or not target.is_learned else self.column(target.name)
 
-    @cached_property
+    @property
     def identities(self) -> dict[Side, np.ndarray]:
         """For each side an int64 number per row, equal for rows that agree in every learned column."""
+        return self.once("identities", self._identities)
+
+    def _identities(self) -> dict[Side, np.ndarray]:
         sizes = [self.rows(side) for side in SIDES]
         identity, many = np.zeros(sum(sizes), dtype=np.int64), 1
         for column in self.columns:

@@ -15,7 +15,14 @@ from synth.metrics.measurement import Better, Interval
 if TYPE_CHECKING:
     from synth.metrics.evidence import Evidence
 
-FAMILIES = ("validity", "fidelity", "utility", "privacy", "fairness")  # the order in which they are computed and shown
+FAMILIES = (
+    "validity",
+    "fidelity",
+    "utility",
+    "balance",
+    "privacy",
+    "fairness",
+)  # the order in which they are computed and shown
 
 
 class SkipMetricError(Exception):
@@ -50,6 +57,8 @@ class Metric:
     bounds: tuple[float, float]
     function: Function
     summary: str  # the first line of the function's docstring
+    cost: float  # about how many seconds of one core it takes on Adult's 32,561 rows: the longest are begun first
+    on_request: bool  # computed only where its name or its version is asked for: another tool's definition, never a default
 
     @property
     def family(self) -> str:
@@ -59,8 +68,13 @@ class Metric:
 _METRICS: dict[str, Metric] = {}
 
 
-def metric(name: str, *, better: Better, bounds: tuple[float, float] = (0.0, 1.0)) -> Callable[[Function], Function]:
-    """Register a function as the metric FAMILY.NAME. Its docstring's first line says what it measures."""
+def metric(
+    name: str, *, better: Better, bounds: tuple[float, float] = (0.0, 1.0), cost: float = 0.1, on_request: bool = False
+) -> Callable[[Function], Function]:
+    """Register a function as the metric FAMILY.NAME. Its docstring's first line says what it measures.
+
+    cost: about how many seconds of one core it takes on Adult's 32,561 rows. on_request: only where it is named.
+    """
     if name.split(".", 1)[0] not in FAMILIES:
         raise ValueError(f"{name!r} is not FAMILY.METRIC with a family among {', '.join(FAMILIES)}")
 
@@ -70,7 +84,7 @@ def metric(name: str, *, better: Better, bounds: tuple[float, float] = (0.0, 1.0
         summary = (function.__doc__ or "").strip().splitlines()
         if not summary:
             raise ValueError(f"the metric {name!r} has no docstring; say in its first line what it measures")
-        _METRICS[name] = Metric(name, better, bounds, function, summary[0])
+        _METRICS[name] = Metric(name, better, bounds, function, summary[0], cost, on_request)
         return function
 
     return register
@@ -90,13 +104,16 @@ def _place(metric: Metric) -> tuple[int, str, int]:
 
 
 def chosen(only: str | Iterable[str] | None) -> tuple[Metric, ...]:
-    """The metrics of these names or families, or all. Raises InputError, with the nearest name, for one that is unknown."""
+    """The metrics of these names or families; by default all but those that are computed on request only.
+
+    Raises InputError, with the nearest name, for one that is unknown.
+    """
     everything = metrics()
     if only is None:
-        return everything
+        return tuple(m for m in everything if not m.on_request)
     wanted = (only,) if isinstance(only, str) else tuple(only)
     known = [m.name for m in everything]
     for name in wanted:
         if name not in known and name not in FAMILIES:
             raise InputError(f"no metric {name!r}{did_you_mean(name, [*known, *FAMILIES])}")
-    return tuple(m for m in everything if m.name in wanted or m.family in wanted)
+    return tuple(m for m in everything if m.name in wanted or (m.family in wanted and not m.on_request))

@@ -124,9 +124,21 @@ def test_the_context_names_what_was_measured(three: Three) -> None:
 
 def test_progress_names_each_metric_in_turn(three: Three) -> None:
     seen: list[tuple[str, int, int]] = []
-    evaluate(*three, only="validity", progress=lambda stage, done, total: seen.append((stage, done, total)))
+    evaluate(*three, only="validity", workers=1, progress=lambda stage, done, total: seen.append((stage, done, total)))
     assert [step for _, step, _ in seen] == list(range(len(seen)))
-    assert seen[-1] == ("done", len(seen) - 1, len(seen) - 1)
+    assert {stage for stage, _, _ in seen[:-1]} == {f"measure: {m.name}" for m in metrics() if m.family == "validity"}
+    assert seen[-1] == ("measure: done", len(seen) - 1, len(seen) - 1)
+
+
+def test_the_number_of_workers_changes_no_figure(three: Three) -> None:
+    alone, together = (evaluate(*three, seed=2, workers=workers) for workers in (1, 4))
+    assert plain(alone) == plain(together)
+
+
+def test_what_a_budget_leaves_no_time_for_is_skipped_and_says_so(three: Three) -> None:
+    measured = evaluate(*three, only="fidelity", budget_seconds=0.0)
+    assert {m.status for m in measured} == {"skipped"}
+    assert all("budget of 0 s" in m.reason for m in measured)
 
 
 def test_a_metric_that_fails_is_an_error_and_the_others_go_on(three: Three) -> None:
