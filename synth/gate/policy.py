@@ -1,20 +1,14 @@
 """`Policy`: rules on measurements, in YAML, each with its reason; and what the rules say of a table.
 
-A rule compares a figure, or its excess over what real rows score, with a limit:
-
-    fail           the figure itself is beyond the limit
-    inconclusive   only the unfavourable end of its 95% interval is: harm is not shown, but not excluded either
-    pass           the whole interval is within the limit
-
-A figure that is missing, crashed, was skipped or is not a number is never a pass. Any blocking fail rejects; else anything
-blocking that is not a pass makes the verdict inconclusive.
+A rule compares a figure, or its excess over what real rows score, with a limit; `synth.gate.judging` says how. A figure that
+is missing, crashed, was skipped or is not a number is never a pass. Any blocking fail rejects; else anything blocking that is
+not a pass makes the verdict inconclusive.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -23,11 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, InputError, did_you_mean
-from synth.gate.verdict import Finding, Outcome, Severity, Verdict, decide
-from synth.metrics.intervals import magnitude
-from synth.metrics.measurement import Interval, Measurement, Measurements
-
-DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
+from synth.gate.judging import judge_all
+from synth.gate.verdict import Finding, Severity, Verdict, decide
+from synth.metrics.measurement import Measurements
 
 
 class Part(BaseModel):
@@ -48,8 +40,14 @@ class Check(Part):
         description="with `excess`: further allowance, as a share of what real rows score (where strangers often coincide)",
     )
     severity: Severity = Field("block", description="block, warn, or only report")
+    alarm: bool = Field(
+        False,
+        description="fails where harm is shown (the favourable end is beyond the limit); otherwise nothing was found, which is "
+        "no evidence of safety",
+    )
     insufficient: Literal["inconclusive", "note"] = Field(
-        "inconclusive", description="what a group of under 30 rows means; it is never a pass"
+        "inconclusive",
+        description="what a group means whose rows are too few to decide: a blocking doubt, or a note; it is never a pass",
     )
     why: str = Field(min_length=10, description="the reason for the rule, in a sentence")
 
@@ -148,8 +146,7 @@ class Policy(Part):
             )
         judged = self._requirements(measurements.context)
         for check in self.checks:
-            found = measurements.named(check.measure)
-            judged += [_judge(check, m) for m in found] if found else [_absent(check)]
+            judged += judge_all(check, measurements.named(check.measure))
         findings = tuple(judged)
         digests = {**measurements.context.get("digests", {}), "measurements": measurements.digest()}
         return Verdict(
@@ -185,91 +182,6 @@ def packaged() -> tuple[str, ...]:
     """The names of the policies that come with synth."""
     folder = resources.files("synth.gate").joinpath("policies")
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
-
-
-def _absent(check: Check) -> Finding:
-    message = "was not measured; evaluate again with every metric that the policy names"
-    return Finding(check.measure, "missing", check.severity, message, check.why)
-
-
-def _judge(check: Check, measurement: Measurement) -> Finding:
-    """What one rule says of one measurement."""
-    if measurement.status == "error" or (measurement.score is None and measurement.status == "ok"):
-        return _unmeasured(check, measurement, "error")
-    if measurement.score is None:
-        if measurement.status == "absent":
-            return _unmeasured(check, measurement, "absent")
-        few = measurement.reason.startswith("insufficient") and check.insufficient == "note"
-        return _unmeasured(check, measurement, "insufficient" if few else "inconclusive")
-    over = check.excess is not None
-    if over and measurement.reference is None:
-        return _unmeasured(
-            check, measurement, "inconclusive", "real rows were not measured in its place, so no excess is known"
-        )
-    compared = _excess(measurement.score, measurement.reference) if over and measurement.reference else measurement.score
-    if over and measurement.better == "nearer":
-        compared = magnitude(compared)  # the distance from the reference, whichever side it is on
-    if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
-        return _unmeasured(check, measurement, "error", "the figure is not a finite number")
-    limit = check.limit
-    if check.excess is not None and measurement.reference is not None:
-        limit = round(check.excess + check.relative * measurement.reference.value, 6)
-    outcome = _outcome(compared, limit, measurement.better)
-    return Finding(
-        check=measurement.label,
-        outcome=outcome,
-        severity=check.severity,
-        message=_message(outcome, compared, limit, measurement, over),
-        why=check.why,
-        value=_round(compared.value),
-        low=_round(compared.low),
-        high=_round(compared.high),
-        limit=limit,
-        score=_round(measurement.score.value),
-        reference=None if measurement.reference is None else _round(measurement.reference.value),
-        over_reference=over,
-    )
-
-
-def _unmeasured(check: Check, measurement: Measurement, outcome: Outcome, reason: str = "") -> Finding:
-    message = f"could not be measured: {reason or measurement.reason}"
-    return Finding(measurement.label, outcome, check.severity, message, check.why)
-
-
-def _excess(score: Interval, reference: Interval) -> Interval:
-    """The difference of two figures; half-widths add in quadrature, as for independent estimates (Newcombe 1998)."""
-    value = score.value - reference.value
-    low = value - math.hypot(score.value - score.low, reference.high - reference.value)
-    high = value + math.hypot(score.high - score.value, reference.value - reference.low)
-    return Interval(value, low, high, min(score.n, reference.n))
-
-
-def _outcome(compared: Interval, limit: float | None, better: str) -> Outcome:
-    if limit is None:
-        return "report"
-    sign = -1.0 if better == "higher" else 1.0
-    unfavourable = compared.low if better == "higher" else compared.high
-    if sign * compared.value > sign * limit:
-        return "fail"
-    return "inconclusive" if sign * unfavourable > sign * limit else "pass"
-
-
-def _message(outcome: Outcome, compared: Interval, limit: float | None, measurement: Measurement, over: bool) -> str:
-    what = f"{compared.value:.4f} [{compared.low:.4f}, {compared.high:.4f}]"
-    if over and measurement.reference is not None and measurement.score is not None:
-        what += f" beyond the {measurement.reference.value:.4f} of real rows"
-    if limit is None:
-        return f"{what}; reported only"
-    bound = "at least" if measurement.better == "higher" else "at most"
-    if outcome == "fail":
-        return f"{what}; it must be {bound} {limit:g}"
-    if outcome == "inconclusive":
-        return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
-    return f"{what}; {bound} {limit:g} is asked"
-
-
-def _round(value: float) -> float:
-    return round(float(value), DECIMALS)
 
 
 def _in_words(problem: ValidationError, origin: str) -> str:

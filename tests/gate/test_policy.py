@@ -271,3 +271,44 @@ def test_the_digest_names_the_content_not_the_layout(made: SimpleNamespace) -> N
     same = yaml.safe_dump(yaml.safe_load(made.policy), sort_keys=True)
     assert Policy.parse(same).digest() == policy.digest()
     assert Policy.parse(made.policy.replace("0.01", "0.02", 1)).digest() != policy.digest()
+
+
+# alarms and groups -----------------------------------------------------------------------------------------------------
+
+ALARM = "measure: m.x, limit: 0.1, alarm: true"
+NOTED = "measure: m.x, limit: 0.1, insufficient: note"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "decision"),
+    [
+        (0.05, 0.2, "approved"),  # an alarm does not ask that harm be excluded,
+        (0.15, 0.1, "approved"),  # nor believes a figure that chance may have made,
+        (0.2, 0.05, "rejected"),  # but goes off where harm is shown
+    ],
+)
+def test_an_alarm_goes_off_only_where_harm_is_shown(made: SimpleNamespace, value: float, half: float, decision: str) -> None:
+    assert says(made, ALARM, made.figure("m.x", value, half=half))[0] == decision
+
+
+def test_an_alarm_that_was_not_measured_is_no_pass(made: SimpleNamespace) -> None:
+    assert says(made, ALARM, Measurement("m.x", "lower", status="skipped", reason="too few rows"))[0] == "inconclusive"
+
+
+def test_many_groups_raise_no_more_false_alarms_than_one(made: SimpleNamespace) -> None:
+    """Holm: a figure that shows harm in the only group may be chance in the worst of forty."""
+    surprising = made.figure("m.x", 0.16, half=0.04, group={"g": "0"})  # three standard errors beyond the limit
+    calm = [made.figure("m.x", 0.05, half=0.04, group={"g": str(i)}) for i in range(1, 40)]
+    assert says(made, NOTED, surprising)[1] == ("fail",)
+    decision, outcomes = says(made, NOTED, surprising, *calm)
+    assert (decision, outcomes[0], set(outcomes[1:])) == ("approved", "insufficient", {"pass"})
+
+
+def test_a_group_too_small_to_decide_is_named_and_never_a_pass(made: SimpleNamespace) -> None:
+    sure, unsure = (
+        made.figure("m.x", 0.02, half=0.01, group={"g": "large"}),
+        made.figure("m.x", 0.02, half=0.3, group={"g": "small"}),
+    )
+    assert says(made, NOTED, sure, unsure) == ("approved", ("pass", "insufficient"))
+    assert says(made, NOTED, unsure) == ("inconclusive", ("insufficient",))
+    assert says(made, "measure: m.x, limit: 0.1", sure, unsure) == ("inconclusive", ("pass", "inconclusive"))

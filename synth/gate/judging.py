@@ -1,0 +1,186 @@
+"""What one rule of a policy says of the figures that it is about.
+
+A figure, or its excess over what real rows score, is held against one limit. Three kinds of rule differ in who bears the doubt:
+
+    a limit        fail: the figure itself is beyond it; inconclusive: only the unfavourable end of its 95% interval is, so harm
+                   is not shown but not excluded either; pass: the whole interval is within it
+    an alarm       fail: harm is shown, the favourable end is beyond the limit; pass: nothing was found, which is no evidence
+                   (copies, distances to the closest record: they can fail a table and never clear it)
+    groups, with   fail: harm is shown; pass: the whole interval is within the limit; insufficient: its rows are too few to
+    a note         decide, which is named and never a pass
+
+Harm is shown at the level SHOWN for all figures of one rule together: over several groups by Holm's (1979) procedure, so that a
+table with thirty groups has no more false alarms than one with a single group.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synth.gate.verdict import Finding, Outcome
+from synth.metrics.intervals import magnitude, z_of
+from synth.metrics.measurement import Interval, Measurement
+
+if TYPE_CHECKING:
+    from synth.gate.policy import Check
+
+DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
+SHOWN = 0.005  # chance that an alarm goes off although everything is just at its limit; all groups of a rule together
+
+
+@dataclass(frozen=True)
+class Held:
+    """One measurement held against a rule's limit: what was compared, and how surely it lies beyond."""
+
+    measurement: Measurement
+    compared: Interval
+    limit: float | None
+    surely: float  # one-sided p-value of being within the limit after all: small where harm is shown
+
+    @property
+    def sign(self) -> float:
+        """+1 where more is worse."""
+        return -1.0 if self.measurement.better == "higher" else 1.0
+
+    @property
+    def beyond(self) -> bool:
+        return self.limit is not None and self.sign * self.compared.value > self.sign * self.limit
+
+    @property
+    def within(self) -> bool:
+        """Whether the unfavourable end keeps the limit too."""
+        end = self.compared.low if self.sign < 0 else self.compared.high
+        return self.limit is not None and self.sign * end <= self.sign * self.limit
+
+
+def judge_all(check: Check, found: tuple[Measurement, ...]) -> list[Finding]:
+    """What a rule says of a metric's measurements: one, or one for each group."""
+    if not found:
+        message = "was not measured; evaluate again with every metric that the policy names"
+        return [Finding(check.measure, "missing", check.severity, message, check.why)]
+    held: dict[str, Held] = {}
+    findings: dict[str, Finding] = {}
+    for measurement in found:
+        one = _hold(check, measurement)
+        if isinstance(one, Held):
+            held[measurement.label] = one
+        else:
+            findings[measurement.label] = one
+    shown = _holm({label: one.surely for label, one in held.items()})
+    for label, one in held.items():
+        findings[label] = _finding(check, one, _outcome(check, one, label in shown))
+    return [findings[measurement.label] for measurement in found]
+
+
+def _hold(check: Check, measurement: Measurement) -> Held | Finding:
+    """The figure beside its limit, or why there is none to compare."""
+    if measurement.status == "error" or (measurement.score is None and measurement.status == "ok"):
+        return _unmeasured(check, measurement, "error")
+    if measurement.score is None:
+        if measurement.status == "absent":
+            return _unmeasured(check, measurement, "absent")
+        few = measurement.reason.startswith("insufficient") and check.insufficient == "note"
+        return _unmeasured(check, measurement, "insufficient" if few else "inconclusive")
+    signed, limit = measurement.score, check.limit
+    if check.excess is not None:
+        if measurement.reference is None:
+            why = "real rows were not measured in its place, so no excess is known"
+            return _unmeasured(check, measurement, "inconclusive", why)
+        signed = _excess(measurement.score, measurement.reference)
+        limit = round(check.excess + check.relative * measurement.reference.value, 6)
+    both_ways = check.excess is not None and measurement.better == "nearer"  # the distance, whichever side it is on
+    compared = magnitude(signed) if both_ways else signed
+    if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
+        return _unmeasured(check, measurement, "error", "the figure is not a finite number")
+    return Held(
+        measurement, compared, limit, 1.0 if limit is None else _p_value(signed, compared.value, limit, measurement.better)
+    )
+
+
+def _excess(score: Interval, reference: Interval) -> Interval:
+    """The difference of two figures; half-widths add in quadrature, as for independent estimates (Newcombe 1998)."""
+    value = score.value - reference.value
+    low = value - math.hypot(score.value - score.low, reference.high - reference.value)
+    high = value + math.hypot(score.high - score.value, reference.value - reference.low)
+    return Interval(value, low, high, min(score.n, reference.n))
+
+
+def _p_value(signed: Interval, value: float, limit: float, better: str) -> float:
+    """One-sided, by the normal approximation with the half of the interval that lies towards the limit."""
+    over = (limit - value) if better == "higher" else (value - limit)
+    if over <= 0:
+        return 1.0
+    downwards = signed.value >= 0 if better == "nearer" else better != "higher"
+    half = signed.value - signed.low if downwards else signed.high - signed.value
+    if half <= 0:
+        return 0.0  # a fact that was counted, not an estimate
+    return math.erfc(over / (half / z_of()) / math.sqrt(2)) / 2
+
+
+def _holm(chances: dict[str, float]) -> set[str]:
+    """The labels whose harm is shown, with the level for all of them together (Holm 1979)."""
+    shown: set[str] = set()
+    for rank, (label, chance) in enumerate(sorted(chances.items(), key=lambda item: item[1])):
+        if chance > SHOWN / (len(chances) - rank):
+            break
+        shown.add(label)
+    return shown
+
+
+def _outcome(check: Check, one: Held, shown: bool) -> Outcome:
+    if one.limit is None:
+        return "report"
+    if check.alarm:
+        return "fail" if shown else "pass"
+    if check.insufficient == "note" and one.measurement.group is not None:
+        return "fail" if shown else ("pass" if one.within else "insufficient")
+    return "fail" if one.beyond else ("pass" if one.within else "inconclusive")
+
+
+def _finding(check: Check, one: Held, outcome: Outcome) -> Finding:
+    score, reference = one.measurement.score, one.measurement.reference
+    assert score is not None
+    return Finding(
+        check=one.measurement.label,
+        outcome=outcome,
+        severity=check.severity,
+        message=_message(outcome, check, one),
+        why=check.why,
+        value=_round(one.compared.value),
+        low=_round(one.compared.low),
+        high=_round(one.compared.high),
+        limit=one.limit,
+        score=_round(score.value),
+        reference=None if reference is None else _round(reference.value),
+        over_reference=check.excess is not None,
+    )
+
+
+def _unmeasured(check: Check, measurement: Measurement, outcome: Outcome, reason: str = "") -> Finding:
+    message = f"could not be measured: {reason or measurement.reason}"
+    return Finding(measurement.label, outcome, check.severity, message, check.why)
+
+
+def _message(outcome: Outcome, check: Check, one: Held) -> str:
+    compared, limit, measurement = one.compared, one.limit, one.measurement
+    what = f"{compared.value:.4f} [{compared.low:.4f}, {compared.high:.4f}]"
+    if check.excess is not None and measurement.reference is not None:
+        what += f" beyond the {measurement.reference.value:.4f} of real rows"
+    if limit is None:
+        return f"{what}; reported only"
+    bound = "at least" if measurement.better == "higher" else "at most"
+    if outcome == "fail":
+        return f"{what}; it must be {bound} {limit:g}"
+    if outcome == "inconclusive":
+        return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
+    if outcome == "insufficient":
+        return f"{what}; the group's rows are too few to decide about the limit of {limit:g}: neither shown nor excluded"
+    if check.alarm:
+        return f"{what}; nothing beyond {limit:g} was shown, which is no evidence of safety"
+    return f"{what}; {bound} {limit:g} is asked"
+
+
+def _round(value: float) -> float:
+    return round(float(value), DECIMALS)
