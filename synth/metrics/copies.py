@@ -102,7 +102,7 @@ def near_copies(evidence: Evidence) -> Iterator[Reading]:
     real = draw(evidence, "holdout", QUERIES, "near_copies")
     far_fake, far_real = nearest(place["synthetic"][fake], place["train"]), nearest(place["holdout"][real], place["train"])
     new_fake, new_real = ~copied["synthetic"][fake], ~copied["holdout"][real]
-    first = evidence.rng("near_copies.halves").permutation(len(real)) % 2 == 0
+    first = evidence.parts("holdout", 2, evidence.rng("near_copies.halves"))[real] == 0
     near_fake, near_real, limits = 0.0, 0.0, []
     for half in (first, ~first):
         ruler = far_real[half & new_real]

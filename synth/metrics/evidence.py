@@ -114,6 +114,29 @@ class Evidence:
         """One of the three tables; None where there is no holdout."""
         return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
 
+    def clusters(self, side: Side) -> np.ndarray:
+        """A number for each row, shape (rows,), shared by the rows of one subject; without a subject every row has its own.
+
+        Rows of one subject are alike. Halves, folds and jackknife groups keep them together, or a stranger's row is recognised
+        by its siblings and intervals are too narrow.
+        """
+        return self.once(f"clusters.{side}", lambda: self._clusters(side))
+
+    def _clusters(self, side: Side) -> np.ndarray:
+        table, subject = self.table(side), self.train.schema.subject
+        if table is None or subject is None or subject.name not in table.schema:
+            return np.arange(self.rows(side))
+        coded = pa.array(table.arrow.column(subject.name).combine_chunks()).dictionary_encode()
+        code = np.asarray(pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
+        unknown = code < 0  # subjects of their own
+        code[unknown] = len(coded.dictionary) + np.arange(int(unknown.sum()))
+        return code
+
+    def parts(self, side: Side, parts: int, rng: np.random.Generator) -> np.ndarray:
+        """Each row's part of `parts` about equally large random ones, shape (rows,); the rows of a subject share theirs."""
+        cluster = self.clusters(side)
+        return np.asarray(rng.permutation(int(cluster.max(initial=-1)) + 1)[cluster] % parts)
+
     @property
     def fits(self) -> tuple[Evidence, ...]:
         """The evidence of each synthetic table: this one, then one for every further fit of the generator."""

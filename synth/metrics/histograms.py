@@ -59,7 +59,7 @@ def pairings(evidence: Evidence, purpose: str, cap: int) -> tuple[Pairing, Pairi
 
 def _sample(evidence: Evidence, side: Side, rows: int, groups: int, rng: np.random.Generator) -> Sample:
     chosen = np.sort(rng.permutation(evidence.rows(side))[:rows])
-    return Sample(side, chosen, rng.permutation(rows) % groups, groups)
+    return Sample(side, chosen, evidence.parts(side, groups, rng)[chosen], groups)
 
 
 def real_edges(values: np.ndarray, bins: int) -> np.ndarray:

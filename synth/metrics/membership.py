@@ -111,7 +111,7 @@ def _trial(evidence: Evidence) -> Trial:
     identity = np.concatenate([evidence.identities["train"][members], evidence.identities["holdout"][controls]])
     _, code, times = np.unique(identity, return_inverse=True, return_counts=True)
     alone = times[code] == 1
-    first = rng.permutation(held) % 2 == 0
+    first = evidence.parts("holdout", 2, rng) == 0
     halves = np.flatnonzero(first), np.flatnonzero(~first)
     members = members[alone[:size]]
     controls = controls[alone[size:]]
