@@ -119,7 +119,11 @@ class RunConfig(Part):
     def json_schema(cls) -> dict[str, Any]:
         """The JSON Schema (draft 2020-12) of a run config, as it is published."""
         version = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:synth:schema:run-config:1"}
-        return version | cls.model_json_schema(by_alias=True)
+        document = cls.model_json_schema(by_alias=True)
+        for name, stands_for in (("data", "source"), ("generator", "name")):
+            short = {"type": "string", "description": f"short for its `{stands_for}` alone"}
+            document["properties"][name] = {"anyOf": [{"$ref": f"#/$defs/{name.capitalize()}Config"}, short]}
+        return version | document
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

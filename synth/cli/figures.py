@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table as Grid
 
 from synth.cli.screen import out
@@ -28,7 +29,7 @@ def show_measurements(measured: Measurements) -> None:
         for metric in family.metrics:
             for m in metric.shown:
                 assert m.score is not None
-                more = f" [dim]and {len(metric.folded)} more[/]" if metric.folded else ""
+                more = f" [dim]+{len(metric.folded)} more[/]" if metric.folded else ""
                 real = "–" if m.reference is None else _interval(m.reference) if wide else f"{m.reference.value:.4f}"
                 n = (f"{m.score.n:,}",) if wide else ()
                 grid.add_row(f"  {escape(m.label)}{more}", _interval(m.score), real, *n)
@@ -37,7 +38,8 @@ def show_measurements(measured: Measurements) -> None:
     if missing:
         out.print("\n[bold]Could not be computed[/]")
         for gap in missing:
-            out.print(f"  {_named(gap)}\n    [dim]{STATUSES.get(gap.status, gap.status)}:[/] {escape(gap.reason)}")
+            out.print(Padding(_named(gap), (0, 0, 0, 2)))
+            out.print(Padding(f"[dim]{STATUSES.get(gap.status, gap.status)}:[/] {escape(gap.reason)}", (0, 0, 0, 4)))
 
 
 def _named(gap: Gap) -> str:

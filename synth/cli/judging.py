@@ -54,13 +54,13 @@ def evaluate(
     ] = None,
     shadow: Annotated[
         int,
-        typer.Option(min=0, help="Shadow models of --model to fit, for the attack on the most vulnerable rows.", metavar="K"),
+        typer.Option(help="Shadow models of --model to fit, for the attack on the most vulnerable rows.", metavar="K"),
     ] = 0,
     budget_seconds: Annotated[
-        float | None, typer.Option(min=0, help="What has not begun by then is skipped, and says so.", metavar="S")
+        float | None, typer.Option(help="What has not begun by then is skipped, and says so.", metavar="S")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default one for each core. The figures do not depend on it.")
+        int | None, typer.Option(help="Threads; by default one for each core. The figures do not depend on it.")
     ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
