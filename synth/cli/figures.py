@@ -35,15 +35,30 @@ def show_measurements(measured: Measurements) -> None:
                 grid.add_row(f"  {escape(m.label)}{more}", _interval(m.score), real, *n)
     out.print(grid)
     missing = gaps(measured)
+    small = [m.label for gap in missing if _is_small(gap) for m in gap.figures]
     if missing:
         out.print("\n[bold]Could not be computed[/]")
         for gap in missing:
+            if _is_small(gap):
+                continue
             out.print(Padding(_named(gap), (0, 0, 0, 2)))
             out.print(Padding(f"[dim]{STATUSES.get(gap.status, gap.status)}:[/] {escape(gap.reason)}", (0, 0, 0, 4)))
+        if small:
+            out.print(Padding(_listed(small), (0, 0, 0, 2)))
+            out.print(Padding("[dim]skipped:[/] their groups have too few rows; the report says how many", (0, 0, 0, 4)))
+
+
+def _is_small(gap: Gap) -> bool:
+    """Whether it is about groups with too few rows: there can be many, each with its own number."""
+    return gap.reason.startswith("insufficient") and all(m.group for m in gap.figures)
 
 
 def _named(gap: Gap) -> str:
-    names = list(dict.fromkeys(m.label for m in gap.figures))
+    return _listed([m.label for m in gap.figures])
+
+
+def _listed(labels: list[str]) -> str:
+    names = list(dict.fromkeys(labels))
     more = f" [dim]and {len(names) - NAMED} more[/]" if len(names) > NAMED else ""
     return escape(", ".join(names[:NAMED])) + more
 

@@ -122,26 +122,18 @@ def show_verdict(verdict: Verdict) -> None:
     out.print()
 
 
+FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one of a metric's groups stands for the others
+
+
 def _lines(verdict: Verdict) -> list[tuple[Finding, int]]:
-    """Findings, the worst outcomes first; of one metric's groups that pass, the nearest to its limit and how many more."""
+    """Findings, the worst first; of one metric's groups that stand in no way, the nearest to its limit and how many more."""
     order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
-    lines: list[tuple[Finding, int]] = []
-    passed: dict[str, list[Finding]] = {}
+    groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
-        if finding.outcome == "pass" and "[" in finding.check:
-            group = passed.setdefault(finding.check.split("[", 1)[0], [])
-            if not group:
-                lines.append((finding, 0))
-            group.append(finding)
-        else:
-            lines.append((finding, 0))
-    closest = {name: max(group, key=lambda f: (f.high or 0.0) - (f.limit or 0.0)) for name, group in passed.items()}
-    return [
-        (closest[name], len(passed[name]) - 1)
-        if f.outcome == "pass" and (name := f.check.split("[", 1)[0]) in closest
-        else (f, n)
-        for f, n in lines
-    ]
+        name = finding.check.split("[", 1)[0]
+        alone = () if "[" in finding.check and finding.outcome in FOLDED else (finding.check,)
+        groups.setdefault((finding.outcome, name, *alone), []).append(finding)
+    return [(max(group, key=lambda f: (f.high or 0.0) - (f.limit or 0.0)), len(group) - 1) for group in groups.values()]
 
 
 def _figure(finding: Finding) -> str:

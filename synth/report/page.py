@@ -84,7 +84,7 @@ def render(
     findings: tuple[Finding, ...] = () if verdict is None else tuple(verdict.findings)
     by_check = {finding.check: finding for finding in findings}
     headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
-    found = [_finding(f, hide) for f in _open(findings)]
+    found = _folded([_finding(f, hide) for f in _open(findings)])
     first = [m for name in words.HEADLINES for m in measurements.named(name)]
     shape, trend = _detail(measurements, "fidelity.shape"), _detail(measurements, "fidelity.trend")
     errors = [] if public else _column_errors(shape)
@@ -132,6 +132,16 @@ def _open(findings: Sequence[Finding]) -> list[Finding]:
     """What did not pass, what blocks first and the surest first."""
     left = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
     return sorted(left, key=lambda f: (f.outcome == "insufficient", f.severity != "block", URGENCY.index(f.outcome)))
+
+
+def _folded(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Of one rule's groups with too few rows the first stands for all: there can be dozens, and nothing to do about each."""
+    small: dict[str, list[dict[str, str]]] = {}
+    for finding in found:
+        if finding["outcome"] == "insufficient":
+            small.setdefault(finding["check"].split("[", 1)[0], []).append(finding)
+    first = [group[0] | {"more": str(len(group) - 1) if len(group) > 1 else ""} for group in small.values()]
+    return [f for f in found if f["outcome"] != "insufficient"] + first
 
 
 def _tally(findings: Sequence[Finding]) -> str:
@@ -218,6 +228,7 @@ def _missing(measurements: Measurements, hide: Exposure) -> list[dict[str, Any]]
 def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
     return {
         "check": hide.check(finding),
+        "more": "",
         "outcome": finding.outcome,
         "severity": finding.severity,
         "message": hide.message(finding),

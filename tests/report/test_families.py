@@ -77,3 +77,14 @@ def test_a_page_with_more_figures_than_anyone_reads_says_where_the_others_are() 
     page = render(Measurements(items, {}))
     assert len(page.encode()) < 1_000_000
     assert f"{3_000 - 3 - 600:} more are in report.json" in page.replace(",", "")
+
+
+def test_groups_with_too_few_rows_are_one_line_among_the_open_rules() -> None:
+    told = "could not be measured: insufficient: the group has 3 training rows, 30 are needed"
+    findings = tuple(
+        Finding(f"fairness.small[sex={i}]", "insufficient", "block", told, "A reason that is long enough.") for i in range(40)
+    )
+    page = render(many(), Verdict(decide(findings), "research", "1", "0" * 64, findings, {}))
+    rules = page[page.index('id="rules"') : page.index('id="all"')]
+    assert rules.count("<tr>") == 2, "the heading and one line"
+    assert "and 39 more groups" in rules
