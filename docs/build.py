@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 
+from synth.config import RunConfig
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
+from synth.metrics import format as form
 from synth.metrics.registry import metrics
 
 HERE = Path(__file__).resolve().parent
@@ -26,6 +29,8 @@ def pages() -> dict[str, str]:
         "generators.md": _generators(),
         "metrics.md": _metrics(),
         "policies.md": _policies(),
+        "schemas/measurements.schema.json": form.text(),
+        "schemas/run-config.schema.json": json.dumps(RunConfig.json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
 
 
@@ -83,6 +88,7 @@ def _limit(check: Check) -> str:
 
 
 if __name__ == "__main__":
+    (HERE / "schemas").mkdir(exist_ok=True)
     for file, text in pages().items():
         (HERE / file).write_text(text, encoding="utf-8")
         print(HERE / file)

@@ -26,8 +26,8 @@ _WHERE = {
     "Policy": "synth.gate.policy",
     "Verdict": "synth.gate.verdict",
     "Approval": "synth.gate.approval",
-    "approve": "synth.run",
-    "export": "synth.run",
+    "approve": "synth.release",
+    "export": "synth.release",
     "run": "synth.run",
     "verify": "synth.gate.verify",
 }

@@ -60,6 +60,23 @@ class SampleConfig(Part):
     seed: int | None = Field(None, ge=0, description="by default the run's seed")
 
 
+class EvaluateConfig(Part):
+    """What is measured, and how much time it may take."""
+
+    only: list[str] | None = Field(
+        None, min_length=1, description="metrics or families; by default all. A policy's rule on another one is then missing"
+    )
+    budget_seconds: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="what has not begun by then is skipped; by default there is no limit"
+    )
+    fits: int = Field(
+        0, ge=0, le=100, description="further fits of the generator, with other seeds, for the spread between fits"
+    )
+    shadow: int = Field(
+        0, ge=0, le=1000, description="shadow models for the attack on the most vulnerable rows; each costs a fit"
+    )
+
+
 class ExportConfig(Part):
     """Which files an approved table leaves in."""
 
@@ -76,6 +93,7 @@ class RunConfig(Part):
     split: SplitConfig = SplitConfig()
     generator: GeneratorConfig = GeneratorConfig()
     sample: SampleConfig = SampleConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
     policy: str = Field("privacy-release", description="a packaged policy, or a policy file")
     export: ExportConfig = ExportConfig()
 
@@ -96,6 +114,16 @@ class RunConfig(Part):
     def to_yaml(self) -> str:
         """The config with every default written out, as it is kept in the run folder."""
         return yaml.safe_dump(self.model_dump(by_alias=True, mode="json"), sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (draft 2020-12) of a run config, as it is published."""
+        version = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:synth:schema:run-config:1"}
+        document = cls.model_json_schema(by_alias=True)
+        for name, stands_for in (("data", "source"), ("generator", "name")):
+            short = {"type": "string", "description": f"short for its `{stands_for}` alone"}
+            document["properties"][name] = {"anyOf": [{"$ref": f"#/$defs/{name.capitalize()}Config"}, short]}
+        return version | document
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

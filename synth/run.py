@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,33 +16,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Never
 
-import synth
 from synth.config import RunConfig
 from synth.data.constraints import check_constraints
 from synth.data.files import read_file
-from synth.data.frames import as_table
 from synth.data.schema import Schema
-from synth.data.sources import read, read_claimed, write_parquet
+from synth.data.sources import read, read_claimed
 from synth.data.table import Provenance, Table
-from synth.errors import DataError, InputError, NotApprovedError, SynthError
+from synth.errors import DataError, NotApprovedError, SynthError
 from synth.folder import in_words, new_folder, replace, write
-from synth.gate import approval as gate_approval
-from synth.gate import card
-from synth.gate import export as gate_export
 from synth.gate.approval import Approval
-from synth.gate.keys import PrivateKey, default_key
-from synth.gate.leaving import leaving_rows, leaving_verdict
+from synth.gate.keys import PrivateKey
 from synth.gate.policy import Policy
-from synth.gate.quarantine import QUARANTINE
 from synth.gate.verdict import Verdict
 from synth.generators import create
+from synth.generators._storage import load as load_model
+from synth.generators.base import Generator
 from synth.metrics.evaluation import evaluate
 from synth.metrics.measurement import Measurements
+from synth.metrics.registry import chosen
 from synth.progress import Progress, silent
+from synth.release import Notice, approve, documents, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
 
-Notice = Callable[[str], None]
 RUNS = Path("reports/runs")
 
 
@@ -67,6 +63,7 @@ def run(
     config = config if isinstance(config, RunConfig) else RunConfig.load(config)
     generator = create(config.generator.name, config.generator.params)  # what can be refused is refused before any work
     policy = Policy.load(config.policy)
+    _ = chosen(config.evaluate.only)
     target = Path(out) if out is not None else RUNS / config.name
 
     with new_folder(target, mark="measurements.json") as folder:
@@ -85,7 +82,22 @@ def run(
         )
         log("sample", rows=len(synthetic))
 
-        measured = evaluate(train, holdout, synthetic, seed=config.seed, progress=progress)
+        again = tuple(_again(config, train, number, progress) for number in range(1, config.evaluate.fits + 1))
+        if again:
+            log("fit again", fits=len(again))
+
+        measured = evaluate(
+            train,
+            holdout,
+            synthetic,
+            seed=config.seed,
+            only=config.evaluate.only,
+            repeats=again,
+            model=generator,
+            shadow=config.evaluate.shadow,
+            budget_seconds=config.evaluate.budget_seconds,
+            progress=progress,
+        )
         log("evaluate", measurements=len(measured))
 
         verdict = policy.judge(measured)
@@ -107,6 +119,14 @@ def run(
             export(synthetic, signed, folder / "export", formats=config.export.formats)
             log("export", formats=config.export.formats)
     return Run(target)
+
+
+def _again(config: RunConfig, train: Table, number: int, progress: Progress) -> Table:
+    """The rows of a further fit, with the next seeds: how much a figure owes to one fit shows in them."""
+    generator = create(config.generator.name, config.generator.params)
+    generator.fit(train, seed=config.seed_of(config.generator) + number, progress=progress)
+    rows, seed = config.sample.n or len(train), config.seed_of(config.sample) + number
+    return generator.sample_table(rows, where=config.sample.where, seed=seed, progress=progress)
 
 
 def load(config: RunConfig) -> tuple[Table, Table]:
@@ -150,17 +170,42 @@ def evaluate_files(
     sensitive: Iterable[str] | None = None,
     schema: str | Path | None = None,
     seed: int = 0,
+    only: Iterable[str] | None = None,
+    also: Iterable[str | Path] = (),
+    model: str | Path | None = None,
+    shadow: int = 0,
+    budget_seconds: float | None = None,
+    workers: int | None = None,
     progress: Progress = silent,
 ) -> Run:
     """Measure any synthetic table, ours or not, and leave a folder that `synth gate` and `synth export` take.
 
-    Raises DataError for files that cannot be read or that have other columns than the real one.
+    also: files of further fits' rows. model: a saved model of ours, which made the rows; the other options are `evaluate`'s.
+    Raises DataError for files that cannot be read or that have other columns than the real one, and for a model that was fitted
+    on other columns.
     """
+    _ = chosen(only)  # what can be refused is refused before any file is read
+    behind = None if model is None else load_model(model)
     train = read(real, schema=schema, target=target, sensitive=sensitive)
+    if behind is not None:
+        _check_model(behind, train, model)
     others = None if holdout is None else read(holdout, schema=train.schema)
     claimed = read_file(Path(synthetic))  # under no schema: what breaks the real one is measured, not refused
+    again = [read_file(Path(path)) for path in also]
     with new_folder(out, mark="measurements.json") as folder:
-        measured = evaluate(train, others, claimed, seed=seed, progress=progress)
+        measured = evaluate(
+            train,
+            others,
+            claimed,
+            seed=seed,
+            only=only,
+            repeats=again,
+            model=behind,
+            shadow=shadow,
+            budget_seconds=budget_seconds,
+            workers=workers,
+            progress=progress,
+        )
         fake = measured.synthetic
         assert fake is not None
         origin = {"real": str(real), "holdout": None if holdout is None else str(holdout)}
@@ -174,74 +219,14 @@ def evaluate_files(
     return Run(Path(out))
 
 
-# approval and export ---------------------------------------------------------------------------------------------------
-
-
-def approve(
-    verdict: Verdict,
-    *,
-    by: str | None = None,
-    key: PrivateKey | str | Path | None = None,
-    notice: Notice = lambda text: None,
-) -> Approval:
-    """Sign a verdict that a policy approved: the exact bytes of every file that an export will hold.
-
-    verdict: from `Policy.judge`, on measurements that still hold their synthetic table.
-    by: who approves; by default the key's owner is named as a machine.
-    key: a private key or its file; by default this machine's own, made on first use (`notice` is told where it lies).
-    Raises NotApprovedError for a verdict that is not an approval, InputError for what is not a verdict.
-    """
-    if not isinstance(verdict, Verdict):
-        raise InputError(
-            f"a {type(verdict).__name__} cannot be approved; give a Verdict: synth.Policy.load(name).judge(measurements)"
+def _check_model(model: Generator, train: Table, path: str | Path | None) -> None:
+    made, real = model.fitted.schema.names, tuple(column.name for column in train.schema.made)
+    if set(made) != set(real):
+        other = sorted(set(made) ^ set(real))[0]
+        raise DataError(
+            f"the model {path} was not fitted on the columns of the training table ({other!r} is in one of them only);\n"
+            "give the model that made the rows, or leave it out"
         )
-    measured = verdict.measurements
-    if measured is None or measured.synthetic is None:
-        raise NotApprovedError(
-            "this verdict no longer holds the table that it judged; judge the measurements of `synth.evaluate`, or open its run"
-        )
-    private = key if isinstance(key, PrivateKey) else PrivateKey.load(key) if key is not None else default_key(notice=notice)
-    return gate_approval.approve(
-        verdict,
-        measured.synthetic,
-        by=by or f"synth {synth.__version__}, by policy {verdict.policy} alone",
-        key=private,
-        documents=documents(verdict, measured, measured.synthetic),
-    )
-
-
-def documents(verdict: Verdict, measured: Measurements, synthetic: Table) -> dict[str, bytes]:
-    """What an export holds beside its rows: the same verdict and rows give the same bytes."""
-    page = render(measured, verdict, synthetic=synthetic, title=f"Synthetic data: {verdict.policy}", public=True)
-    rows = leaving_rows(synthetic)
-    same = rows is synthetic
-    said = leaving_verdict(verdict, synthetic)
-    return {
-        "verdict.json": said.to_bytes(),
-        "report.html": page.encode(),
-        "README.md": card.readme(said, rows),
-        "croissant.json": card.croissant(
-            said, rows, data_digest=verdict.context["digests"]["synthetic"] if same else rows.digest()
-        ),
-        "provenance.parquet": card.provenance(synthetic),
-    }
-
-
-def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
-    """Write approved rows, their documents and the signature to a folder; whole or not at all.
-
-    Raises NotApprovedError where the approval is none, or is not for exactly these rows.
-    """
-    if not isinstance(approval, Approval):
-        raise NotApprovedError(
-            f"rows leave with an Approval, and this is a {type(approval).__name__}; sign a verdict: synth.approve(verdict)"
-        )
-    return gate_export.export(as_table(synthetic), approval, to, formats=formats)
-
-
-def quarantine(synthetic: Table, folder: Path) -> None:
-    """Keep synthetic rows in a run folder, marked in their own metadata as not approved for release."""
-    write_parquet(synthetic, folder / "synthetic.parquet", metadata=QUARANTINE)
 
 
 # what is left ----------------------------------------------------------------------------------------------------------

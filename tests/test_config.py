@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from synth.cli.jobs import DEMO
 from synth.config import RunConfig
@@ -23,6 +26,17 @@ def config(tmp_path: Path, text: str) -> Path:
 def test_every_config_of_the_repository_is_valid_and_survives_its_own_writing(file: Path, tmp_path: Path) -> None:
     loaded = RunConfig.load(file)
     assert RunConfig.load(config(tmp_path, loaded.to_yaml())) == loaded
+
+
+@pytest.mark.parametrize("file", sorted((HERE / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_config_of_the_repository_is_of_the_published_form(file: Path) -> None:
+    schema = json.loads((HERE / "docs" / "schemas" / "run-config.schema.json").read_text(encoding="utf-8"))
+    assert schema == RunConfig.json_schema(), "docs/schemas/run-config.schema.json is stale; run: make docs"
+    form = Draft202012Validator(schema)
+    form.validate(yaml.safe_load(file.read_text()))
+    form.validate(yaml.safe_load(RunConfig.load(file).to_yaml()))
+    assert not form.is_valid(yaml.safe_load(file.read_text()) | {"evaluate": {"fits": -1}})
+    assert not form.is_valid(yaml.safe_load(file.read_text()) | {"genrator": "trees"})
 
 
 def test_a_value_can_be_set_from_the_command_line(tmp_path: Path) -> None:

@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from synth.cli import app
-from synth.cli.screen import EXIT, AsJson, Quiet, Seed, notice, out, print_json, show_verdict, watching
+from synth.cli.screen import (
+    EXIT,
+    AsJson,
+    Junit,
+    Quiet,
+    Sarif,
+    Seed,
+    for_machines,
+    notice,
+    out,
+    print_json,
+    show_verdict,
+    watching,
+)
 from synth.errors import ConfigError, DataError
 
 Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
@@ -57,23 +70,36 @@ def run(
         list[str] | None, typer.Option("--set", help="Change one value of the config.", metavar="A.B=VALUE")
     ] = None,
     to: Annotated[Path | None, typer.Option("--out", help="The run folder; by default reports/runs/NAME.")] = None,
+    sarif: Sarif = None,
+    junit: Junit = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Do a whole job from a config: read, split, fit, sample, evaluate, judge, and export what is approved."""
     from synth.config import RunConfig
 
-    _do(RunConfig.load(config, change or ()), to, quiet, as_json, verify_after=False)
+    _do(RunConfig.load(config, change or ()), to, quiet, as_json, verify_after=False, sarif=sarif, junit=junit)
 
 
-def _do(config: Any, to: Path | None, quiet: bool, as_json: bool, *, verify_after: bool) -> None:
+def _do(
+    config: Any,
+    to: Path | None,
+    quiet: bool,
+    as_json: bool,
+    *,
+    verify_after: bool,
+    sarif: Path | None = None,
+    junit: Path | None = None,
+) -> None:
     from synth.gate.verify import verify
     from synth.run import run as run_job
 
+    tell = for_machines(sarif, junit)
     with watching(quiet) as progress:
         done = run_job(config, out=to, progress=progress, notice=(lambda text: None) if quiet else notice)
     verdict = done.verdict
     assert verdict is not None
+    tell(verdict)
     exported = done.exported
     verified = verify(exported) if exported is not None and verify_after else None
     if as_json:

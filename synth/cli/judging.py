@@ -9,8 +9,22 @@ import typer
 from rich.markup import escape
 
 from synth.cli import app
+from synth.cli.figures import show_measurements
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
-from synth.cli.screen import EXIT, AsJson, Quiet, Seed, notice, out, print_json, show_measurements, show_verdict, watching
+from synth.cli.screen import (
+    EXIT,
+    AsJson,
+    Junit,
+    Quiet,
+    Sarif,
+    Seed,
+    for_machines,
+    notice,
+    out,
+    print_json,
+    show_verdict,
+    watching,
+)
 
 PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
 
@@ -29,6 +43,25 @@ def evaluate(
     target: Target = None,
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
+    only: Annotated[
+        str | None, typer.Option(help="Metrics or families to compute; `synth metrics` lists them.", metavar="A,B")
+    ] = None,
+    also: Annotated[
+        str | None, typer.Option(help="Rows of further fits, for the spread between fits.", metavar="FAKE2,FAKE3")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The saved model that made the rows: attacks may ask it.", metavar="DIR")
+    ] = None,
+    shadow: Annotated[
+        int,
+        typer.Option(help="Shadow models of --model to fit, for the attack on the most vulnerable rows.", metavar="K"),
+    ] = 0,
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="What has not begun by then is skipped, and says so.", metavar="S")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads; by default one for each core. The figures do not depend on it.")
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -39,7 +72,8 @@ def evaluate(
     with watching(quiet) as progress:
         done = evaluate_files(
             real, holdout, synthetic, to,
-            target=target, sensitive=names(sensitive), schema=schema, seed=seed, progress=progress,
+            target=target, sensitive=names(sensitive), schema=schema, only=names(only), also=names(also) or (), model=model,
+            shadow=shadow, budget_seconds=budget_seconds, workers=workers, seed=seed, progress=progress,
         )  # fmt: skip
     if as_json:
         print_json(done.measurements.to_dict())
@@ -52,6 +86,8 @@ def evaluate(
 def gate(
     run: Annotated[Path, typer.Argument(help="A run folder, or one that `synth evaluate` made.", metavar="RUN_OR_DIR")],
     policy: PolicyName = "privacy-release",
+    sarif: Sarif = None,
+    junit: Junit = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +95,9 @@ def gate(
     from synth.gate.policy import Policy
     from synth.run import Run
 
+    tell = for_machines(sarif, junit)
     verdict = Run.open(run).judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
+    tell(verdict)
     if as_json:
         print_json(verdict.to_dict())
     else:

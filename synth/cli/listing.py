@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 from dataclasses import fields
@@ -95,19 +96,46 @@ def generators(
     out.print(grid)
 
 
-@app.command(epilog="Example: synth metrics")
-def metrics(as_json: AsJson = False) -> None:
-    """List everything that is measured, and which way is better."""
+@app.command(epilog="Example: synth metrics privacy")
+def metrics(
+    name: Annotated[str | None, typer.Argument(help="Show one family, or one metric.", metavar="FAMILY_OR_METRIC")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of measurements.json.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List everything that is measured, by family, and which way is better; apart, what is only computed where it is named."""
+    from synth.metrics import format as form
+    from synth.metrics.registry import chosen
     from synth.metrics.registry import metrics as registered
 
-    known = registered()
+    if schema:
+        print_json(form.schema())
+        return
+    found = registered() if name is None else chosen(name)
+    if name is not None:
+        found += tuple(m for m in registered() if m.family == name and m not in found)
     if as_json:
-        print_json({"metrics": [{"name": m.name, "better": m.better, "summary": m.summary} for m in known]})
+        keys = ("name", "family", "better", "bounds", "cost", "on_request", "summary")
+        print_json({"metrics": [{key: _plain(getattr(m, key)) for key in keys} for m in found]})
+        return
+    for family in dict.fromkeys(m.family for m in found):
+        _show(family.capitalize(), [m for m in found if m.family == family and not m.on_request])
+    _show("On request only: name them with --only", [m for m in found if m.on_request])
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity: a bound that is none is null."""
+    return [None if math.isinf(bound) else bound for bound in value] if isinstance(value, tuple) else value
+
+
+def _show(heading: str, found: list[Any]) -> None:
+    if not found:
         return
     grid = _grid("metric", "better", "what it is")
-    for metric in known:
+    for metric in found:
         grid.add_row(metric.name, metric.better, escape(metric.summary))
+    out.print(f"[bold]{escape(heading)}[/]")
     out.print(grid)
+    out.print()
 
 
 @app.command(epilog="Example: synth policies privacy-release")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +16,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 from rich.table import Table as Grid
 
+from synth.errors import DataError
+from synth.folder import replace
 from synth.gate.verdict import Finding, Verdict
-from synth.metrics.measurement import Interval, Measurement, Measurements
 from synth.progress import Progress, silent
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+Sarif = Annotated[
+    Path | None, typer.Option("--sarif", help="Also the verdict as SARIF 2.1.0, for CI; it stays inside.", metavar="FILE")
+]
+Junit = Annotated[
+    Path | None, typer.Option("--junit", help="Also the verdict as JUnit XML, for CI; it stays inside.", metavar="FILE")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 
 STYLE = {"approved": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
@@ -65,7 +73,28 @@ def watching(quiet: bool) -> Iterator[Progress]:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def for_machines(sarif: Path | None, junit: Path | None) -> Callable[[Verdict], None]:
+    """What writes the verdict for CI systems, each file whole or not at all.
+
+    Raises DataError at once where a file cannot be written there, rather than when all the work is done.
+    """
+    for path in (sarif, junit):
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            why = "it is a folder" if path.is_dir() else "there is no such folder"
+            raise DataError(f"cannot write {path}: {why}; give the path of a file in a folder that is there")
+
+    def tell(verdict: Verdict) -> None:
+        from synth.report.junit import to_junit
+        from synth.report.sarif import to_sarif
+
+        for path, rendered in ((sarif, to_sarif), (junit, to_junit)):
+            if path is not None:
+                replace(path, rendered(verdict))
+
+    return tell
 
 
 def show_verdict(verdict: Verdict) -> None:
@@ -93,26 +122,18 @@ def show_verdict(verdict: Verdict) -> None:
     out.print()
 
 
+FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one of a metric's groups stands for the others
+
+
 def _lines(verdict: Verdict) -> list[tuple[Finding, int]]:
-    """Findings, the worst outcomes first; of one metric's groups that pass, the nearest to its limit and how many more."""
+    """Findings, the worst first; of one metric's groups that stand in no way, the nearest to its limit and how many more."""
     order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
-    lines: list[tuple[Finding, int]] = []
-    passed: dict[str, list[Finding]] = {}
+    groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
-        if finding.outcome == "pass" and "[" in finding.check:
-            group = passed.setdefault(finding.check.split("[", 1)[0], [])
-            if not group:
-                lines.append((finding, 0))
-            group.append(finding)
-        else:
-            lines.append((finding, 0))
-    closest = {name: max(group, key=lambda f: (f.high or 0.0) - (f.limit or 0.0)) for name, group in passed.items()}
-    return [
-        (closest[name], len(passed[name]) - 1)
-        if f.outcome == "pass" and (name := f.check.split("[", 1)[0]) in closest
-        else (f, n)
-        for f, n in lines
-    ]
+        name = finding.check.split("[", 1)[0]
+        alone = () if "[" in finding.check and finding.outcome in FOLDED else (finding.check,)
+        groups.setdefault((finding.outcome, name, *alone), []).append(finding)
+    return [(max(group, key=lambda f: (f.high or 0.0) - (f.limit or 0.0)), len(group) - 1) for group in groups.values()]
 
 
 def _figure(finding: Finding) -> str:
@@ -121,27 +142,3 @@ def _figure(finding: Finding) -> str:
     sign = "+" if finding.over_reference else ""
     value, low, high = (round(number, 3) + 0.0 for number in (finding.value, finding.low, finding.high))  # no minus zero
     return escape(f"{value:{sign}.3f} [{low:.3f}, {high:.3f}]")
-
-
-def show_measurements(measured: Measurements) -> None:
-    """Every figure, its interval and what real rows score in place of synthetic ones."""
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for name in ("measurement", "value [95%]", "real rows [95%]", "n", "note"):
-        grid.add_column(name)
-    for measurement in measured:
-        grid.add_row(
-            escape(measurement.label),
-            _interval(measurement.score),
-            _interval(measurement.reference),
-            "–" if measurement.score is None else f"{measurement.score.n:,}",
-            escape(_note(measurement)),
-        )
-    out.print(grid)
-
-
-def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.value:.4f} \\[{interval.low:.4f}, {interval.high:.4f}]"
-
-
-def _note(measurement: Measurement) -> str:
-    return "" if measurement.status == "ok" else f"{measurement.status}: {measurement.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -47,11 +48,13 @@ def evaluate(
     budget_seconds: what has not begun by then is skipped, with that reason; the cheapest metrics are then begun first.
     workers: threads; by default as many as there are cores. The figures do not depend on it.
     A metric that fails has status "error" and the others go on; the same arguments give the same figures.
-    Raises DataError where the tables cannot be compared at all, InputError for a metric that does not exist.
+    Raises DataError where the tables cannot be compared at all, InputError for a metric that does not exist, a budget, a number
+    of threads or of shadow models that is none, and shadow models without a model.
     """
     from synth.data.frames import as_table
 
     selected = chosen(only)
+    _check_options(selected, budget_seconds, workers, model, shadow)
     trained = as_table(train, target=target, sensitive=sensitive)
     made = _like(trained, synthetic, "synthetic")
     held = None if holdout is None else _like(trained, holdout, "holdout")
@@ -62,9 +65,24 @@ def evaluate(
     if not trained.schema.learned:
         raise DataError("no column is left to compare: all are keys, identifiers, free text or dropped; check the schema")
     evidence = Evidence(trained, held, made, check_seed(seed), again, model, shadow)
-    plan = Plan(selected, _cores() if workers is None else max(1, workers), budget_seconds)
+    plan = Plan(selected, _cores() if workers is None else workers, budget_seconds)
     found = plan.carry_out(evidence, progress)
     return Measurements(tuple(found), _context(evidence), made)
+
+
+def _check_options(
+    selected: tuple[Metric, ...], budget_seconds: float | None, workers: int | None, model: Any, shadow: int
+) -> None:
+    if not selected:
+        raise InputError("no metric is named, so nothing would be measured; name metrics or families, or leave `only` out")
+    if budget_seconds is not None and not (math.isfinite(budget_seconds) and budget_seconds >= 0):
+        raise InputError(f"a budget of {budget_seconds} seconds is no time; give a number from 0, or none for no limit")
+    if workers is not None and workers < 1:
+        raise InputError(f"{workers} threads cannot measure anything; give at least 1, or none for as many as there are cores")
+    if shadow < 0:
+        raise InputError(f"{shadow} shadow models cannot be fitted; give a number from 0")
+    if shadow and model is None:
+        raise InputError(f"{shadow} shadow models are asked for but no model is given to fit them with; give the model as well")
 
 
 @dataclass(frozen=True)
@@ -194,4 +212,10 @@ def _context(evidence: Evidence) -> dict[str, Any]:
     }
     if evidence.synthetic.provenance is not None:
         context["provenance"] = asdict(evidence.synthetic.provenance)
+    if evidence.repeats:
+        context["repeats"] = [table.digest() for table in evidence.repeats]
+    if evidence.model is not None and hasattr(evidence.model, "digest"):
+        context["model"] = evidence.model.digest()
+    if evidence.shadow:
+        context["shadow"] = evidence.shadow
     return context

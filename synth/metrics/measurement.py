@@ -6,16 +6,17 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from synth.errors import MissingExtraError, did_you_mean
+from synth.errors import DataError, MissingExtraError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from synth.data.table import Table
 
+FORMAT = "synth.measurements/1"  # of measurements.json; its JSON Schema is made by `synth.metrics.format`
 Better = Literal["lower", "higher", "nearer"]  # "nearer": to the reference
 Status = Literal["ok", "absent", "skipped", "error"]
 
@@ -34,7 +35,12 @@ class Interval:
 
     def to_dict(self) -> dict[str, Any]:
         """The interval as plain JSON values."""
-        return asdict(self)
+        return {"value": float(self.value), "low": float(self.low), "high": float(self.high), "n": int(self.n)}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the value and both ends are numbers."""
+        return all(math.isfinite(number) for number in (self.value, self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Measurement:
     reference: Interval | None = None  # the same metric with real holdout rows in place of the synthetic ones
     group: Mapping[str, str] | None = None  # {"sex": "Female"} for a figure about one group
     columns: tuple[str, ...] = ()  # what the figure is about, where that is not the whole table
-    bounds: tuple[float, float] = (0.0, 1.0)  # the values that are possible
+    bounds: tuple[float, float] = (0.0, 1.0)  # the values that are possible; infinite where there is no bound
     status: Status = "ok"
     reason: str = ""  # why there is no score
     detail: Mapping[str, Any] = field(default_factory=dict)  # JSON values for the report: per column, per pair, curves
@@ -59,16 +65,29 @@ class Measurement:
 
     def __post_init__(self) -> None:
         if self.status == "ok":
-            if self.score is None or not all(math.isfinite(v) for v in (self.score.value, self.score.low, self.score.high)):
+            if fault := self._fault():
                 object.__setattr__(self, "status", "error")
-                object.__setattr__(self, "reason", self.reason or "the value or its interval is not a finite number")
-                object.__setattr__(self, "score", None)
+                object.__setattr__(self, "reason", self.reason or fault)
+                for name, nothing in (("score", None), ("reference", None), ("detail", {})):
+                    object.__setattr__(self, name, nothing)
         elif self.status not in get_args(Status):
             raise ValueError(f"{self.name}: status {self.status!r} is not one of {', '.join(get_args(Status))}")
         elif not self.reason:
             raise ValueError(f"{self.name}: status {self.status!r} needs a reason")
         else:
             object.__setattr__(self, "score", None)  # what could not be measured has no figure to pass with
+
+    def _fault(self) -> str:
+        """Why the figure cannot be written down, or nothing."""
+        if self.score is None or not self.score.is_finite:
+            return "the value or its interval is not a finite number"
+        if self.reference is not None and not self.reference.is_finite:
+            return "what real rows score is not a finite number"
+        try:
+            json.dumps([self.detail, self.group, self.columns], allow_nan=False)
+        except (TypeError, ValueError) as problem:
+            return f"the detail is not JSON: {problem}"
+        return ""
 
     def __repr__(self) -> str:
         if self.score is None:
@@ -97,7 +116,7 @@ class Measurement:
             "reference": None if self.reference is None else self.reference.to_dict(),
             "group": None if self.group is None else dict(self.group),
             "columns": list(self.columns),
-            "bounds": list(self.bounds),
+            "bounds": [float(bound) if math.isfinite(bound) else None for bound in self.bounds],
             "status": self.status,
             "reason": self.reason,
             "detail": dict(self.detail),
@@ -111,7 +130,8 @@ class Measurement:
         for key in ("score", "reference"):
             values[key] = None if values.get(key) is None else Interval(**values[key])
         values["columns"] = tuple(values.get("columns", ()))
-        values["bounds"] = tuple(values.get("bounds", (0.0, 1.0)))
+        low, high = values.get("bounds", (0.0, 1.0))
+        values["bounds"] = (-math.inf if low is None else low, math.inf if high is None else high)
         return cls(**values)
 
 
@@ -120,8 +140,8 @@ class Measurements:
     """All figures about one synthetic table, and what they were taken on.
 
     context (JSON values): "rows": {"train", "holdout", "synthetic"}, "digests": {"train", "holdout", "synthetic", "schema"},
-    "target", "sensitive", "seed", "synth" (the version), and where the rows came from a model of ours "provenance"
-    (generator, model_digest, seed, rows, where).
+    "target", "sensitive", "seed", "synth" (the version); where the rows came from a model of ours "provenance" (generator,
+    model_digest, seed, rows, where); and where they were given "repeats" (digests), "model" (its digest), "shadow".
     `synthetic` is the table itself while it is in memory; it is not written with the figures.
     """
 
@@ -172,7 +192,7 @@ class Measurements:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures and what they were taken on, as plain JSON values."""
-        return {"context": dict(self.context), "measurements": [m.to_dict() for m in self.items]}
+        return {"format": FORMAT, "context": dict(self.context), "measurements": [m.to_dict() for m in self.items]}
 
     def digest(self) -> str:
         """SHA-256 (hex) of the figures and what they were taken on, but not of how long they took."""
@@ -184,7 +204,14 @@ class Measurements:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurements:
-        """The inverse of `to_dict`; the synthetic table is not among them."""
+        """The inverse of `to_dict`; the synthetic table is not among them. Raises DataError for another form or version."""
+        found, wanted = data.get("format"), FORMAT
+        if found != wanted:
+            said = "name no format" if found is None else f"are of the format {str(found)[:60]!r}"
+            raise DataError(
+                f"these measurements {said}, and this version of synth reads {wanted!r};\n"
+                "evaluate the rows again, or read them with the version of synth that wrote them (context.synth)"
+            )
         return cls(tuple(Measurement.from_dict(m) for m in data["measurements"]), data["context"])
 
 

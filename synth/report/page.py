@@ -12,9 +12,11 @@ from synth.data.table import Table
 from synth.metrics.measurement import Measurement, Measurements
 from synth.report import plots, svg, words
 from synth.report.exposure import Exposure
+from synth.report.families import by_family, gaps
 from synth.report.groups import by_group
 
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
+GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
 FIRST = 5  # open findings on the first screen; the others follow further down
 URGENCY = ("fail", "error", "missing", "inconclusive", "insufficient")
 
@@ -82,11 +84,8 @@ def render(
     findings: tuple[Finding, ...] = () if verdict is None else tuple(verdict.findings)
     by_check = {finding.check: finding for finding in findings}
     headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
-    found = [_finding(f, hide) for f in _open(findings)]
+    found = _folded([_finding(f, hide) for f in _open(findings)])
     first = [m for name in words.HEADLINES for m in measurements.named(name)]
-    families: dict[str, list[dict[str, Any]]] = {}
-    for m in measurements:
-        families.setdefault(m.family, []).append(_row(m, by_check.get(m.label), hide))
     shape, trend = _detail(measurements, "fidelity.shape"), _detail(measurements, "fidelity.trend")
     errors = [] if public else _column_errors(shape)
     pairs = [] if public else list(trend.get("worst", ()))
@@ -104,7 +103,8 @@ def render(
         most=FIRST,
         figures=[_figure(m, by_check.get(m.label), hide) for m in first],
         facts=_facts(measurements.context, holdout),
-        families=families,
+        families=_families(measurements, by_check, hide),
+        missing=_missing(measurements, hide),
         sentences=[said for m in first if (said := words.sentence(m))],
         groups=by_group(measurements, by_check, hide),
         errors=errors,
@@ -132,6 +132,16 @@ def _open(findings: Sequence[Finding]) -> list[Finding]:
     """What did not pass, what blocks first and the surest first."""
     left = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
     return sorted(left, key=lambda f: (f.outcome == "insufficient", f.severity != "block", URGENCY.index(f.outcome)))
+
+
+def _folded(found: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Of one rule's groups with too few rows the first stands for all: there can be dozens, and nothing to do about each."""
+    small: dict[str, list[dict[str, str]]] = {}
+    for finding in found:
+        if finding["outcome"] == "insufficient":
+            small.setdefault(finding["check"].split("[", 1)[0], []).append(finding)
+    first = [group[0] | {"more": str(len(group) - 1) if len(group) > 1 else ""} for group in small.values()]
+    return [f for f in found if f["outcome"] != "insufficient"] + first
 
 
 def _tally(findings: Sequence[Finding]) -> str:
@@ -168,6 +178,7 @@ def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str
 def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
     return {
         "label": hide.label(m),
+        "more": 0,
         "better": words.BETTER[m.better],
         "arrow": words.ARROWS[m.better],
         "value": words.number(None if m.score is None else m.score.value, m.name),
@@ -182,9 +193,42 @@ def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, A
     }
 
 
+def _families(measurements: Measurements, by_check: Mapping[str, Finding], hide: Exposure) -> list[dict[str, Any]]:
+    """The tables of all figures: of each metric the worst groups and columns, the others folded away below."""
+
+    def rows(found: Sequence[Measurement]) -> list[dict[str, Any]]:
+        return [_row(m, by_check.get(m.label), hide) for m in found]
+
+    families = []
+    for family in by_family(measurements, most=GROUPS, findings=by_check):
+        shown = [rows(metric.shown) for metric in family.metrics]
+        for row, metric in zip(shown, family.metrics):
+            row[-1]["more"] = len(metric.folded)
+        folded = [m for metric in family.metrics for m in metric.folded]
+        families.append(
+            {
+                "name": family.name,
+                "rows": [row for metric in shown for row in metric],
+                "folded": rows(folded[:FOLDED]),
+                "left": max(0, len(folded) - FOLDED),
+            }
+        )
+    return families
+
+
+def _missing(measurements: Measurements, hide: Exposure) -> list[dict[str, Any]]:
+    """What could not be computed, in one line for each reason."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for gap in gaps(measurements):
+        for m in gap.figures:
+            told.setdefault((words.STATUSES.get(m.status, m.status), hide.reason(m)), []).append(hide.label(m))
+    return [{"status": status, "reason": reason, "figures": labels} for (status, reason), labels in told.items()]
+
+
 def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
     return {
         "check": hide.check(finding),
+        "more": "",
         "outcome": finding.outcome,
         "severity": finding.severity,
         "message": hide.message(finding),

@@ -8,10 +8,12 @@ from typing import Any
 
 from synth.metrics.measurement import Measurements
 
+FORMAT = "synth.report/1"  # measurements of `synth.measurements/1`, with the verdict beside them
+
 
 def to_json(measurements: Measurements, verdict: Any = None) -> str:
     """The measurements, and the verdict where there is one, as canonical JSON."""
-    document: dict[str, Any] = measurements.to_dict() | {"verdict": None}
+    document: dict[str, Any] = measurements.to_dict() | {"format": FORMAT, "verdict": None}
     if verdict is not None:
         document["verdict"] = {
             "decision": verdict.decision,

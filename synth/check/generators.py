@@ -1,8 +1,4 @@
-"""`check_generator`: what every generator promises, checked. Run it on your own, as scikit-learn's `check_estimator` is run.
-
-from synth.check import check_generator
-check_generator(MyGenerator())
-"""
+"""What every generator promises, checked."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from synth.check.conformance import Broken, CannotRun, Conformance, conform, require
 from synth.data.encoding import encode
 from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
@@ -34,31 +31,6 @@ CONDITIONED_ROWS = 150
 NONSENSE = "no such value"  # of any hyperparameter: a config or a command line may well give a text for a number
 
 
-class CheckFailed(AssertionError):  # noqa: N818 - it is an assertion that failed, as in `unittest`
-    """A generator broke a promise. `check` names which one."""
-
-    def __init__(self, check: str, generator: str, message: str) -> None:
-        super().__init__(f"{generator} fails check {check!r}: {message}")
-        self.check = check
-
-
-@dataclass(frozen=True)
-class Conformance:
-    """Which checks a generator passed, and which could not be run, by name with the reason."""
-
-    generator: str
-    passed: tuple[str, ...]
-    skipped: dict[str, str]
-
-
-class _CannotRun(Exception):  # noqa: N818 - a check does not apply here; the text says why
-    pass
-
-
-class _Broken(Exception):  # noqa: N818 - what a check found
-    pass
-
-
 def check_generator(generator: Generator | type[Generator], table: Table | None = None) -> Conformance:
     """Check every promise of a generator, in order, on fresh copies of it.
 
@@ -68,21 +40,7 @@ def check_generator(generator: Generator | type[Generator], table: Table | None 
     """
     instance = generator() if isinstance(generator, type) else generator
     case = _Case(instance, example_table() if table is None else table)
-    passed: list[str] = []
-    skipped: dict[str, str] = {}
-    name = type(instance).__name__
-    for check, run in CHECKS.items():
-        try:
-            run(case)
-        except _CannotRun as reason:
-            skipped[check] = str(reason)
-        except _Broken as found:
-            raise CheckFailed(check, name, str(found)) from None
-        except Exception as problem:  # whatever someone's generator raises is what the check found
-            raise CheckFailed(check, name, f"it raised {type(problem).__name__}: {problem}") from problem
-        else:
-            passed.append(check)
-    return Conformance(name, tuple(passed), skipped)
+    return conform(type(instance).__name__, CHECKS, case)
 
 
 @dataclass
@@ -109,19 +67,14 @@ class _Case:
         return self.table.take(np.arange(len(self.table) - 1, len(self.table) // 2 - 1, -1))
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise _Broken(message)
-
-
 def _must_raise(error: type[SynthError], call: Callable[[], Any], what: str) -> None:
     try:
         call()
     except error:
         return
     except Exception as problem:
-        raise _Broken(f"{what} raises {type(problem).__name__} ({problem}), not {error.__name__}") from problem
-    raise _Broken(f"{what} raises nothing; it must raise {error.__name__}")
+        raise Broken(f"{what} raises {type(problem).__name__} ({problem}), not {error.__name__}") from problem
+    raise Broken(f"{what} raises nothing; it must raise {error.__name__}")
 
 
 def _bytes(table: pa.Table) -> bytes:
@@ -150,14 +103,14 @@ def _params(case: _Case) -> None:
 
     own = case.generator.get_params()
     declared = {f.name for f in fields(case.generator)}
-    _require(set(own) == declared, f"get_params gives {sorted(own)}, the fields are {sorted(declared)}")
+    require(set(own) == declared, f"get_params gives {sorted(own)}, the fields are {sorted(declared)}")
     copy = clone(case.generator)
-    _require(copy.get_params() == own, "sklearn.base.clone does not keep the hyperparameters")
-    _require(not copy.is_fitted, "sklearn.base.clone keeps what was fitted")
+    require(copy.get_params() == own, "sklearn.base.clone does not keep the hyperparameters")
+    require(not copy.is_fitted, "sklearn.base.clone keeps what was fitted")
     for name, value in own.items():
-        _require(copy.set_params(**{name: value}) is copy, "set_params does not return the generator")
+        require(copy.set_params(**{name: value}) is copy, "set_params does not return the generator")
     _must_raise(ConfigError, lambda: copy.set_params(**{NONSENSE: 1}), "set_params with an unknown name")
-    _require(bool(case.generator.name and case.generator.summary), "`name` or `summary` is empty")
+    require(bool(case.generator.name and case.generator.summary), "`name` or `summary` is empty")
 
 
 def _not_fitted(case: _Case) -> None:
@@ -169,27 +122,27 @@ def _not_fitted(case: _Case) -> None:
 def _fit_returns_itself(case: _Case) -> None:
     model = case.fresh()
     calls: list[tuple[int, int]] = []
-    _require(
+    require(
         model.fit(case.table, progress=lambda stage, done, total: calls.append((done, total))) is model, "fit returns another"
     )
-    _require(model.is_fitted, "is_fitted is false after fit")
-    _require(bool(calls) and calls[-1][0] == calls[-1][1], "fit does not report its progress up to the end")
-    _require(all(0 <= done <= total for done, total in calls), "fit reports more steps done than there are")
+    require(model.is_fitted, "is_fitted is false after fit")
+    require(bool(calls) and calls[-1][0] == calls[-1][1], "fit does not report its progress up to the end")
+    require(all(0 <= done <= total for done, total in calls), "fit reports more steps done than there are")
 
 
 def _input_not_mutated(case: _Case) -> None:
     before = _bytes(case.table.arrow)
     case.fresh().fit(case.table).sample(5)
-    _require(_bytes(case.table.arrow) == before, "fit changes the table it is given")
+    require(_bytes(case.table.arrow) == before, "fit changes the table it is given")
 
 
 def _shape(case: _Case) -> None:
     for n in (0, 1, 7, len(case.table) + 13):
         rows = case.model.sample(n)
-        _require(isinstance(rows, Table), f"sample gives a {type(rows).__name__} for a model that was fitted on a Table")
-        _require(len(rows) == n, f"sample({n}) gives {len(rows)} rows")
-        _require(rows.schema == case.made.schema, f"sample({n}) has another schema than the table that was fitted")
-        _require(rows.arrow.schema.equals(case.made.arrow.schema), f"sample({n}) has other physical types than the table")
+        require(isinstance(rows, Table), f"sample gives a {type(rows).__name__} for a model that was fitted on a Table")
+        require(len(rows) == n, f"sample({n}) gives {len(rows)} rows")
+        require(rows.schema == case.made.schema, f"sample({n}) has another schema than the table that was fitted")
+        require(rows.arrow.schema.equals(case.made.arrow.schema), f"sample({n}) has other physical types than the table")
     for bad in (-1, 1.5, True, "10", None):
         _must_raise(ConfigError, lambda bad=bad: case.model.sample(bad), f"sample({bad!r})")  # type: ignore[misc]
 
@@ -199,19 +152,19 @@ def _legal_values(case: _Case) -> None:
     try:
         made = encode(rows)
     except DataError as problem:
-        raise _Broken(f"a value outside the schema is drawn: {problem}") from problem
+        raise Broken(f"a value outside the schema is drawn: {problem}") from problem
     for column in made.columns:
-        _require(column.is_category or bool(np.isfinite(column.values[~column.null]).all()), f"{column.name!r} holds infinity")
+        require(column.is_category or bool(np.isfinite(column.values[~column.null]).all()), f"{column.name!r} holds infinity")
 
 
 def _keys(case: _Case) -> None:
     keys = [column.name for column in case.made.schema.columns if column.role is Role.KEY]
     if not keys:
-        raise _CannotRun("the table has no key")
+        raise CannotRun("the table has no key")
     rows = case.model.sample(len(case.table))
     for name in keys:
         values = rows.column(name)
-        _require(values.null_count == 0 and len(values.unique()) == len(rows), f"key {name!r} is not unique")
+        require(values.null_count == 0 and len(values.unique()) == len(rows), f"key {name!r} is not unique")
 
 
 def _nulls(case: _Case) -> None:
@@ -220,31 +173,31 @@ def _nulls(case: _Case) -> None:
         real = case.made.column(name).null_count / len(case.made)
         fake = rows.column(name).null_count / NULL_ROWS
         error = np.sqrt(real * (1 - real) * (1 / NULL_ROWS + 1 / len(case.made)))
-        _require(
+        require(
             abs(fake - real) <= SIGMAS * error, f"{name!r} is null in {fake:.1%} of the rows, in {real:.1%} of the real ones"
         )
 
 
 def _same_seed(case: _Case) -> None:
     again = case.fresh().fit(case.table, seed=0)
-    _require(again.digest() == case.model.digest(), "two fits with one seed give two models")
+    require(again.digest() == case.model.digest(), "two fits with one seed give two models")
     first, second = (_bytes(model.sample(100, seed=5).arrow) for model in (case.model, again))
-    _require(first == second, "two fits with one seed give other rows for one seed")
-    _require(_bytes(case.model.sample(100, seed=5).arrow) == first, "sampling twice with one seed gives other rows")
+    require(first == second, "two fits with one seed give other rows for one seed")
+    require(_bytes(case.model.sample(100, seed=5).arrow) == first, "sampling twice with one seed gives other rows")
 
 
 def _other_seed(case: _Case) -> None:
     learned = [column.name for column in case.made.schema.learned]  # what is re-issued is the base's doing
     first, second = (_bytes(case.model.sample(100, seed=seed).arrow.select(learned)) for seed in (5, 6))
-    _require(first != second, "two seeds give the same rows")
+    require(first != second, "two seeds give the same rows")
 
 
 def _refit(case: _Case) -> None:
     model = case.fresh().fit(case.other(), seed=9)
-    _require(_learned(model) != _learned(case.model), "a fit on other rows learns the same")
+    require(_learned(model) != _learned(case.model), "a fit on other rows learns the same")
     model.fit(case.table, seed=0)
-    _require(_learned(model) == _learned(case.model), "a second fit remembers the first")
-    _require(_bytes(model.sample(50).arrow) == _bytes(case.model.sample(50).arrow), "a second fit remembers the first")
+    require(_learned(model) == _learned(case.model), "a second fit remembers the first")
+    require(_bytes(model.sample(50).arrow) == _bytes(case.model.sample(50).arrow), "a second fit remembers the first")
 
 
 def _where(case: _Case) -> None:
@@ -252,13 +205,13 @@ def _where(case: _Case) -> None:
     for condition in example_conditions(case.made):
         some = True
         rows = case.model.sample(CONDITIONED_ROWS, where=condition, seed=2)
-        _require(len(rows) == CONDITIONED_ROWS, f"where {condition} gives {len(rows)} rows of {CONDITIONED_ROWS}")
+        require(len(rows) == CONDITIONED_ROWS, f"where {condition} gives {len(rows)} rows of {CONDITIONED_ROWS}")
         kept = len(rows.where(condition))
-        _require(kept == len(rows), f"{len(rows) - kept} of {len(rows)} rows break where {condition}")
+        require(kept == len(rows), f"{len(rows) - kept} of {len(rows)} rows break where {condition}")
         again = case.model.sample(CONDITIONED_ROWS, where=condition, seed=2)
-        _require(_bytes(again.arrow) == _bytes(rows.arrow), f"where {condition} gives other rows for the same seed")
+        require(_bytes(again.arrow) == _bytes(rows.arrow), f"where {condition} gives other rows for the same seed")
     if not some:
-        raise _CannotRun("no column can be conditioned on")
+        raise CannotRun("no column can be conditioned on")
     _must_raise(ConditionError, lambda: case.model.sample(1, where={NONSENSE: 1}), "a condition on an unknown column")
 
 
@@ -268,41 +221,41 @@ def _save(case: _Case) -> None:
         case.model.save(folder)
         _without_pickle(folder)
         again = load(folder, method=type(case.generator))
-        _require(again.get_params() == case.model.get_params(), "loading loses hyperparameters")
-        _require(again.digest() == case.model.digest(), "a loaded model differs from the one that was saved")
+        require(again.get_params() == case.model.get_params(), "loading loses hyperparameters")
+        require(again.digest() == case.model.digest(), "a loaded model differs from the one that was saved")
         for where in (None, *list(example_conditions(case.made))[:1]):
             same = _bytes(again.sample(60, where=where).arrow) == _bytes(case.model.sample(60, where=where).arrow)
-            _require(same, "a loaded model gives other rows")
+            require(same, "a loaded model gives other rows")
 
 
 def _without_pickle(folder: Path) -> None:
     """Every file is JSON, or arrays that numpy reads without pickle."""
     for path in sorted(folder.rglob("*")):
-        _require(path.name in FILES or path.suffix == ".safetensors", f"the model folder holds {path.name}, which is not known")
+        require(path.name in FILES or path.suffix == ".safetensors", f"the model folder holds {path.name}, which is not known")
     json.loads((folder / "model.json").read_bytes())
     try:
         with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
             for name in arrays.files:
                 arrays[name]
     except ValueError as problem:
-        raise _Broken(f"the model's arrays need pickle: {problem}") from problem
+        raise Broken(f"the model's arrays need pickle: {problem}") from problem
 
 
 def _provenance(case: _Case) -> None:
     where = next(example_conditions(case.made), None)
     rows = case.model.sample(9, where=where, seed=4)
     mark = rows.provenance
-    _require(mark is not None, "the rows do not say where they come from")
+    require(mark is not None, "the rows do not say where they come from")
     said = (mark.generator, mark.model_digest, mark.seed, mark.rows)
     wanted = (case.generator.name, case.model.digest(), 4, 9)
-    _require(said == wanted, f"the rows say they come from {said}, not from {wanted}")
-    _require(mark.where is not None or where is None, "the rows do not name their condition")
+    require(said == wanted, f"the rows say they come from {said}, not from {wanted}")
+    require(mark.where is not None or where is None, "the rows do not name their condition")
 
 
 def _frames(case: _Case) -> None:
     packages = [package for package in ("pandas", "polars") if find_spec(package)]
     if not packages:
-        raise _CannotRun("neither pandas nor polars is installed")
+        raise CannotRun("neither pandas nor polars is installed")
     target = None if case.made.schema.target is None else case.made.schema.target.name
     sensitive = [column.name for column in case.made.schema.sensitive]
     frame: Any
@@ -310,10 +263,10 @@ def _frames(case: _Case) -> None:
     for package in packages:
         frame, before = ((case.made.to_pandas if package == "pandas" else case.made.to_polars)() for _ in range(2))
         made = case.fresh().fit(frame, target=target, sensitive=sensitive).sample(20)
-        _require(type(made) is type(frame), f"a {package} frame in gives a {type(made).__name__} out")
-        _require(list(made.columns) == list(frame.columns), f"a {package} frame comes back with other columns")
-        _require(list(made.dtypes) == list(frame.dtypes), f"a {package} frame comes back with other dtypes")
-        _require(frame.equals(before), f"fit changes the {package} frame it is given")
+        require(type(made) is type(frame), f"a {package} frame in gives a {type(made).__name__} out")
+        require(list(made.columns) == list(frame.columns), f"a {package} frame comes back with other columns")
+        require(list(made.dtypes) == list(frame.dtypes), f"a {package} frame comes back with other dtypes")
+        require(frame.equals(before), f"fit changes the {package} frame it is given")
 
 
 def _hyperparameters(case: _Case) -> None:
@@ -331,7 +284,7 @@ def _hyperparameters(case: _Case) -> None:
             if (_learned(model), _bytes(model.sample(200, seed=7).arrow)) != before:
                 break
         else:
-            _require(
+            require(
                 not accepted, f"hyperparameter {name!r} changes nothing: {value!r} and {accepted} give the same model and rows"
             )
         _must_raise(ConfigError, lambda name=name: case.fresh(**{name: NONSENSE}).fit(case.table), f"{name}={NONSENSE!r}")  # type: ignore[misc]

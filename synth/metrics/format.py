@@ -1,0 +1,179 @@
+"""The form of `measurements.json`: its version, its JSON Schema, and the refusal of a file of another form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from synth.metrics.measurement import FORMAT, Better, Status
+from synth.metrics.registry import FAMILIES
+
+MAJOR = FORMAT.rsplit("/", 1)[1]
+URN = f"urn:synth:schema:measurements:{MAJOR}"
+SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+ROWS = {"type": "integer", "minimum": 0}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of `Measurements.to_dict()` and of every measurements.json.
+
+    A program that reads version 1 may rely on every field described here. Fields may be added under `context` and `detail`
+    without another version; a field that goes, or means something else, makes the next one.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": URN,
+        "title": "Measurements of a synthetic table",
+        "description": "Every figure about one synthetic table, each with its interval and what real rows score in its place. "
+        "All numbers are finite; shares and rates are fractions, never percent.",
+        "type": "object",
+        "required": ["format", "context", "measurements"],
+        "additionalProperties": False,
+        "properties": {
+            "format": {"const": FORMAT, "description": "The name of this form and its major version."},
+            "context": _context(),
+            "measurements": {
+                "type": "array",
+                "items": {"$ref": "#/$defs/measurement"},
+                "description": "The figures, by family; a metric of groups or columns has one for each.",
+            },
+        },
+        "$defs": {"measurement": _measurement(), "interval": _interval(), "sides": _sides()},
+    }
+
+
+def text() -> str:
+    """The schema as the file that is published: docs/schemas/measurements.schema.json."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _context() -> dict[str, Any]:
+    provenance = {
+        "generator": _of("string", "The method that made the rows: a name that `synth generators` lists."),
+        "model_digest": {**SHA256, "description": "SHA-256 of the fitted model."},
+        "seed": _of("integer", "The seed that the rows were drawn with."),
+        "rows": {**ROWS, "description": "How many rows were drawn."},
+        "where": {
+            "description": "The condition that every row satisfies, in words; null for none.",
+            "type": ["string", "null"],
+        },
+    }
+    digests = {"schema": {**SHA256, "description": "SHA-256 of the training table's schema."}}
+    return {
+        "type": "object",
+        "description": "What the figures were taken on.",
+        "required": ["rows", "digests", "target", "sensitive", "seed", "synth"],
+        "properties": {
+            "rows": {
+                "$ref": "#/$defs/sides",
+                "description": "How many rows each table has; null where there is no such table.",
+                "additionalProperties": {"type": ["integer", "null"], "minimum": 0},
+            },
+            "digests": {
+                "$ref": "#/$defs/sides",
+                "description": "SHA-256 of each table's rows, and of the schema.",
+                "properties": digests,
+                "required": ["schema"],
+                "additionalProperties": {"anyOf": [SHA256, {"type": "null"}]},
+            },
+            "target": {"type": ["string", "null"], "description": "The column that models are trained to predict."},
+            "sensitive": {"type": "array", "items": {"type": "string"}, "description": "The sensitive columns."},
+            "seed": {**ROWS, "description": "The seed of everything that the metrics draw at random."},
+            "synth": _of("string", "The version of synth that measured."),
+            "repeats": {"type": "array", "items": SHA256, "description": "SHA-256 of the table of each further fit, if any."},
+            "model": {**SHA256, "description": "SHA-256 of the model that the attacks could ask, if any."},
+            "shadow": {**ROWS, "description": "How many shadow models could be fitted, if any."},
+            "provenance": {
+                "type": "object",
+                "description": "Where the rows came from; only for rows of a model of synth.",
+                "required": list(provenance),
+                "properties": provenance,
+            },
+        },
+    }
+
+
+def _sides() -> dict[str, Any]:
+    sides = {
+        "train": {"description": "The rows that the generator was fitted on."},
+        "holdout": {"description": "Real rows that it never saw."},
+        "synthetic": {"description": "The rows that were made."},
+    }
+    return {"type": "object", "required": list(sides), "properties": sides}
+
+
+def _measurement() -> dict[str, Any]:
+    interval = {"anyOf": [{"$ref": "#/$defs/interval"}, {"type": "null"}]}
+    fields: dict[str, Any] = {
+        "name": {
+            "type": "string",
+            "pattern": f"^({'|'.join(FAMILIES)})\\.\\S+$",
+            "description": "FAMILY.METRIC, as `synth metrics` lists them; a version of another tool ends in @TOOL.",
+        },
+        "better": {
+            "enum": list(get_args(Better)),
+            "description": "Which way is good; `nearer` means nearer to the reference.",
+        },
+        "score": {**interval, "description": "The figure; null where the status is not `ok`."},
+        "reference": {
+            **interval,
+            "description": "The same figure with real held-out rows in place of the synthetic ones, or what chance or the "
+            "definition gives; null where there is none.",
+        },
+        "group": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": "string"},
+            "description": "For a figure about one group: its columns, each with its value.",
+        },
+        "columns": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What the figure is about, where that is not the whole table.",
+        },
+        "bounds": {
+            "type": "array",
+            "prefixItems": [{"type": ["number", "null"]}, {"type": ["number", "null"]}],
+            "items": False,
+            "minItems": 2,
+            "description": "The smallest and the largest value that is possible; null where there is none.",
+        },
+        "status": {
+            "enum": list(get_args(Status)),
+            "description": "`ok`: there is a figure. `absent`: the table has nothing that it is about. `skipped`: there is too "
+            "little of it. `error`: it could not be computed. Only `ok` can be a pass.",
+        },
+        "reason": _of("string", "Why there is no figure; empty where there is one."),
+        "detail": _of(
+            "object", "What stands behind the figure: per column, per pair, curves. Its fields are the metric's own."
+        ),
+        "seconds": {
+            "type": "number",
+            "minimum": 0,
+            "description": "What the figure took, its metric's time shared among them.",
+        },
+    }
+    with_score = {"properties": {"score": {"$ref": "#/$defs/interval"}, "reason": {"const": ""}}}
+    without = {"properties": {"score": {"type": "null"}, "reason": {"type": "string", "minLength": 1}}}
+    return {
+        "type": "object",
+        "required": list(fields),
+        "additionalProperties": False,
+        "properties": fields,
+        "if": {"properties": {"status": {"const": "ok"}}},
+        "then": with_score,
+        "else": without,
+    }
+
+
+def _interval() -> dict[str, Any]:
+    fields = {
+        "value": _of("number", "The figure itself."),
+        "low": _of("number", "The lower end of its two-sided 95% interval."),
+        "high": _of("number", "The upper end."),
+        "n": {"type": "integer", "minimum": 0, "description": "What the interval rests on: rows, pairs, folds."},
+    }
+    return {"type": "object", "required": list(fields), "additionalProperties": False, "properties": fields}
+
+
+def _of(kind: str, description: str) -> dict[str, Any]:
+    return {"type": kind, "description": description}
