@@ -82,16 +82,12 @@ def neighbours(queries: np.ndarray, rows: np.ndarray, k: int, *, exclude_self: b
     """
     if not 1 <= k <= len(rows) - exclude_self:
         raise ValueError(f"{k} neighbours are asked for among {len(rows)} rows{' without oneself' if exclude_self else ''}")
-    wanted = min(k + SPARE, len(rows) - exclude_self)
     distance, position = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
     for block, closeness in _Index(rows, queries).blocks():
         if exclude_self:
             own = np.arange(block.start, block.stop)
             closeness[own - block.start, own] = -np.inf
-        found = np.sort(_largest(closeness, wanted), axis=1)
-        far = _distances(queries[block], rows, found)
-        order = np.argsort(far, axis=1, kind="stable")[:, :k]
-        distance[block], position[block] = (np.take_along_axis(part, order, axis=1) for part in (far, found))
+        position[block], distance[block] = _exact(queries[block], rows, closeness, k)
     return distance, position
 
 
@@ -99,28 +95,40 @@ def within(queries: np.ndarray, rows: np.ndarray, radii: np.ndarray) -> tuple[np
     """How many rows lie in the ball around each query, and in how many of these balls each row lies.
 
     radii: shape (queries,); the surface belongs to the ball, so that a copy lies in a ball of radius 0.
-    Returns int64 of shapes (queries,) and (rows,). Whatever the products leave in doubt is decided by the distance itself.
+    Returns int64 of shapes (queries,) and (rows,).
+    """
+    return around(queries, rows, radii)[2:]
+
+
+def around(queries: np.ndarray, rows: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """In one search: the distance of each query to its nearest row, that row's position, and what `within` tells.
+
+    Whatever the products leave in doubt about a ball is decided by the distance itself.
     """
     # equal rows are counted once, with their number: where a table repeats itself, all of them would be in doubt
     ball, centre, alike = _distinct(np.column_stack([queries, radii.astype(np.float64)]))
     point, place, copies = _distinct(rows)
     queries, radii, rows = queries[ball], radii[ball], rows[point]
+    distance, position = np.empty(len(queries)), np.empty(len(queries), dtype=np.int64)
     inside, covered = np.zeros(len(queries)), np.zeros(len(rows))
     index = _Index(rows, queries)
     limit = (index.norms - radii.astype(np.float64) ** 2) / 2  # a row is inside where its closeness is at least that
     for block, closeness in index.blocks():
+        found, far = _exact(queries[block], rows, closeness, 1)
+        position[block], distance[block] = found[:, 0], far[:, 0]
         closeness -= limit[block, None].astype(np.float32)
         sure = (closeness > index.doubt).astype(np.float32)
         inside[block] = sure @ copies
         covered += alike[block] @ sure
-        which, row = np.nonzero(np.abs(closeness, out=closeness) <= index.doubt)
+        which, row = np.divmod(np.flatnonzero(np.abs(closeness, out=closeness) <= index.doubt), len(rows))
         for start in range(0, len(which), PAIRS):
             i, j = which[start : start + PAIRS] + block.start, row[start : start + PAIRS]
-            far = _distances(queries[i], rows, j[:, None])[:, 0]
-            i, j = (part[far <= radii[i] * (1 + ROUNDING)] for part in (i, j))
+            apart = _distances(queries[i], rows, j[:, None])[:, 0]
+            i, j = (part[apart <= radii[i] * (1 + ROUNDING)] for part in (i, j))
             inside += np.bincount(i, weights=copies[j], minlength=len(inside))
             covered += np.bincount(j, weights=alike[i], minlength=len(covered))
-    return np.rint(inside).astype(np.int64)[centre], np.rint(covered).astype(np.int64)[place]
+    whole = [np.rint(count).astype(np.int64) for count in (inside, covered)]
+    return distance[centre], point[position[centre]], whole[0][centre], whole[1][place]
 
 
 class _Index:
@@ -145,6 +153,15 @@ class _Index:
         for start in range(0, len(self._queries), step):
             block = self._queries[start : start + step]
             yield slice(start, start + len(block)), np.matmul(block, self._turned, out=room[: len(block)])
+
+
+def _exact(queries: np.ndarray, rows: np.ndarray, closeness: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the k nearest rows and the distances to them, from a few more that the products propose."""
+    found = np.sort(_largest(closeness, min(k + SPARE, len(rows))), axis=1)
+    far = _distances(queries, rows, found)
+    far[np.take_along_axis(closeness, found, axis=1) == -np.inf] = np.inf  # oneself
+    order = np.argsort(far, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(far, order, axis=1)
 
 
 def _largest(values: np.ndarray, k: int) -> np.ndarray:

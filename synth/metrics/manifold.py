@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from synth.metrics.distance import neighbours, positions, within
+from synth.metrics.distance import around, neighbours, positions
 from synth.metrics.evidence import Evidence, Side
-from synth.metrics.intervals import normal, z_of
+from synth.metrics.intervals import LEVEL, normal, wilson, z_of
 from synth.metrics.learners import draw
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
@@ -26,12 +26,11 @@ from synth.metrics.registry import Reading, SkipMetricError, metric
 ROWS = 10_000  # rows per table: the search costs their square, and errors are below half a point
 NEIGHBOURS = 5  # k of density and coverage, as in the paper
 ALPHAS = np.linspace(0, 1, 30)  # levels of α-precision and β-recall, as in the authors' code
-PARTS = 20  # disjoint parts of the rows that the spread is estimated from
-LEAST_IN_PART = 40
-LEAST = 5 * LEAST_IN_PART  # rows of each table below which too few parts are left
+FEWEST_PARTS, MOST_PARTS = 5, 20  # disjoint parts of the rows that the spread is estimated from
+IN_PART = 100  # rows that each of them should have
+LEAST = 250  # rows of each table below which a part has too few neighbours to scatter as the whole does
 LEAST_IN_CATEGORY = 50  # training rows of a category before its own coverage is told
 WORST = 20  # categories named in the detail
-BOUNDS = {"density": (0.0, math.inf)}  # the other three lie between 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +64,8 @@ class Support:
 def support(cloud: Cloud, other: np.ndarray) -> Support:
     """All four figures of other rows, shape (n, dimensions) with n as in the cloud."""
     precision = alpha_curve(cloud.radius, _from(cloud.centre, other))
-    far, who = neighbours(cloud.points, other, 1)
-    reached = far[:, 0] <= cloud.first
-    recall = beta_curve(reached, _from(other.mean(axis=0, dtype=np.float64), other)[who[:, 0]])
-    inside, _ = within(cloud.points, other, cloud.kth)
+    far, who, inside, _ = around(cloud.points, other, cloud.kth)
+    recall = beta_curve(far <= cloud.first, _from(other.mean(axis=0, dtype=np.float64), other)[who])
     figures = {
         "alpha_precision": closeness(precision),
         "beta_recall": closeness(recall),
@@ -143,7 +140,7 @@ def _manifold(evidence: Evidence) -> Manifold:
 def _parts(n: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Disjoint parts of n rows, equally large but for one row."""
     order = rng.permutation(n)
-    return [np.sort(part) for part in np.array_split(order, min(PARTS, n // LEAST_IN_PART))]
+    return [np.sort(part) for part in np.array_split(order, min(MOST_PARTS, max(FEWEST_PARTS, n // IN_PART)))]
 
 
 def _judge(cloud: Cloud, small: list[Cloud], other: np.ndarray, parts: list[np.ndarray]) -> Judged:
@@ -154,18 +151,36 @@ def _judge(cloud: Cloud, small: list[Cloud], other: np.ndarray, parts: list[np.n
     """
     whole = support(cloud, other)
     each = [support(part, other[rows]).figures for part, rows in zip(small, parts)]
-    intervals = {}
-    for name, value in whole.figures.items():
-        spread = float(np.std([figures[name] for figures in each], ddof=1)) / math.sqrt(len(each))
-        intervals[name] = normal(value, spread * _few(len(each)), len(other), BOUNDS.get(name, (0.0, 1.0)))
+    error = {
+        name: float(np.std([figures[name] for figures in each], ddof=1)) * _few(len(each)) / math.sqrt(len(each))
+        for name in whole.figures
+    }
+    n, value = len(other), whole.figures
+    intervals = {
+        "alpha_precision": normal(value["alpha_precision"], error["alpha_precision"], n, (0.0, 1.0)),
+        "beta_recall": _rate(value["beta_recall"], error["beta_recall"], n),
+        "density": normal(value["density"], error["density"], n, (0.0, math.inf)),
+        "coverage": _rate(value["coverage"], error["coverage"], n),
+    }
     return Judged(whole, intervals)
+
+
+def _rate(value: float, error: float, n: int) -> Interval:
+    """A share of n dependent rows: Wilson's interval at the number of independent rows that would scatter as much.
+
+    Near 0 and 1 parts scatter little by chance; n independent rows are the most that the interval grants.
+    """
+    drawn = (value * n + 2) / (n + 4)
+    independent = drawn * (1 - drawn) / max(error**2, drawn * (1 - drawn) / n)
+    found = wilson(value * independent, independent)
+    return Interval(value, found.low, found.high, n)
 
 
 def _few(parts: int) -> float:
     """What widens a normal interval to Student's where the spread comes from few parts."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(parts - 1, 0.975)) / z_of()
+    return float(stdtrit(parts - 1, 0.5 + LEVEL / 2)) / z_of()
 
 
 @metric("fidelity.alpha_precision", better="higher", cost=0.6)

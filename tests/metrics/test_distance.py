@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.metrics import distance
-from synth.metrics.distance import nearest, neighbours, within
+from synth.metrics.distance import around, nearest, neighbours, within
 
 
 def every(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -36,7 +36,9 @@ def test_they_are_those_of_all_pairs(seed: int, many: int, rows: int, dimensions
     apart = every(b, b) + np.where(np.eye(rows, dtype=bool), np.inf, 0)
     np.testing.assert_allclose(among, np.sort(apart, axis=1)[:, :k], atol=1e-6)
     assert (other != np.arange(rows)[:, None]).all()
-    inside, covered = within(b, a, among[:, -1])
+    closest, who, inside, covered = around(b, a, among[:, -1])
+    np.testing.assert_array_equal(closest, neighbours(b, a, 1)[0][:, 0])
+    np.testing.assert_array_equal(closest, every(b, a)[np.arange(rows), who])
     ball = every(b, a) <= among[:, -1:] * (1 + 1e-9)
     np.testing.assert_array_equal(inside, ball.sum(axis=1))
     np.testing.assert_array_equal(covered, ball.sum(axis=0))
