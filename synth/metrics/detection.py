@@ -5,6 +5,7 @@ What the two detectors share is here: which rows are compared, and the folds, in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from synth.metrics.distance import positions
 from synth.metrics.evidence import SIDES, Evidence, Side
-from synth.metrics.intervals import auc_parts, delong
+from synth.metrics.intervals import auc_parts, logit_interval, variance_of_mean
 from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
@@ -20,6 +21,7 @@ from synth.metrics.registry import Reading, SkipMetricError, metric
 CAP = 16_000  # rows per side: beyond it the figure hardly moves and the cost grows
 FOLDS = 3
 LEAST = 60  # rows per side below which folds are too small to learn from
+LEARNED = 6.0  # standard errors above ½ at which a row's lesson to the other folds adds half of what it adds at ½ (simulated)
 CELL = 32  # rows that lie close together and share a fold
 SHUFFLED = 60_000  # values of single columns that are shuffled in all, to see which of them the detector needs
 LEAST_SHUFFLED = 300  # rows of a fold below which a loss of area is too uncertain to name a column by
@@ -59,7 +61,20 @@ class Trial:
             raw = judge(X[self.fold == k])
             score[self.fold == k] = raw - raw.mean()
         y = self.synthetic
-        return delong(score[y == 1], score[y == 0])
+        return taught_by_each_other(score[y == 1], score[y == 0])
+
+
+def taught_by_each_other(positive: np.ndarray, negative: np.ndarray) -> Interval:
+    """The area under the ROC curve of cross-validated scores, with an interval for its expectation.
+
+    DeLong's variance is that of independent scores, but a row also teaches the judges of the other folds. Where they learn mere
+    noise, a chance likeness of two folds counts once in each of them, and the variance is twice as large; the better the rows
+    are told apart, the less a single one bends what is learned. Holds within a twentieth for areas of ½ to .85 (simulated).
+    """
+    area, v10, v01 = auc_parts(positive, negative)
+    alone = variance_of_mean(v10) + variance_of_mean(v01)
+    z = (area - 0.5) / math.sqrt(alone) if alone > 0 else math.inf
+    return logit_interval(area, math.sqrt(alone * (1 + 1 / (1 + (z / LEARNED) ** 2))), len(positive) + len(negative))
 
 
 def trials(evidence: Evidence, cap: int) -> tuple[Trial, Trial | None]:
