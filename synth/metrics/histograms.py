@@ -1,17 +1,22 @@
-"""Counts of cells by groups of rows: the one thing that shape and trend errors, and their jackknife, are computed from."""
+"""Counts of cells by groups of rows: the one thing that shape, trend and pair errors, and their jackknife, are computed from."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from synth.metrics.evidence import Compared, Evidence, Side
+from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 
 GROUPS = 20  # of the delete-a-group jackknife
 FINE = 200  # cells that a number is cut into for the jackknife of its KS distance; the distance itself is exact
 BINS = 10  # cells that a number is cut into beside another column
+LEVELS = 100  # most frequent training categories that have a cell of their own beside another column; the others share one
+JOINT_ROWS = 100_000  # rows per table whose cells are counted together
 DENSE = 5  # training rows in a cell from which on its sampling noise falls with the square root of the number of rows
 
 
@@ -48,7 +53,7 @@ def pairings(evidence: Evidence, purpose: str, cap: int) -> tuple[Pairing, Pairi
     """
     rng = evidence.rng(purpose)
     n, m, h = (min(cap, evidence.rows(side)) for side in ("train", "synthetic", "holdout"))
-    groups = min(GROUPS, n, m, h or m)
+    groups = min(GROUPS, n, m, h or m, *(_subjects_in(evidence, side) for side in SIDES if evidence.rows(side)))
     train = _sample(evidence, "train", n, groups, rng)
     judged = Pairing(train, _sample(evidence, "synthetic", m, groups, rng))
     if h == 0:
@@ -58,8 +63,36 @@ def pairings(evidence: Evidence, purpose: str, cap: int) -> tuple[Pairing, Pairi
 
 
 def _sample(evidence: Evidence, side: Side, rows: int, groups: int, rng: np.random.Generator) -> Sample:
+    """Rows of a table in groups; the rows of one subject, which are no independent draws, are in one group."""
     chosen = np.sort(rng.permutation(evidence.rows(side))[:rows])
-    return Sample(side, chosen, rng.permutation(rows) % groups, groups)
+    subject = subjects(evidence, side)
+    if subject is None:
+        return Sample(side, chosen, rng.permutation(rows) % groups, groups)
+    of_subject = rng.permutation(int(subject.max()) + 1) % groups
+    return Sample(side, chosen, of_subject[subject[chosen]], groups)
+
+
+def subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
+    """For each row of a table the number of its subject, from 0 on; None where no column names one. Null is nobody twice."""
+    column, table = evidence.train.schema.subject, evidence.table(side)
+    if column is None or table is None:
+        return None
+
+    def number() -> np.ndarray:
+        values = table.arrow.column(column.name)
+        plain = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+        found = plain.combine_chunks().dictionary_encode(null_encoding="mask")
+        codes = np.asarray(pc.fill_null(found.indices, -1)).astype(np.int64)
+        nobody = codes < 0
+        codes[nobody] = len(found.dictionary) + np.arange(int(nobody.sum()))
+        return codes
+
+    return evidence.once(f"histograms.subjects.{side}", number)
+
+
+def _subjects_in(evidence: Evidence, side: Side) -> int:
+    subject = subjects(evidence, side)
+    return evidence.rows(side) if subject is None else int(subject.max()) + 1
 
 
 def real_edges(values: np.ndarray, bins: int) -> np.ndarray:
@@ -85,6 +118,68 @@ def cells(column: Compared, side: Side, edges: np.ndarray) -> tuple[np.ndarray, 
     return np.where(np.isnan(values), count - 1, np.searchsorted(edges, values, "left")), count
 
 
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """One column's cells in the sampled rows of each table: int16 of shape (n,), the last of the `total` cells for nulls.
+
+    Numbers lie in bins that come from the training column. A category has a cell of its own where it is among the most
+    frequent ones in training; all others, and values that training never saw, share one.
+    """
+
+    name: str
+    total: int
+    cell: Mapping[Side, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """All learned columns cut into cells, in the rows that stand for each table."""
+
+    judged: Pairing
+    real: Pairing | None
+    columns: tuple[Cut, ...]
+
+    @property
+    def samples(self) -> dict[Side, Sample]:
+        """The rows of each table that there is."""
+        real = {} if self.real is None else {self.real.other.side: self.real.other}
+        return {"train": self.judged.train, "synthetic": self.judged.other, **real}
+
+
+def joint_cuts(evidence: Evidence, bins: int = BINS, levels: int = LEVELS) -> Cuts:
+    """The columns cut for tables of several of them, made once per evidence whichever metric asks first."""
+    judged, real = evidence.once("histograms.joint", lambda: pairings(evidence, "fidelity.trend", JOINT_ROWS))
+
+    def make() -> Cuts:
+        whole = Cuts(judged, real, ())
+        return Cuts(judged, real, tuple(_cut(column, whole.samples, bins, levels) for column in evidence.columns))
+
+    return evidence.once(f"histograms.cuts.{bins}.{levels}", make)
+
+
+def _cut(column: Compared, samples: Mapping[Side, Sample], bins: int, levels: int) -> Cut:
+    if column.levels is None:
+        edges = real_edges(column.train, bins)
+        total = len(edges) + 2
+        return Cut(column.name, total, {side: cells(column, side, edges)[0][s.rows].astype(np.int16) for side, s in samples.items()})
+    times = np.bincount(column.train[column.train >= 0], minlength=column.levels)
+    kept = np.argsort(-times, kind="stable")[: min(levels, int((times > 0).sum()))]
+    book = np.full(column.levels + 1, len(kept), dtype=np.int16)
+    book[kept] = np.arange(len(kept))
+    book[-1] = len(kept) + 1  # the code of null is -1
+    return Cut(column.name, len(kept) + 2, {side: book[column.of(side)[s.rows]] for side, s in samples.items()})
+
+
+def joint_counts(columns: tuple[Cut, ...], sample: Sample) -> np.ndarray:
+    """How many rows of each group lie in each cell of the joint table of some columns: int64 of shape (groups, cells)."""
+    flat, total = sample.group.astype(np.int64), 1
+    for column in columns:
+        flat *= column.total
+        flat += column.cell[sample.side]
+        total *= column.total
+    return np.bincount(flat, minlength=sample.groups * total).reshape(sample.groups, total)
+
+
 def counts(cell: np.ndarray, total: int, sample: Sample) -> np.ndarray:
     """How many rows of each group lie in each cell: shape (groups, cells)."""
     flat = np.bincount(sample.group * total + cell, minlength=sample.groups * total)
@@ -94,7 +189,7 @@ def counts(cell: np.ndarray, total: int, sample: Sample) -> np.ndarray:
 def leave_out(by_group: np.ndarray) -> np.ndarray:
     """The counts with no group left out, then with each left out in turn: shape (1 + groups, cells)."""
     total = by_group.sum(axis=0)
-    return np.vstack([total[None], total[None] - by_group])
+    return np.concatenate([total[None], total[None] - by_group])
 
 
 def total_variation(train: np.ndarray, other: np.ndarray, shrink: float = 1.0) -> np.ndarray:
