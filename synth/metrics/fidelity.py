@@ -24,7 +24,7 @@ from synth.metrics.histograms import (
     real_edges,
     total_variation,
 )
-from synth.metrics.intervals import jackknife_error, newcombe_magnitude, newcombe_stand_in, normal
+from synth.metrics.intervals import jackknifed, newcombe_magnitude, newcombe_stand_in
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
@@ -87,8 +87,7 @@ def _column_error(column: Compared, pair: Pairing) -> np.ndarray:
 
 
 def _interval(errors: np.ndarray | None, n: int) -> Interval | None:
-    """The value at index 0 with the jackknife's interval from the others; None for None."""
-    return None if errors is None else normal(float(errors[0]), jackknife_error(errors[1:]), n, (0.0, 1.0))
+    return None if errors is None else jackknifed(errors, n)
 
 
 @metric("fidelity.class_share", better="lower")

@@ -1,4 +1,4 @@
-"""Counts of cells by groups of rows: the one thing that shape, trend and pair errors, and their jackknife, are computed from."""
+"""Counts of cells by groups of rows: the one thing that errors of columns, pairs and triples are computed from."""
 
 from __future__ import annotations
 
@@ -129,6 +129,7 @@ class Cut:
     name: str
     total: int
     cell: Mapping[Side, np.ndarray]
+    kept: np.ndarray  # the codes of the categories that have a cell of their own, by cell; empty for numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +162,14 @@ def _cut(column: Compared, samples: Mapping[Side, Sample], bins: int, levels: in
     if column.levels is None:
         edges = real_edges(column.train, bins)
         total = len(edges) + 2
-        return Cut(column.name, total, {side: cells(column, side, edges)[0][s.rows].astype(np.int16) for side, s in samples.items()})
+        cell = {side: cells(column, side, edges)[0][s.rows].astype(np.int16) for side, s in samples.items()}
+        return Cut(column.name, total, cell, np.empty(0, dtype=np.int64))
     times = np.bincount(column.train[column.train >= 0], minlength=column.levels)
     kept = np.argsort(-times, kind="stable")[: min(levels, int((times > 0).sum()))]
     book = np.full(column.levels + 1, len(kept), dtype=np.int16)
     book[kept] = np.arange(len(kept))
     book[-1] = len(kept) + 1  # the code of null is -1
-    return Cut(column.name, len(kept) + 2, {side: book[column.of(side)[s.rows]] for side, s in samples.items()})
+    return Cut(column.name, len(kept) + 2, {side: book[column.of(side)[s.rows]] for side, s in samples.items()}, kept)
 
 
 def joint_counts(columns: tuple[Cut, ...], sample: Sample) -> np.ndarray:

@@ -127,10 +127,8 @@ def mean_interval(errors: np.ndarray, n: int, every: int) -> Interval:
     return normal(float(mean[0]), float(np.hypot(jackknife_error(mean[1:]), np.sqrt(drawn))), n, (0.0, 1.0))
 
 
-def worst_pairs(
-    found: Joints, errors: np.ndarray, reference: np.ndarray | None, **more: np.ndarray
-) -> list[dict[str, Any]]:
-    """The pairs that are furthest beyond real rows, each with the error of both and with `more` figures: each of shape (pairs,)."""
+def worst_pairs(found: Joints, errors: np.ndarray, reference: np.ndarray | None, **more: np.ndarray) -> list[dict[str, Any]]:
+    """The pairs furthest beyond real rows, each with the error of both and with `more` figures: all of shape (pairs,)."""
     beyond = errors if reference is None else errors - reference
     return [
         {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from synth.metrics.evidence import Evidence, Side
-from synth.metrics.intervals import jackknife_error, normal
+from synth.metrics.intervals import jackknifed
 from synth.metrics.joint_tables import Joints, joints, mean_interval, worst_pairs
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, metric
@@ -56,5 +58,4 @@ def worst_pair(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _largest(found: Joints, side: Side) -> Interval:
-    largest = found.excess[side].max(axis=1)
-    return normal(max(0.0, float(largest[0])), jackknife_error(largest[1:]), found.rows(side), (0.0, 1.0))
+    return jackknifed(np.maximum(found.excess[side].max(axis=1), 0), found.rows(side))
