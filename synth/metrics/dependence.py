@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from synth.metrics.evidence import Evidence
-from synth.metrics.histograms import Pairing
+from synth.metrics.histograms import Cut, Pairing, Sample, joint_counts
 from synth.metrics.joint_tables import Joints, joints, mean_interval, worst_pairs
 from synth.metrics.registry import NothingThereError, Reading, metric
+
+OTHERS = 50  # training rows outside a column's most frequent cell below which it is taken for constant
 
 
 @metric("fidelity.mutual_information", better="lower")
@@ -18,18 +20,20 @@ def mutual_information(evidence: Evidence) -> Iterator[Reading]:
 
     Normalised by √(H(a)·H(b)): 0 where two columns say nothing of each other, 1 where each determines the other. Entropies are
     Grassberger's (physics/0307138), since plain ones find dependence in every sparse table. Weighted so, pairs that depend on
-    each other count, and the many that do not cannot water the loss down. The interval is a delete-a-group jackknife's.
+    each other count, and the many that do not cannot water the loss down. The interval is a delete-d jackknife's.
     """
     found = joints(evidence)
-    weight = np.maximum(found.information["train"], 0)
+    varies = [_varies(column, found.cuts.judged.train) for column in found.cuts.columns]
+    counted = np.array([varies[i] and varies[j] for i, j in found.pairs])
+    weight = np.where(counted, found.information["train"], 0.0)
     if not (weight[0] > 0).any():
-        raise NothingThereError("no column says anything about another one")
+        raise NothingThereError("no two columns that vary say anything about each other")
     relative = weight / np.maximum(weight.mean(axis=1, keepdims=True), 1e-12)  # so that plain means are the weighted ones
     errors = relative * _differences(found, found.cuts.judged)
     held = None if found.cuts.real is None else relative * _differences(found, found.cuts.real)
     yield Reading(
-        mean_interval(errors, found.rows("synthetic"), found.every),
-        None if held is None else mean_interval(held, found.rows("holdout"), found.every),
+        mean_interval(errors, found.cuts.judged, found.every),
+        None if held is None else mean_interval(held, found.pairing("holdout"), found.every),
         detail={
             "worst": worst_pairs(
                 found,
@@ -44,6 +48,12 @@ def mutual_information(evidence: Evidence) -> Iterator[Reading]:
     )
 
 
+def _varies(column: Cut, train: Sample) -> bool:
+    """Whether enough rows differ from the most frequent cell to say what they go with."""
+    times = joint_counts((column,), train).sum(axis=0)
+    return len(train) - int(times.max()) >= OTHERS
+
+
 def _differences(found: Joints, pair: Pairing) -> np.ndarray:
-    """|NMI of the training rows − NMI of the others|, as if these were as many as the synthetic ones: (1 + groups, pairs)."""
+    """|NMI of the training rows − NMI of the others|, at the synthetic rows' number: shape (1 + replicates, pairs)."""
     return np.asarray(np.abs(found.information["train"] - found.information[pair.other.side]) * pair.shrink)

@@ -110,11 +110,6 @@ def jackknife_error(leave_one_out: np.ndarray) -> float:
     return spread * float(stdtrit(groups - 1, 0.5 + LEVEL / 2)) / z_of()
 
 
-def jackknifed(values: np.ndarray, n: int, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
-    """The first value, of all rows, with the interval from the others, each without one of the jackknife's groups."""
-    return normal(float(values[0]), jackknife_error(values[1:]), n, bounds)
-
-
 def newcombe_magnitude(count_a: float, n_a: int, count_b: float, n_b: int, level: float = LEVEL) -> Interval:
     """How far two independent rates lie apart, with Newcombe's interval."""
     return magnitude(newcombe(count_a, n_a, count_b, n_b, level))

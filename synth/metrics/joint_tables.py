@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -9,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Evidence, Side
-from synth.metrics.histograms import Cuts, joint_counts, joint_cuts, leave_out, total_variation
-from synth.metrics.intervals import jackknife_error, normal
+from synth.metrics.histograms import Cuts, Pairing, joint_counts, joint_cuts, replicates, subsampled, total_variation
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError
 
@@ -22,12 +22,12 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Joints:
-    """What the joint tables of the pairs hold. The first index: with all rows, then without each group of the jackknife.
+    """What the joint tables of the pairs hold. The first index: of all rows, then of each replicate.
 
     errors: total variation between the training rows' table and that of the synthetic or of the holdout rows, as if these were
-        as many as the synthetic ones: shape (1 + groups, pairs).
-    excess: errors beyond what they would be on average if chance alone had shared the rows out: shape (1 + groups, pairs).
-    information: normalised mutual information of each side's rows: shape (1 + groups, pairs).
+        as many as the synthetic ones: shape (1 + replicates, pairs).
+    excess: errors beyond what they would be on average if chance alone had shared the rows out: shape (1 + replicates, pairs).
+    information: normalised mutual information of each side's rows: shape (1 + replicates, pairs).
     """
 
     cuts: Cuts
@@ -41,9 +41,9 @@ class Joints:
         """The two columns of a pair."""
         return [self.cuts.columns[i].name for i in self.pairs[pair]]
 
-    def rows(self, side: Side) -> int:
-        """How many rows of a side were counted."""
-        return len(self.cuts.samples[side])
+    def pairing(self, side: Side) -> Pairing:
+        """The training rows beside those of a side."""
+        return self.cuts.real if side == "holdout" and self.cuts.real is not None else self.cuts.judged
 
 
 def joints(evidence: Evidence) -> Joints:
@@ -60,29 +60,30 @@ def _joints(evidence: Evidence) -> Joints:
         kept = np.sort(evidence.rng("fidelity.trend.pairs").permutation(every)[:PAIRS])
         pairs = [pairs[i] for i in kept]
     cuts = joint_cuts(evidence)
-    samples, shape = cuts.samples, (1 + cuts.judged.train.groups, len(pairs))
+    samples = cuts.samples
     shrink: dict[Side, float] = {pair.other.side: pair.shrink for pair in (cuts.judged, cuts.real) if pair is not None}
-    errors, excess = ({side: np.empty(shape) for side in shrink} for _ in range(2))
-    information: dict[Side, np.ndarray] = {side: np.empty(shape) for side in samples}
     book = entropy_book(max(len(sample) for sample in samples.values()))
     alone = {
-        side: np.column_stack([entropy(leave_out(joint_counts((c,), sample)), book) for c in cuts.columns])
+        side: np.column_stack([entropy(replicates(joint_counts((c,), sample)), book) for c in cuts.columns])
         for side, sample in samples.items()
     }
+    shape = len(alone["train"]), len(pairs)
+    errors, excess = ({side: np.empty(shape) for side in shrink} for _ in range(2))
+    information: dict[Side, np.ndarray] = {side: np.empty(shape) for side in samples}
     deviation = {side: chance_deviation(len(samples["train"]), len(samples[side])) for side in shrink}
     for place, (i, j) in enumerate(pairs):
-        table = {side: leave_out(joint_counts((cuts.columns[i], cuts.columns[j]), s)) for side, s in samples.items()}
+        table = {side: replicates(joint_counts((cuts.columns[i], cuts.columns[j]), s)) for side, s in samples.items()}
         for side, less in shrink.items():
             raw = total_variation(table["train"], table[side])
-            chance = deviation[side][table["train"][0] + table[side][0]].sum() / 2
-            # a table without a group has a little more noise, which is no part of the spread between groups
+            chance = deviation[side][(table["train"][0] + table[side][0]).astype(np.intp)].sum() / 2
+            # a fifth of the rows has more noise on average, which is no part of its spread
             excess[side][:, place] = less * np.concatenate([raw[:1] - chance, raw[1:] - raw[1:].mean() + raw[0] - chance])
             errors[side][:, place] = raw if less == 1.0 else total_variation(table["train"], table[side], less)
         for side in samples:
             first, second = alone[side][:, i], alone[side][:, j]
             shared = first + second - entropy(table[side], book)
             scale = np.sqrt(np.maximum(first, 0) * np.maximum(second, 0))
-            information[side][:, place] = np.where(scale > 1e-9, shared / np.maximum(scale, 1e-9), 0.0)
+            information[side][:, place] = np.clip(np.where(scale > 1e-9, shared / np.maximum(scale, 1e-9), 0.0), 0, 1)
     return Joints(cuts, tuple(pairs), every, errors, excess, information)
 
 
@@ -114,17 +115,17 @@ def entropy_book(rows: int) -> np.ndarray:
 def entropy(table: np.ndarray, book: np.ndarray) -> np.ndarray:
     """The entropy in nats of each row of counts, shape (k, cells) → (k,)."""
     rows = np.maximum(table.sum(axis=1), 1)
-    return np.asarray(np.log(rows) - book[table].sum(axis=1) / rows)
+    return np.asarray(np.log(rows) - book[table.astype(np.intp)].sum(axis=1) / rows)
 
 
-def mean_interval(errors: np.ndarray, n: int, every: int) -> Interval:
-    """The mean over pairs with the jackknife's interval, widened where the pairs are a sample of `every`.
+def mean_interval(errors: np.ndarray, pair: Pairing, every: int) -> Interval:
+    """The mean over pairs of columns with its interval, widened where they are a sample of `every`.
 
-    errors: shape (1 + groups, pairs).
+    errors: shape (1 + replicates, pairs).
     """
-    mean, pairs = errors.mean(axis=1), errors.shape[1]
-    drawn = float(errors[0].var(ddof=1)) / pairs * (1 - pairs / every) if every > pairs > 1 else 0.0
-    return normal(float(mean[0]), float(np.hypot(jackknife_error(mean[1:]), np.sqrt(drawn))), n, (0.0, 1.0))
+    pairs = errors.shape[1]
+    drawn = math.sqrt(float(errors[0].var(ddof=1)) / pairs * (1 - pairs / every)) if every > pairs > 1 else 0.0
+    return subsampled(errors.mean(axis=1), pair, drawn=drawn)
 
 
 def worst_pairs(found: Joints, errors: np.ndarray, reference: np.ndarray | None, **more: np.ndarray) -> list[dict[str, Any]]:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Evidence
-from synth.metrics.histograms import Cut, Cuts, Pairing, joint_counts, joint_cuts, leave_out, total_variation
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import Cut, Cuts, Pairing, joint_counts, joint_cuts, replicates, subsampled, total_variation
 from synth.metrics.joint_tables import entropy, entropy_book
 from synth.metrics.registry import NothingThereError, Reading, metric
 
@@ -29,7 +28,7 @@ def triples(evidence: Evidence) -> Iterator[Reading]:
 
     A triple depends as strongly as its third column does on the pair that is the closest, by Grassberger's entropies of the
     training rows: what the pairs alone do not hold. Numbers are cut into five real bins, categories into the eight most
-    frequent and the rest. The interval is a delete-a-group jackknife's.
+    frequent and the rest. The interval is a delete-d jackknife's over groups of rows.
     """
     if len(evidence.columns) < 3:
         raise NothingThereError("two columns have no triples")
@@ -49,8 +48,8 @@ def triples(evidence: Evidence) -> Iterator[Reading]:
     ]
     detail: dict[str, Any] = {"worst": worst, "triples": len(chosen), "triples_in_all": comb(len(cuts.columns), 3)}
     yield Reading(
-        jackknifed(errors.mean(axis=1), len(cuts.judged.other)),
-        None if held is None or cuts.real is None else jackknifed(held.mean(axis=1), len(cuts.real.other)),
+        subsampled(errors.mean(axis=1), cuts.judged),
+        None if held is None or cuts.real is None else subsampled(held.mean(axis=1), cuts.real),
         detail=detail,
     )
 
@@ -99,10 +98,10 @@ def _entropy_of(table: np.ndarray, axes: tuple[int, ...], book: np.ndarray) -> f
 
 
 def _errors(cuts: Cuts, chosen: list[Triple], pair: Pairing) -> np.ndarray:
-    """Total variation of each triple's table, of shape (1 + groups, triples)."""
+    """Total variation of each triple's table, of shape (1 + replicates, triples)."""
     return np.column_stack([_error(tuple(cuts.columns[i] for i in triple), pair) for triple in chosen])
 
 
 def _error(columns: tuple[Cut, ...], pair: Pairing) -> np.ndarray:
-    train, other = (leave_out(joint_counts(columns, sample)) for sample in (pair.train, pair.other))
+    train, other = (replicates(joint_counts(columns, sample)) for sample in (pair.train, pair.other))
     return total_variation(train, other, pair.shrink)

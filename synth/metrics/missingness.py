@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import DENSE, Pairing, counts, leave_out, pairings, total_variation
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import DENSE, Pairing, counts, pairings, replicates, subsampled, total_variation
 from synth.metrics.registry import NothingThereError, Reading, metric
 
 ROWS = 500_000  # rows per table whose patterns are counted
@@ -34,8 +33,8 @@ def missingness(evidence: Evidence) -> Iterator[Reading]:
     held = None if real is None else _errors(real, pattern, len(masks) + 1)
     share = {side: np.bincount(pattern[side], minlength=len(masks) + 1) / len(pattern[side]) for side in sides}
     yield Reading(
-        jackknifed(errors, len(judged.other)),
-        None if held is None or real is None else jackknifed(held, len(real.other)),
+        subsampled(errors, judged),
+        None if held is None or real is None else subsampled(held, real),
         detail={
             "columns": _rates(columns, sides),
             "worst": _worst(columns, masks, share),
@@ -77,7 +76,7 @@ def _patterns(
 
 
 def _errors(pair: Pairing, pattern: dict[Side, np.ndarray], total: int) -> np.ndarray:
-    train, other = (leave_out(counts(pattern[s.side][s.rows], total, s)) for s in (pair.train, pair.other))
+    train, other = (replicates(counts(pattern[s.side][s.rows], total, s)) for s in (pair.train, pair.other))
     return total_variation(train, other, pair.shrink)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from synth.metrics.evidence import Evidence, Side
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import subsampled
 from synth.metrics.joint_tables import Joints, joints, mean_interval, worst_pairs
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, metric
@@ -18,13 +18,13 @@ def pairs(evidence: Evidence) -> Iterator[Reading]:
     """Mean total variation of the joint tables of all pairs of columns, numbers cut into ten real bins, nulls as a category.
 
     Unlike `fidelity.trend`, two numbers are compared by their joint table as well: what a correlation does not see, counts.
-    The interval is a delete-a-group jackknife's. Of more than 1,500 pairs a seeded sample is taken and the interval widened.
+    The interval is a delete-d jackknife's; of more than 1,500 pairs a seeded sample is taken, and the interval widened.
     """
     found = joints(evidence)
     held = found.errors.get("holdout")
     yield Reading(
-        mean_interval(found.errors["synthetic"], found.rows("synthetic"), found.every),
-        None if held is None else mean_interval(held, found.rows("holdout"), found.every),
+        mean_interval(found.errors["synthetic"], found.cuts.judged, found.every),
+        None if held is None else mean_interval(held, found.pairing("holdout"), found.every),
         detail={
             "worst": worst_pairs(found, found.errors["synthetic"][0], None if held is None else held[0]),
             "pairs": len(found.pairs),
@@ -39,7 +39,7 @@ def worst_pair(evidence: Evidence) -> Iterator[Reading]:
 
     Each pair's error is compared with its mean over all ways to share the pooled rows out between the two tables, so that a
     sparse table, noisy in every sample, is not the worst for that alone. The reference is the largest among the holdout rows'
-    pairs, whichever that is: choosing the largest biases both alike. The interval is a jackknife's of the largest.
+    pairs, whichever that is: choosing the largest biases both alike. The interval is a delete-d jackknife's.
     """
     found = joints(evidence)
     sides: dict[Side, Interval] = {side: _largest(found, side) for side in found.excess}
@@ -58,4 +58,4 @@ def worst_pair(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _largest(found: Joints, side: Side) -> Interval:
-    return jackknifed(np.maximum(found.excess[side].max(axis=1), 0), found.rows(side))
+    return subsampled(np.maximum(found.excess[side].max(axis=1), 0), found.pairing(side))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import DENSE, Cut, Pairing, counts, joint_counts, joint_cuts, leave_out, pairings
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import Cut, Pairing, counts, joint_counts, joint_cuts, pairings, replicates, subsampled
 from synth.metrics.joint_tables import joints
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 RARE = 0.001, 0.05  # shares of the training rows between which a category is called rare
 ROWS = 500_000  # rows per table whose categories are counted
+EXPECTED = 10  # rows of a category that every table must have been expected to hold
 WORST = 30  # categories named in the detail
 
 
@@ -23,8 +23,8 @@ WORST = 30  # categories named in the detail
 def rare_categories(evidence: Evidence) -> Iterator[Reading]:
     """Mean share that rare categories lost, of those with 0.1% to 5% of the training rows: 1 where all vanished.
 
-    A category counts where five rows of it are to be expected of every table; what one gained does not make up for what another
-    lost. Chance takes from half of them, from the reference's as well. The interval is a delete-a-group jackknife's.
+    A category counts where ten rows of it are to be expected of every table; what one gained does not make up for what another
+    lost. Chance takes from half of them, from the reference's as well. The interval is a delete-d jackknife's.
     """
     columns = [column for column in evidence.columns if column.is_category]
     if not columns:
@@ -41,12 +41,12 @@ def rare_categories(evidence: Evidence) -> Iterator[Reading]:
         for pair in (judged, real):
             if pair is not None and len(rare):
                 tables = [
-                    leave_out(counts(place[column.of(s.side)[s.rows]], len(rare) + 1, s)) for s in (pair.train, pair.other)
+                    replicates(counts(place[column.of(s.side)[s.rows]], len(rare) + 1, s)) for s in (pair.train, pair.other)
                 ]
                 lost[pair.other.side].append(_lost(tables[0], tables[1], np.arange(len(rare)), pair.shrink))
     if not names:
         raise SkipMetricError(
-            f"no category has {RARE[0]:.1%} to {RARE[1]:.0%} of the training rows and five rows to be expected"
+            f"no category has {RARE[0]:.1%} to {RARE[1]:.0%} of the training rows and {EXPECTED} rows to be expected"
         )
     yield _reading(lost, names, judged, real)
 
@@ -67,15 +67,17 @@ def rare_combinations(evidence: Evidence) -> Iterator[Reading]:
         if not (evidence.columns[i].is_category and evidence.columns[j].is_category):
             continue
         both = cuts.columns[i], cuts.columns[j]
-        train = leave_out(joint_counts(both, cuts.judged.train))
+        train = replicates(joint_counts(both, cuts.judged.train))
         rare = _rare(np.where(_named(both), train[0], 0), len(cuts.judged.train), least)
         names += [_combination(evidence, (i, j), both, int(cell)) for cell in rare]
         for pair in (cuts.judged, cuts.real):
             if pair is not None and len(rare):
-                other = leave_out(joint_counts(both, pair.other))
+                other = replicates(joint_counts(both, pair.other))
                 lost[pair.other.side].append(_lost(train, other, rare, pair.shrink))
     if not names:
-        raise SkipMetricError(f"no combination has {RARE[0]:.1%} to {RARE[1]:.0%} of the training rows and five to be expected")
+        raise SkipMetricError(
+            f"no combination has {RARE[0]:.1%} to {RARE[1]:.0%} of the training rows and {EXPECTED} to be expected"
+        )
     yield _reading(lost, names, cuts.judged, cuts.real)
 
 
@@ -92,7 +94,7 @@ def _times(column: Compared, judged: Pairing) -> np.ndarray:
 
 def _rare(times: np.ndarray, rows: int, least: int) -> np.ndarray:
     share = times / rows
-    return np.flatnonzero((share >= RARE[0]) & (share <= RARE[1]) & (share * least >= DENSE))
+    return np.flatnonzero((share >= RARE[0]) & (share <= RARE[1]) & (share * least >= EXPECTED))
 
 
 def _named(columns: tuple[Cut, Cut]) -> np.ndarray:
@@ -134,4 +136,4 @@ def _reading(lost: dict[Side, list[np.ndarray]], names: list[str], judged: Pairi
 
 
 def _mean(lost: np.ndarray, pair: Pairing) -> Interval:
-    return jackknifed(lost.mean(axis=1), len(pair.other))
+    return subsampled(lost.mean(axis=1), pair)

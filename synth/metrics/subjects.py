@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import BINS, GROUPS, Pairing, Sample, counts, leave_out, real_edges, subjects, total_variation
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import (
+    BINS,
+    GROUPS,
+    Pairing,
+    Sample,
+    counts,
+    real_edges,
+    replicates,
+    subjects,
+    subsampled,
+    total_variation,
+)
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 ROWS = 500_000  # rows per table, of whole subjects
@@ -37,8 +47,8 @@ def subject_structure(evidence: Evidence) -> Iterator[Reading]:
     held = errors.get("holdout")
     mean = {side: (rows + kept.mean(axis=1)) / 2 for side, (rows, kept) in errors.items()}
     yield Reading(
-        jackknifed(mean["synthetic"], len(judged.other)),
-        None if real is None else jackknifed(mean["holdout"], len(real.other)),
+        subsampled(mean["synthetic"], judged),
+        None if real is None else subsampled(mean["holdout"], real),
         detail={
             "rows_per_subject": {
                 "error": float(errors["synthetic"][0][0]),
@@ -95,13 +105,15 @@ def _sizes(evidence: Evidence, judged: Pairing, real: Pairing | None) -> tuple[d
 
 
 def _errors(evidence: Evidence, pair: Pairing, sizes: tuple[dict[Side, np.ndarray], int]) -> tuple[np.ndarray, np.ndarray]:
-    """Of the rows per subject, shape (1 + groups,), and of each column's constancy, shape (1 + groups, columns)."""
+    """Of the rows per subject, shape (1 + replicates,), and of each column's constancy, shape (1 + replicates, columns)."""
     cell, total = sizes
-    tables = [leave_out(counts(cell[s.side][s.rows], total, s)) for s in (pair.train, pair.other)]
+    tables = [replicates(counts(cell[s.side][s.rows], total, s)) for s in (pair.train, pair.other)]
     order = {s.side: _order(evidence, s) for s in (pair.train, pair.other)}
     kept = []
     for column in evidence.columns:
-        train, other = (leave_out(counts(_changes(evidence, column, s, order[s.side]), 3, s)) for s in (pair.train, pair.other))
+        train, other = (
+            replicates(counts(_changes(evidence, column, s, order[s.side]), 3, s)) for s in (pair.train, pair.other)
+        )
         kept.append(total_variation(train, other, pair.shrink))
     return total_variation(tables[0], tables[1], pair.shrink), np.column_stack(kept)
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import DENSE, Pairing, counts, leave_out, pairings
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import DENSE, Pairing, counts, pairings, replicates, subsampled
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 ROWS = 500_000  # rows per table whose ends are compared
@@ -44,7 +43,7 @@ def tails(evidence: Evidence) -> Iterator[Reading]:
     An end's error is the largest of these differences of shares of the known values, in hundredths (which the whole end is) and
     at most 1: an end that was emptied has the error 1, and one that is as full but reaches too far the part of it that does.
     Shares are those that lie strictly beyond, as the real ones do where many rows share the quantile; an end without a tenth of
-    its hundredth beyond it is no tail. The interval is a delete-a-group jackknife's.
+    its hundredth beyond it is no tail. The interval is a delete-d jackknife's over groups of rows.
     """
     numbers = [column for column in evidence.columns if not column.is_category]
     if not numbers:
@@ -59,8 +58,8 @@ def tails(evidence: Evidence) -> Iterator[Reading]:
     errors = _errors(ends, judged)
     held = None if real is None else _errors(ends, real)
     yield Reading(
-        jackknifed(errors.mean(axis=1), len(judged.other)),
-        None if held is None or real is None else jackknifed(held.mean(axis=1), len(real.other)),
+        subsampled(errors.mean(axis=1), judged),
+        None if held is None or real is None else subsampled(held.mean(axis=1), real),
         detail={"worst": _worst(ends, errors[0], None if held is None else held[0]), "ends": len(ends)},
     )
 
@@ -79,7 +78,7 @@ def _end(column: Compared, upper: bool, judged: Pairing) -> End | None:
 
 
 def _errors(ends: list[End], pair: Pairing) -> np.ndarray:
-    """Of each end, shape (1 + groups, ends)."""
+    """Of each end, shape (1 + replicates, ends)."""
     return np.column_stack([_error(end, pair) for end in ends])
 
 
@@ -89,7 +88,7 @@ def _error(end: End, pair: Pairing) -> np.ndarray:
         values = end.values(sample.side)[sample.rows]
         null = np.isnan(values)
         cell = np.where(null, len(end.edges) + 1, np.searchsorted(end.edges, values, "left"))
-        table = leave_out(counts(cell, len(end.edges) + 2, sample))[:, :-1]  # without nulls
+        table = replicates(counts(cell, len(end.edges) + 2, sample))[:, :-1]  # without nulls
         known = np.maximum(table.sum(axis=1, keepdims=True), 1.0)
         beyond.append(table[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:] / known)
     gap = np.abs(beyond[0] - beyond[1]).max(axis=1) / TAIL

@@ -11,8 +11,18 @@ import numpy as np
 from synth.data.encoding import NANOSECONDS
 from synth.data.schema import Kind
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import BINS, Pairing, Sample, counts, leave_out, pairings, real_edges, subjects, total_variation
-from synth.metrics.intervals import jackknifed
+from synth.metrics.histograms import (
+    BINS,
+    Pairing,
+    Sample,
+    counts,
+    pairings,
+    real_edges,
+    replicates,
+    subjects,
+    subsampled,
+    total_variation,
+)
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 ROWS = 500_000  # rows per table whose moments are compared
@@ -35,7 +45,7 @@ def temporal(evidence: Evidence) -> Iterator[Reading]:
 
     For every column of moments, and the column that the schema orders rows by. Gaps are those between a row and the one before
     it, of the same subject where the schema names one; otherwise among equally many rows of each table, since more rows lie
-    closer together. Hours are UTC's. The interval is a delete-a-group jackknife's.
+    closer together. Hours are UTC's. The interval is a delete-d jackknife's over groups of rows.
     """
     columns = [c for c in evidence.columns if c.column.kind is Kind.DATETIME or (_orders(evidence, c) and not c.is_category)]
     if not columns:
@@ -55,8 +65,8 @@ def temporal(evidence: Evidence) -> Iterator[Reading]:
                 _compare(f"{column.name}: {part.name}", part, pairs, errors, held)
     judged, real = whole
     yield Reading(
-        jackknifed(np.mean(list(errors.values()), axis=0), len(judged.other)),
-        None if real is None else jackknifed(np.mean(list(held.values()), axis=0), len(real.other)),
+        subsampled(np.mean(list(errors.values()), axis=0), judged),
+        None if real is None else subsampled(np.mean(list(held.values()), axis=0), real),
         detail={
             "parts": {
                 name: {"error": float(error[0]), "reference": float(held[name][0]) if name in held else None}
@@ -79,7 +89,7 @@ def _compare(
 ) -> None:
     for pair, out in zip(pairs, (errors, held)):
         if pair is not None:
-            tables = [leave_out(counts(part.cell[s.side][s.rows], part.total, s)) for s in (pair.train, pair.other)]
+            tables = [replicates(counts(part.cell[s.side][s.rows], part.total, s)) for s in (pair.train, pair.other)]
             out[name] = total_variation(tables[0], tables[1], pair.shrink)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence
-from synth.metrics.histograms import Pairing, Sample, leave_out
+from synth.metrics.histograms import Pairing, Sample, replicates
 from synth.metrics.joint_tables import Joints, joints, mean_interval, worst_pairs
 from synth.metrics.registry import Reading, metric
 
@@ -21,8 +21,8 @@ def trend(evidence: Evidence) -> Iterator[Reading]:
     reference = None if real is None else _trend_errors(evidence.columns, found, real)
     held = None if reference is None else reference[0]
     yield Reading(
-        mean_interval(errors, len(judged.other), found.every),
-        None if real is None or reference is None else mean_interval(reference, len(real.other), found.every),
+        mean_interval(errors, judged, found.every),
+        None if real is None or reference is None else mean_interval(reference, real, found.every),
         detail={
             "names": [column.name for column in evidence.columns],
             "pairs": [[i, j, round(float(error), 5)] for (i, j), error in zip(found.pairs, errors[0])],  # for a plot
@@ -33,7 +33,7 @@ def trend(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _trend_errors(columns: tuple[Compared, ...], found: Joints, pair: Pairing) -> np.ndarray:
-    """Errors of shape (1 + groups, pairs): with all rows, then without each of the jackknife's groups.
+    """Errors of shape (1 + replicates, pairs): of all rows, then of each replicate.
 
     Two numbers: half the difference of Pearson's correlations, or, where it is larger, the total variation of where both are
     null. Otherwise: total variation of the joint table, numbers cut into bins that come from the training rows.
@@ -51,7 +51,7 @@ def _trend_errors(columns: tuple[Compared, ...], found: Joints, pair: Pairing) -
 
 
 def _number_errors(columns: list[Compared], pair: Pairing) -> np.ndarray:
-    """Errors of all pairs of numbers at once: shape (1 + groups, numbers, numbers)."""
+    """Errors of all pairs of numbers at once: shape (1 + replicates, numbers, numbers)."""
     centre, scale = [], []
     for column in columns:
         seen = column.of("train")[pair.train.rows]
@@ -69,8 +69,8 @@ def _number_errors(columns: list[Compared], pair: Pairing) -> np.ndarray:
 def _correlations(
     columns: list[Compared], sample: Sample, centre: np.ndarray, spread: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pearson's correlations of rows where both are known, shape (1 + groups, k, k), 0 where a column does not vary; and the
-    shares of rows where both, only one, or none are null, shape (1 + groups, 4, k, k)."""
+    """Pearson's correlations of rows where both are known, shape (1 + replicates, k, k), 0 where a column does not vary; and
+    the shares of rows where both, only one, or none are null, shape (1 + replicates, 4, k, k)."""
     raw = np.column_stack([column.of(sample.side)[sample.rows] for column in columns])
     known = ~np.isnan(raw)
     values = np.where(known, (np.where(known, raw, 0.0) - centre) / spread, 0.0)
@@ -80,7 +80,7 @@ def _correlations(
     for group in range(sample.groups):
         z, m = values[sample.group == group], mask[sample.group == group]
         moments[group] = m.T @ m, z.T @ m, (z * z).T @ m, z.T @ z
-    moments = leave_out(moments.reshape(sample.groups, -1)).reshape(-1, 4, k, k)
+    moments = replicates(moments.reshape(sample.groups, -1)).reshape(-1, 4, k, k)
     both, x, xx, xy = (moments[:, i] for i in range(4))
     y, yy = x.transpose(0, 2, 1), xx.transpose(0, 2, 1)
     n = np.maximum(both, 1.0)
@@ -88,7 +88,7 @@ def _correlations(
     varies = (vx > 1e-12) & (vy > 1e-12)
     rho = np.where(varies, (xy / n - x * y / n**2) / np.sqrt(np.where(varies, vx * vy, 1.0)), 0.0)
     sizes = np.bincount(sample.group, minlength=sample.groups).astype(np.float64)
-    rows = (sizes.sum() - np.concatenate([[0.0], sizes]))[:, None, None]
+    rows = replicates(sizes[:, None])[:, :, None]
     alone = np.diagonal(both, axis1=1, axis2=2)
     first, second = alone[:, :, None] - both, alone[:, None, :] - both
     patterns = np.stack([both, first, second, rows - both - first - second], axis=1) / np.maximum(rows[:, None], 1.0)
