@@ -91,9 +91,25 @@ def trials(evidence: Evidence, cap: int) -> tuple[Trial, Trial | None]:
 def _trial(evidence: Evidence, side: Side, rows: int) -> Trial:
     real, other = draw(evidence, "train", rows, "detection"), draw(evidence, side, rows, "detection")
     identity = np.concatenate([evidence.identities["train"][real], evidence.identities[side][other]])
+    rng = evidence.rng("detection.folds")
+    if evidence.train.schema.subject is not None:
+        return Trial(side, real, other, _folds_of_subjects(evidence, identity, (real, other), side, rng))
     place = positions(evidence)
     points = np.vstack([place["train"][real], place[side][other]])
-    return Trial(side, real, other, _folds(identity, points, evidence.rng("detection.folds")))
+    return Trial(side, real, other, _folds(identity, points, rng))
+
+
+def _folds_of_subjects(
+    evidence: Evidence, identity: np.ndarray, rows: tuple[np.ndarray, np.ndarray], side: Side, rng: np.random.Generator
+) -> np.ndarray:
+    """The fold of each row. Rows of one subject, which are alike, share one; a copy of a training row goes to that row's.
+
+    From another fold a row would be recognised by its siblings, and even fresh real rows would be told apart.
+    """
+    fold = np.concatenate([evidence.parts(of, FOLDS, rng)[chosen] for of, chosen in zip(("train", side), rows)])
+    known, first = np.unique(identity[: len(rows[0])], return_index=True)
+    place = np.minimum(np.searchsorted(known, identity), len(known) - 1)
+    return np.asarray(np.where(known[place] == identity, fold[first[place]], fold))
 
 
 def _folds(identity: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ come from the real column only, so that a column on another scale cannot pass; n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from synth.metrics.histograms import (
     counts,
     exact_kolmogorov,
     kolmogorov,
-    leave_out,
     pairings,
     real_edges,
+    replicates,
+    subsampled,
     total_variation,
 )
-from synth.metrics.intervals import jackknife_error, newcombe_magnitude, newcombe_stand_in, normal
+from synth.metrics.intervals import newcombe_magnitude, newcombe_stand_in
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
@@ -35,15 +37,15 @@ EXPECTED = 10  # rows of a category that a table must have been expected to hold
 @metric("fidelity.shape", better="lower")
 def shape(evidence: Evidence) -> Iterator[Reading]:
     """Mean error of the columns: KS distance of numbers, total variation of categories, nulls as a category."""
-    score, reference = evidence.once("shapes", lambda: _shapes(evidence))
+    judged, real = evidence.once("shapes", lambda: _shapes(evidence))
+    score, reference = judged.errors, None if real is None else real.errors
     names = [c.name for c in evidence.columns]
     detail = {"columns": {name: float(error) for name, error in zip(names, score[0])}}
     if reference is not None:
         detail["reference_columns"] = {name: float(error) for name, error in zip(names, reference[0])}
-    mean = [None if errors is None else errors.mean(axis=1) for errors in (score, reference)]
     yield Reading(
-        _interval(mean[0], evidence.rows("synthetic")),
-        _interval(mean[1], evidence.rows("holdout")),
+        subsampled(score.mean(axis=1), judged.pair),
+        None if real is None else subsampled(real.errors.mean(axis=1), real.pair),
         detail=detail,
     )
 
@@ -51,24 +53,30 @@ def shape(evidence: Evidence) -> Iterator[Reading]:
 @metric("fidelity.worst_column", better="lower")
 def worst_column(evidence: Evidence) -> Iterator[Reading]:
     """Largest error of a single column: one broken column among many hides in their mean."""
-    score, reference = evidence.once("shapes", lambda: _shapes(evidence))
-    worst = evidence.columns[int(score[0].argmax())].name
-    largest = [None if errors is None else errors.max(axis=1) for errors in (score, reference)]
+    judged, real = evidence.once("shapes", lambda: _shapes(evidence))
     yield Reading(
-        _interval(largest[0], evidence.rows("synthetic")),
-        _interval(largest[1], evidence.rows("holdout")),
-        detail={"column": worst},
+        subsampled(judged.errors.max(axis=1), judged.pair),
+        None if real is None else subsampled(real.errors.max(axis=1), real.pair),
+        detail={"column": evidence.columns[int(judged.errors[0].argmax())].name},
     )
 
 
-def _shapes(evidence: Evidence) -> tuple[np.ndarray, np.ndarray | None]:
-    """Errors of the synthetic and of the holdout rows, shape (1 + groups, columns): of all rows, then without each group."""
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """The errors of the columns, shape (1 + replicates, columns): of all rows, then of each replicate."""
+
+    pair: Pairing
+    errors: np.ndarray
+
+
+def _shapes(evidence: Evidence) -> tuple[Shapes, Shapes | None]:
+    """Of the synthetic rows, and of the holdout rows in their place."""
     judged, real = pairings(evidence, "fidelity.shape", ROWS)
     return _column_errors(evidence, judged), None if real is None else _column_errors(evidence, real)
 
 
-def _column_errors(evidence: Evidence, pair: Pairing) -> np.ndarray:
-    return np.column_stack([_column_error(column, pair) for column in evidence.columns])
+def _column_errors(evidence: Evidence, pair: Pairing) -> Shapes:
+    return Shapes(pair, np.column_stack([_column_error(column, pair) for column in evidence.columns]))
 
 
 def _column_error(column: Compared, pair: Pairing) -> np.ndarray:
@@ -77,18 +85,13 @@ def _column_error(column: Compared, pair: Pairing) -> np.ndarray:
     tables = []
     for sample in (pair.train, pair.other):
         cell, total = cells(column, sample.side, edges)
-        tables.append(leave_out(counts(cell[sample.rows], total, sample)))
+        tables.append(replicates(counts(cell[sample.rows], total, sample)))
     if column.is_category:
         return total_variation(tables[0], tables[1], pair.shrink)
     errors = kolmogorov(tables[0], tables[1])
     exact = exact_kolmogorov(train, other)
     # the cells give the spread between groups, the values themselves the distance
     return np.asarray(np.concatenate([[exact], errors[1:] - errors[0] + exact]) * pair.shrink)
-
-
-def _interval(errors: np.ndarray | None, n: int) -> Interval | None:
-    """The value at index 0 with the jackknife's interval from the others; None for None."""
-    return None if errors is None else normal(float(errors[0]), jackknife_error(errors[1:]), n, (0.0, 1.0))
 
 
 @metric("fidelity.class_share", better="lower")
