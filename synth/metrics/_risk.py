@@ -84,7 +84,7 @@ def _targets(evidence: Evidence) -> Targets:
     dropped = 2 * size - len(train) - len(control)
     if min(len(train), len(control)) < LEAST:
         raise SkipMetricError(
-            f"{len(train)} training and {len(control)} holdout rows are left without equal rows; an attack needs {LEAST} of each"
+            f"{len(train)} training and {len(control)} holdout rows are left without equal rows; {LEAST} of each are needed"
         )
     return Targets(train[:TARGETS], control[:TARGETS], dropped)
 
@@ -133,20 +133,20 @@ def _failures(rate: Rate, level: float) -> Interval:
 
 
 def strongest(attacks: Sequence[Attack]) -> Attack:
-    """For each half of the targets the attack that does best on the other half, so that the choice cannot flatter it.
+    """For each half of the targets the attack that does best on the other half, so that the choice cannot flatter it."""
+    best = choices(attacks)
+    train, control = best[0].train.copy(), best[0].control.copy()
+    train[1::2], control[1::2] = best[1].train[1::2], best[1].control[1::2]
+    return Attack(" and ".join(dict.fromkeys(attack.name for attack in best)), train, control)
+
+
+def choices(attacks: Sequence[Attack]) -> tuple[Attack, Attack]:
+    """The attack for every even target, which does best on the odd ones, and that for every odd one, the other way round.
 
     Best: with the highest lower end of the residual risk.
     """
-    if len(attacks) == 1:
-        return attacks[0]
-    train, control = (np.arange(len(side)) % 2 for side in (attacks[0].train, attacks[0].control))
-    out = np.empty(len(train)), np.empty(len(control))
-    chosen = []
-    for half in (0, 1):
-        best = max(attacks, key=lambda a: _low(a.train[train != half], a.control[control != half]))
-        out[0][train == half], out[1][control == half] = best.train[train == half], best.control[control == half]
-        chosen.append(best.name)
-    return Attack(" and ".join(dict.fromkeys(chosen)), *out)
+    even, odd = (max(attacks, key=lambda a: _low(a.train[other::2], a.control[other::2])) for other in (1, 0))
+    return even, odd
 
 
 def _low(train: np.ndarray, control: np.ndarray) -> float:

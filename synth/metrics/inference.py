@@ -102,7 +102,7 @@ def guessed(evidence: Evidence, column: Compared) -> Guessed:
 
 
 def _guessed(evidence: Evidence, column: Compared) -> Guessed:
-    who, known = targets(evidence), _known(evidence)
+    known = _known(evidence)
     there = {side: ~column.null(side)[rows] for side, rows in known.rows.items()}
     rows = {side: known.rows[side][there[side]] for side in SIDES}
     sizes = [len(rows[side]) for side in SIDES]
@@ -139,7 +139,7 @@ def _tolerance(column: Compared) -> float:
 
 
 def _nearest_values(evidence: Evidence) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each secret column its value in the synthetic row nearest in all others, for the targets of each side that have one."""
+    """For each secret its value in the synthetic row nearest in all other columns, for the targets that have one."""
     return evidence.once("inference.nearest", lambda: _search(evidence, targets(evidence)))
 
 
