@@ -39,7 +39,7 @@ class Guessed:
     column: Compared
     train: np.ndarray
     control: np.ndarray
-    attacks: tuple[Attack, ...]
+    attacks: tuple[Attack, Attack]
     ease: tuple[np.ndarray, np.ndarray]
     baseline: float
 
@@ -51,7 +51,8 @@ class Guessed:
         """The rates of success among some targets of each side (boolean masks), adjusted for how easy they happen to be."""
         eases = self.ease[0][train], self.ease[1][control]
         mean = float(np.mean([ease.mean() for ease in eases]))
-        return leaned(attack.train[train], eases[0], mean), leaned(attack.control[control], eases[1], mean)
+        found = leaned(attack.train[train], eases[0], mean), leaned(attack.control[control], eases[1], mean)
+        return Rate(found[0].value, found[0].n / attack.chosen), Rate(found[1].value, found[1].n / attack.chosen)
 
 
 @metric("privacy.attribute_inference", better="lower", bounds=(-1.0, 1.0), cost=8.0)
@@ -116,14 +117,14 @@ def _guessed(evidence: Evidence, column: Compared) -> Guessed:
     ease = _ease(column, np.concatenate([X["train"], X["holdout"]]), np.concatenate([y["train"], y["holdout"]]), rng)
     told = _forest(column, X["synthetic"], y["synthetic"], (X["train"], X["holdout"]), rng)
     near = _nearest_values(evidence)[column.name]
-    attacks = [
+    nearest, forest = (
         Attack(name, _right(column, said[0], y["train"]), _right(column, said[1], y["holdout"]))
         for name, said in (("nearest", near), ("forest", told))
-    ]
+    )
     usual = np.bincount(y["synthetic"]).argmax() if column.is_category else np.median(y["synthetic"])
     baseline = float(_right(column, np.full(sizes[0], usual), y["train"]).mean())
     eases = ease[: sizes[0]], ease[sizes[0] :]
-    return Guessed(column, rows["train"], rows["holdout"], tuple(attacks), eases, baseline)
+    return Guessed(column, rows["train"], rows["holdout"], (nearest, forest), eases, baseline)
 
 
 def _right(column: Compared, guess: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from synth.metrics.evidence import Evidence, Side
 from synth.metrics.learners import draw
 from synth.metrics.registry import NothingThereError, Reading, metric
 
+LINKED = 8_000  # training rows, and controls, whose halves are linked
 SPLITS = 4  # of the columns into halves, each for a part of the targets
 ALIKE = 1e-6  # half squared distances that are told apart no better: what is nearest may be several rows
 READ = 5_000  # synthetic rows from which is read how much a column tells
@@ -37,7 +38,7 @@ def linkability(evidence: Evidence) -> Iterator[Reading]:
 
 
 def linked(evidence: Evidence) -> Attack:
-    """For each of the `targets` whether its halves were linked, once for all metrics that ask.
+    """For each of the first `targets` whether its halves were linked, once for all metrics that ask.
 
     Raises NothingThereError where there is a single column.
     """
@@ -50,13 +51,13 @@ def _linked(evidence: Evidence, who: Targets) -> Attack:
     place = positions(evidence)
     rows = place["synthetic"][draw(evidence, "synthetic", SEARCHED, "linkability")]
     found = []
-    sides: tuple[tuple[Side, np.ndarray], ...] = (("train", who.train), ("holdout", who.control))
+    sides: tuple[tuple[Side, np.ndarray], ...] = (("train", who.train[:LINKED]), ("holdout", who.control[:LINKED]))
     for side, chosen in sides:
         hits = np.empty(len(chosen), dtype=bool)
         for k, halves in enumerate(_splits(evidence)):
             hits[k::SPLITS] = _joined(place[side][chosen[k::SPLITS]], rows, halves)
         found.append(hits)
-    return Attack("nearest", *found)
+    return Attack("nearest", found[0], found[1])
 
 
 def _splits(evidence: Evidence) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,13 +1,15 @@
 """Singling out: whether conditions read off the synthetic rows hold for exactly one training row.
 
-After Anonymeter (Giomi et al. 2023). A condition that a single synthetic row meets is tried on training rows and on equally many real rows that no generator saw. One
-that fits about one row in so many will single somebody out in either; only what it does oftener in training was learned there.
+After Anonymeter (Giomi et al. 2023). Predicates that hold for a single synthetic row are tried on training rows and on equally
+many real rows that no generator saw. What holds for about one row in so many will single somebody out among either; only what
+it does oftener in training was learned there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,105 +19,137 @@ from synth.metrics.learners import draw
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 PREDICATES = 2_000  # of each kind that are tried
-TRIES = 8_000  # that are drawn at most for them
+TRIES = 4_000  # that are drawn at a time for them
+TURNS = 5  # times at most
 FEWEST = 20  # predicates of a kind below which it is no attack
 ROWS = 40_000  # training rows, and as many controls, that they are tried on
-SMALLEST, LARGEST = 3, 5  # columns of a multivariate predicate
+SIZES = (3, 5)  # columns of a multivariate predicate, at least and at most
 EXTREMES = 3  # smallest and largest values of a number that make a univariate one
-CELLS = 20  # equally filled cells of a number, one of which a row lies in
+CELLS = 50  # equally filled cells of a number, one of which a row lies in
 BLIND = 500  # predicates of the baseline
 TOP = 2**31 - 1  # beyond all ranks
 
 
 @dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows as whole numbers in order, −1 for null: shape (rows, columns). Each column's order is kept, so that the rows
+    between two of its values are found without a look at the others."""
+
+    codes: np.ndarray
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        return np.asfortranarray(np.argsort(self.codes, axis=0, kind="stable"))
+
+    @cached_property
+    def sorted(self) -> np.ndarray:
+        return np.asfortranarray(np.take_along_axis(self.codes, self.order, axis=0))
+
+    def singled(self, predicates: _Predicates) -> np.ndarray:
+        """For each predicate the one row that it holds for, or −1 where it holds for none or for several."""
+        start, stop = np.zeros(predicates.columns.shape, dtype=np.int64), np.zeros(predicates.columns.shape, dtype=np.int64)
+        for j in np.unique(predicates.columns):
+            here = predicates.columns == j
+            start[here] = np.searchsorted(self.sorted[:, j], predicates.low[here], "left")
+            stop[here] = np.searchsorted(self.sorted[:, j], predicates.high[here], "right")
+        tightest = np.argsort(stop - start, axis=1, kind="stable")
+        out = np.full(len(predicates), -1, dtype=np.int64)
+        for i in np.flatnonzero((stop > start).all(axis=1)):
+            first = tightest[i, 0]
+            rows = self.order[start[i, first] : stop[i, first], predicates.columns[i, first]]
+            for k in tightest[i, 1:]:
+                values = self.codes[rows, predicates.columns[i, k]]
+                rows = rows[(values >= predicates.low[i, k]) & (values <= predicates.high[i, k])]
+            if len(rows) == 1:
+                out[i] = rows[0]
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicates:
+    """Each holds for the rows whose values in some columns lie between two codes, both included.
+
+    Shape (predicates, k) each; one on fewer than k columns names its last column several times.
+    """
+
+    columns: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __getitem__(self, which: np.ndarray) -> _Predicates:
+        return _Predicates(self.columns[which], self.low[which], self.high[which])
+
+
+@dataclass(frozen=True, eq=False)
 class _Tables:
-    """Some rows of each table as whole numbers in order, −1 for null: each of shape (rows, columns)."""
+    """Some rows of each table; numbers: which columns are numbers."""
 
-    train: np.ndarray
-    control: np.ndarray
-    synthetic: np.ndarray
-    numbers: np.ndarray  # which columns are numbers
-
-
-@dataclass(frozen=True)
-class _Predicate:
-    """Holds for the rows whose columns lie between two values, both included."""
-
-    columns: tuple[int, ...]
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-
-    def holds(self, table: np.ndarray) -> np.ndarray:
-        """Positions of the rows for which it does."""
-        rows: np.ndarray | None = None
-        for j, low, high in zip(self.columns, self.low, self.high):
-            values = table[:, j] if rows is None else table[rows, j]
-            met = np.flatnonzero((values >= low) & (values <= high))
-            rows = met if rows is None else rows[met]
-        return np.empty(0, dtype=np.int64) if rows is None else rows
-
-
-Kind = Callable[[_Tables, np.random.Generator], list[_Predicate]]
-Span = Callable[
-    [int, int], tuple[int, int]
-]  # of a number's column and value: the least and the largest that meet the condition
-
-
-@metric("privacy.singling_out_univariate", better="lower", bounds=(-1.0, 1.0), cost=1.0)
-def singling_out_univariate(evidence: Evidence) -> Iterator[Reading]:
-    """How much oftener a value read off the synthetic rows singles out a training row than a stranger; 0 is never.
-
-    The residual risk of Anonymeter. Predicates: a value that occurs once among the synthetic rows, and beyond one of the
-    smallest or largest numbers. The interval is Donner and Zou's for a ratio of rates, at the number of attacks that are
-    independent of each other (several may single out one row).
-    """
-    yield _reading(evidence, "univariate", {"unique": _unique_values, "extreme": _extremes})
-
-
-@metric("privacy.singling_out_multivariate", better="lower", bounds=(-1.0, 1.0), cost=1.5)
-def singling_out_multivariate(evidence: Evidence) -> Iterator[Reading]:
-    """How much oftener three to five values of a synthetic row single out a training row than a stranger; 0 is never.
-
-    The residual risk of Anonymeter, of the strongest of three kinds of predicate: numbers equal, in the same twentieth, or at
-    least as far out. Each holds for a single synthetic row. The interval is as for one value.
-    """
-    yield _reading(evidence, "multivariate", {"equal": _equal, "near": _near, "beyond": _beyond})
+    train: _Rows
+    control: _Rows
+    synthetic: _Rows
+    numbers: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """For each predicate the row that it singles out, or −1: shape (predicates,) for each side."""
+    """For each predicate of a kind the row that it singles out, or −1: shape (predicates,) for each side."""
 
     name: str
     train: np.ndarray
     control: np.ndarray
-
-    @classmethod
-    def on(cls, tables: _Tables, name: str, predicates: list[_Predicate]) -> _Tried:
-        return cls(name, _singled(predicates, tables.train), _singled(predicates, tables.control))
 
     @property
     def attack(self) -> Attack:
         return Attack(self.name, self.train >= 0, self.control >= 0)
 
 
+Kind = Callable[[_Tables, np.random.Generator], _Predicates]
+Span = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # of a number's codes and some: between which ends
+
+
+@metric("privacy.singling_out_univariate", better="lower", bounds=(-1.0, 1.0), cost=0.3)
+def singling_out_univariate(evidence: Evidence) -> Iterator[Reading]:
+    """How much oftener a value read off the synthetic rows singles out a training row than a stranger; 0 is never.
+
+    The residual risk of Anonymeter, of the stronger of two kinds of predicate: a value that occurs once among the synthetic
+    rows, and at least as far out as one of the smallest or largest numbers. A column whose values are drawn from real ones is
+    at risk however little its rows have to do with real rows. The interval is Donner and Zou's for a ratio of rates, at the
+    number of attacks that are independent of each other, since several may single out one row.
+    """
+    yield _reading(evidence, "univariate", {"unique": _unique_values, "extreme": _extremes})
+
+
+@metric("privacy.singling_out_multivariate", better="lower", bounds=(-1.0, 1.0), cost=1.0)
+def singling_out_multivariate(evidence: Evidence) -> Iterator[Reading]:
+    """How much oftener three to five values of a synthetic row single out a training row than a stranger; 0 is never.
+
+    The residual risk of Anonymeter, of the stronger of two kinds of predicate: numbers equal, or in the same fiftieth. Each
+    holds for a single synthetic row. The interval is as for one value.
+    """
+    yield _reading(evidence, "multivariate", {"equal": _equal, "near": _near})
+
+
 def _reading(evidence: Evidence, name: str, kinds: dict[str, Kind]) -> Reading:
     tables = evidence.once("singling_out", lambda: _tables(evidence))
     tried = []
-    for kind, predicates in kinds.items():
-        made = predicates(tables, evidence.rng(f"singling_out.{name}.{kind}"))
+    for kind, make in kinds.items():
+        made = make(tables, evidence.rng(f"singling_out.{name}.{kind}"))
         if len(made) >= FEWEST:
-            tried.append(_Tried.on(tables, kind, made))
+            tried.append(_Tried(kind, tables.train.singled(made), tables.control.singled(made)))
     if not tried:
-        raise NothingThereError(f"fewer than {FEWEST} {name} predicates hold for exactly one synthetic row")
-    blind = _shuffled(tables, name, evidence.rng(f"singling_out.{name}.baseline"))
-    baseline = float((_singled(blind, tables.train) >= 0).mean())
+        raise NothingThereError(f"hardly any {name} predicate holds for exactly one synthetic row")
     # of each half of the predicates the kind that does best on the other half
     best = choices([each.attack for each in tried])
     chosen = [next(each for each in tried if each.name == best[half].name) for half in (0, 1)]
     rows = [np.concatenate([getattr(chosen[half], side)[half::2] for half in (0, 1)]) for side in ("train", "control")]
     attack = Attack(" and ".join(dict.fromkeys(each.name for each in chosen)), rows[0] >= 0, rows[1] >= 0)
-    detail = {"baseline": baseline, "rows": len(tables.train)}
+    detail = {
+        "baseline": _baseline(tables, 1 if name == "univariate" else SIZES[1], evidence.rng(f"singling_out.{name}.baseline")),
+        "rows": len(tables.train.codes),
+    }
     return reading(_rate(rows[0]), _rate(rows[1]), attack, [each.attack for each in tried], detail)
 
 
@@ -123,14 +157,14 @@ def _rate(rows: np.ndarray) -> Rate:
     """The share of predicates that single out a row; those that single out the same one count as fewer attacks."""
     hits = rows[rows >= 0]
     times = np.unique(hits, return_counts=True)[1]
-    like = float((times**2).sum() / times.sum()) if len(times) else 1.0
-    return Rate(len(hits) / len(rows), len(rows) / like)
+    alike = float((times**2).sum() / times.sum()) if len(times) else 1.0
+    return Rate(len(hits) / len(rows), len(rows) / alike)
 
 
 def _tables(evidence: Evidence) -> _Tables:
-    size = min(evidence.rows("train"), evidence.rows("holdout"), ROWS)
     if not evidence.rows("holdout"):
         raise SkipMetricError("there is no holdout to try predicates on beside the training rows")
+    size = min(evidence.rows("train"), evidence.rows("holdout"), ROWS)
     if size < LEAST:
         raise SkipMetricError(f"{size} training rows and as many of the holdout are too few; {LEAST} are needed")
     rows: dict[Side, np.ndarray] = {
@@ -138,104 +172,102 @@ def _tables(evidence: Evidence) -> _Tables:
         "holdout": draw(evidence, "holdout", size, "singling_out"),
         "synthetic": draw(evidence, "synthetic", SEARCHED, "singling_out"),
     }
-    found = ranks(evidence, rows)
+    found = {side: _Rows(codes) for side, codes in ranks(evidence, rows).items()}
     numbers = np.array([column.levels is None for column in evidence.columns])
     return _Tables(found["train"], found["holdout"], found["synthetic"], numbers)
 
 
-def _singled(predicates: list[_Predicate], table: np.ndarray) -> np.ndarray:
-    out = np.full(len(predicates), -1, dtype=np.int64)
-    for i, predicate in enumerate(predicates):
-        rows = predicate.holds(table)
-        if len(rows) == 1:
-            out[i] = rows[0]
-    return out
+def _unique_values(tables: _Tables, rng: np.random.Generator) -> _Predicates:
+    """Values that occur once among the synthetic rows; where they are too many, of each column equally many if it has them."""
+    columns, values, turn = [], [], []
+    for j in range(tables.synthetic.codes.shape[1]):
+        book, times = np.unique(tables.synthetic.codes[:, j], return_counts=True)
+        once = rng.permutation(book[times == 1])[:PREDICATES]
+        columns.append(np.full(len(once), j))
+        values.append(once)
+        turn.append(np.arange(len(once)))
+    column, value = np.concatenate(columns), np.concatenate(values)
+    order = np.lexsort((rng.random(len(value)), np.concatenate(turn)))[:PREDICATES]
+    ends = value[order][:, None]
+    return _Predicates(column[order][:, None], ends, ends)
 
 
-def _unique_values(tables: _Tables, rng: np.random.Generator) -> list[_Predicate]:
-    """Values that occur once among the synthetic rows; where they are too many, as many of each column as it has."""
-    place, found = [], []
-    for j in range(tables.synthetic.shape[1]):
-        values, times = np.unique(tables.synthetic[:, j], return_counts=True)
-        once = rng.permutation(values[times == 1])
-        place += list(range(len(once)))
-        found += [_Predicate((j,), (int(value),), (int(value),)) for value in once]
-    order = np.lexsort((rng.random(len(found)), np.array(place)))
-    return [found[i] for i in order[:PREDICATES]]
-
-
-def _extremes(tables: _Tables, rng: np.random.Generator) -> list[_Predicate]:
-    """Numbers at least as small as one of the smallest synthetic ones, or as large as one of the largest."""
-    found = []
+def _extremes(tables: _Tables, rng: np.random.Generator) -> _Predicates:
+    """Numbers at least as small as one of the smallest synthetic ones, or at least as large as one of the largest."""
+    found: list[tuple[int, int, int]] = []
     for j in np.flatnonzero(tables.numbers):
-        values = np.unique(tables.synthetic[:, j])
+        values = np.unique(tables.synthetic.codes[:, j])
         values = values[values >= 0]
-        found += [_Predicate((int(j),), (0,), (int(value),)) for value in values[:EXTREMES]]
-        found += [_Predicate((int(j),), (int(value),), (TOP,)) for value in values[::-1][:EXTREMES]]
-    return [found[i] for i in rng.permutation(len(found))[:PREDICATES]]
+        found += [(int(j), 0, int(value)) for value in values[:EXTREMES]]
+        found += [(int(j), int(value), TOP) for value in values[::-1][:EXTREMES]]
+    chosen = np.array(found, dtype=np.int64).reshape(-1, 3)[rng.permutation(len(found))[:PREDICATES]]
+    return _Predicates(chosen[:, :1], chosen[:, 1:2], chosen[:, 2:])
 
 
-def _equal(tables: _Tables, rng: np.random.Generator) -> list[_Predicate]:
+def _equal(tables: _Tables, rng: np.random.Generator) -> _Predicates:
     """Every column equal to the synthetic row's."""
-    return _conjunctions(tables, rng, lambda j, value: (value, value))
+    return _conjunctions(tables, rng, lambda codes, values: (values, values))
 
 
-def _near(tables: _Tables, rng: np.random.Generator) -> list[_Predicate]:
-    """Numbers in the same of equally filled cells."""
-    edges = [_inner(tables.synthetic[:, j], CELLS) for j in range(tables.synthetic.shape[1])]
-
-    def cell(j: int, value: int) -> tuple[int, int]:
-        k = int(np.searchsorted(edges[j], value, "left"))
-        return int(edges[j][k - 1]) + 1 if k else 0, int(edges[j][k]) if k < len(edges[j]) else TOP
-
-    return _conjunctions(tables, rng, cell)
+def _near(tables: _Tables, rng: np.random.Generator) -> _Predicates:
+    """Categories equal to the synthetic row's, numbers in the same of equally filled cells."""
+    return _conjunctions(tables, rng, _cells)
 
 
-def _beyond(tables: _Tables, rng: np.random.Generator) -> list[_Predicate]:
-    """Numbers at least as far from the middle, as in the paper."""
-    middle = [_inner(tables.synthetic[:, j], 2) for j in range(tables.synthetic.shape[1])]
-    return _conjunctions(tables, rng, lambda j, value: (value, TOP) if (value > middle[j]).all() else (0, value))
+def _cells(codes: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    edges = np.quantile(codes, np.linspace(0, 1, CELLS + 1)[1:-1], method="inverted_cdf")
+    ends = np.concatenate([[-1], np.unique(edges), [TOP]])
+    cell = np.searchsorted(ends, values, "left")
+    return ends[cell - 1] + 1, ends[cell]
 
 
-def _inner(values: np.ndarray, parts: int) -> np.ndarray:
-    """The values that part a column's known ones equally."""
-    seen = values[values >= 0]
-    if len(seen) == 0:
-        return np.empty(0, dtype=values.dtype)
-    return np.asarray(np.unique(np.quantile(seen, np.linspace(0, 1, parts + 1)[1:-1], method="inverted_cdf")))
-
-
-def _conjunctions(tables: _Tables, rng: np.random.Generator, span: Span) -> list[_Predicate]:
+def _conjunctions(tables: _Tables, rng: np.random.Generator, span: Span) -> _Predicates:
     """Different conditions on three to five columns of a synthetic row that hold for no other."""
-    found: dict[_Predicate, None] = {}
-    for predicate in _drawn(tables, tables.synthetic, rng, span, TRIES):
-        if predicate not in found and len(predicate.holds(tables.synthetic)) == 1:
-            found[predicate] = None
-            if len(found) == PREDICATES:
-                break
-    return list(found)
+    found = np.empty((0, 3, min(SIZES[1], tables.synthetic.codes.shape[1])), dtype=np.int64)
+    for _ in range(TURNS):
+        drawn = _drawn(tables, rng, span)
+        kept = drawn[np.flatnonzero(tables.synthetic.singled(drawn) >= 0)]
+        found = np.concatenate([found, np.stack([kept.columns, kept.low, kept.high], axis=1)])
+        found = found[np.sort(np.unique(found, axis=0, return_index=True)[1])]
+        if len(found) >= PREDICATES:
+            break
+    found = found[:PREDICATES]
+    return _Predicates(found[:, 0], found[:, 1], found[:, 2])
 
 
-def _drawn(
-    tables: _Tables,
-    rows: np.ndarray,
-    rng: np.random.Generator,
-    span: Span,
-    count: int,
-    sizes: tuple[int, int] = (SMALLEST, LARGEST),
-) -> Iterator[_Predicate]:
-    for row in rng.integers(len(rows), size=count):
-        most = rows.shape[1]
-        columns = np.sort(rng.permutation(most)[: int(rng.integers(min(sizes[0], most), min(sizes[1], most) + 1))])
-        ends = []
-        for j in columns:
-            value = int(rows[row, j])
-            ends.append(span(int(j), value) if value >= 0 and tables.numbers[j] else (value, value))
-        yield _Predicate(tuple(int(j) for j in columns), tuple(low for low, _ in ends), tuple(high for _, high in ends))
+def _drawn(tables: _Tables, rng: np.random.Generator, span: Span) -> _Predicates:
+    """Conditions on some columns of synthetic rows drawn at random."""
+    codes = tables.synthetic.codes
+    columns = _some(rng, codes.shape[1], SIZES)
+    low = codes[rng.integers(len(codes), size=(TRIES, 1)), columns].astype(np.int64)
+    high = low.copy()
+    for j in np.flatnonzero(tables.numbers):
+        here = (columns == j) & (low >= 0)
+        if here.any():
+            low[here], high[here] = span(codes[:, j][codes[:, j] >= 0], low[here])
+    return _Predicates(columns, low, high)
 
 
-def _shuffled(tables: _Tables, name: str, rng: np.random.Generator) -> list[_Predicate]:
-    """Predicates of one who knows each column's values but no row, and does not look for rare ones."""
-    columns = [rng.permutation(tables.synthetic[:, j]) for j in range(tables.synthetic.shape[1])]
-    sizes = (1, 1) if name == "univariate" else (SMALLEST, LARGEST)
-    return list(_drawn(tables, np.column_stack(columns), rng, lambda j, value: (value, value), BLIND, sizes))
+def _some(rng: np.random.Generator, columns: int, sizes: tuple[int, int]) -> np.ndarray:
+    """For each try some different columns in order, the last one repeated: shape (TRIES, at most)."""
+    most = min(sizes[1], columns)
+    picked = np.empty((TRIES, most), dtype=np.int64)
+    for k in range(most):  # Floyd's algorithm: the k-th is drawn from those left, moved past those drawn
+        value = rng.integers(columns - k, size=TRIES)
+        for before in np.sort(picked[:, :k], axis=1).T:
+            value += value >= before
+        picked[:, k] = value
+    size = rng.integers(min(sizes[0], most), most + 1, size=TRIES)
+    picked = np.where(np.arange(most) < size[:, None], picked, picked[:, :1])
+    return np.sort(picked, axis=1)
+
+
+def _baseline(tables: _Tables, size: int, rng: np.random.Generator) -> float:
+    """How often one succeeds in training who knows each column's values but no row, and does not look for rare ones."""
+    codes = tables.synthetic.codes
+    columns = _some(rng, codes.shape[1], (min(size, SIZES[0]), size))[:BLIND]
+    values = codes[rng.integers(len(codes), size=columns.shape), columns].astype(np.int64)
+    same = np.concatenate([np.zeros((BLIND, 1), dtype=bool), np.diff(columns, axis=1) == 0], axis=1)
+    for k in range(1, columns.shape[1]):  # a column that is named twice has one value
+        values[:, k] = np.where(same[:, k], values[:, k - 1], values[:, k])
+    return float((tables.train.singled(_Predicates(columns, values, values)) >= 0).mean())
