@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synth.metrics._risk import SEARCHED, Attack, Rate, Targets, ranks, reading, targets
+from synth.metrics._risk import SEARCHED, Attack, Rate, ranks, reading, targets
 from synth.metrics.distance import positions, spans
 from synth.metrics.evidence import Evidence, Side
 from synth.metrics.learners import draw
@@ -42,12 +42,13 @@ def linked(evidence: Evidence) -> Attack:
 
     Raises NothingThereError where there is a single column.
     """
-    return evidence.once("linkability", lambda: _linked(evidence, targets(evidence)))
+    return evidence.once("linkability", lambda: _linked(evidence))
 
 
-def _linked(evidence: Evidence, who: Targets) -> Attack:
+def _linked(evidence: Evidence) -> Attack:
     if len(evidence.columns) < 2:
         raise NothingThereError("a single column has no two halves")
+    who = targets(evidence)
     place = positions(evidence)
     rows = place["synthetic"][draw(evidence, "synthetic", SEARCHED, "linkability")]
     found = []

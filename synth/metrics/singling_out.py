@@ -21,7 +21,7 @@ from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, 
 PREDICATES = 2_000  # of each kind that are tried
 TRIES = 4_000  # that are drawn at a time for them
 TURNS = 5  # times at most
-FEWEST = 20  # predicates of a kind below which it is no attack
+FEWEST = 20  # predicates below which there is no attack; a kind with half as many as the other is left out
 ROWS = 40_000  # training rows, and as many controls, that they are tried on
 SIZES = (3, 5)  # columns of a multivariate predicate, at least and at most
 EXTREMES = 3  # smallest and largest values of a number that make a univariate one
@@ -114,12 +114,12 @@ Span = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # of a
 def singling_out_univariate(evidence: Evidence) -> Iterator[Reading]:
     """How much oftener a value read off the synthetic rows singles out a training row than a stranger; 0 is never.
 
-    The residual risk of Anonymeter, of the stronger of two kinds of predicate: a value that occurs once among the synthetic
-    rows, and at least as far out as one of the smallest or largest numbers. A column whose values are drawn from real ones is
-    at risk however little its rows have to do with real rows. The interval is Donner and Zou's for a ratio of rates, at the
-    number of attacks that are independent of each other, since several may single out one row.
+    The residual risk of Anonymeter. Predicates: a value that occurs once among the synthetic rows, and at least as far out as
+    one of the smallest or largest numbers. A column whose values are drawn from real ones is at risk however little its rows
+    have to do with real rows. The interval is Donner and Zou's for a ratio of rates, at the number of attacks that are
+    independent of each other, since several may single out one row.
     """
-    yield _reading(evidence, "univariate", {"unique": _unique_values, "extreme": _extremes})
+    yield _reading(evidence, "univariate", {"values": _rare_values})
 
 
 @metric("privacy.singling_out_multivariate", better="lower", bounds=(-1.0, 1.0), cost=1.0)
@@ -134,14 +134,13 @@ def singling_out_multivariate(evidence: Evidence) -> Iterator[Reading]:
 
 def _reading(evidence: Evidence, name: str, kinds: dict[str, Kind]) -> Reading:
     tables = evidence.once("singling_out", lambda: _tables(evidence))
-    tried = []
-    for kind, make in kinds.items():
-        made = make(tables, evidence.rng(f"singling_out.{name}.{kind}"))
-        if len(made) >= FEWEST:
-            tried.append(_Tried(kind, tables.train.singled(made), tables.control.singled(made)))
-    if not tried:
+    made = {kind: make(tables, evidence.rng(f"singling_out.{name}.{kind}")) for kind, make in kinds.items()}
+    most = max(len(predicates) for predicates in made.values())
+    if most < FEWEST:
         raise NothingThereError(f"hardly any {name} predicate holds for exactly one synthetic row")
-    # of each half of the predicates the kind that does best on the other half
+    enough = {kind: predicates for kind, predicates in made.items() if 2 * len(predicates) >= most}
+    tried = [_Tried(kind, tables.train.singled(each), tables.control.singled(each)) for kind, each in enough.items()]
+    # for each half of the predicates the kind that does best on the other half
     best = choices([each.attack for each in tried])
     chosen = [next(each for each in tried if each.name == best[half].name) for half in (0, 1)]
     rows = [np.concatenate([getattr(chosen[half], side)[half::2] for half in (0, 1)]) for side in ("train", "control")]
@@ -177,6 +176,16 @@ def _tables(evidence: Evidence) -> _Tables:
     return _Tables(found["train"], found["holdout"], found["synthetic"], numbers)
 
 
+def _rare_values(tables: _Tables, rng: np.random.Generator) -> _Predicates:
+    """The extremes, and as many unique values as there is room for."""
+    far, once = _extremes(tables), _unique_values(tables, rng)
+    both = [
+        np.concatenate(pair)[:PREDICATES] for pair in zip((far.columns, far.low, far.high), (once.columns, once.low, once.high))
+    ]
+    order = rng.permutation(len(both[0]))
+    return _Predicates(both[0][order], both[1][order], both[2][order])
+
+
 def _unique_values(tables: _Tables, rng: np.random.Generator) -> _Predicates:
     """Values that occur once among the synthetic rows; where they are too many, of each column equally many if it has them."""
     columns, values, turn = [], [], []
@@ -192,7 +201,7 @@ def _unique_values(tables: _Tables, rng: np.random.Generator) -> _Predicates:
     return _Predicates(column[order][:, None], ends, ends)
 
 
-def _extremes(tables: _Tables, rng: np.random.Generator) -> _Predicates:
+def _extremes(tables: _Tables) -> _Predicates:
     """Numbers at least as small as one of the smallest synthetic ones, or at least as large as one of the largest."""
     found: list[tuple[int, int, int]] = []
     for j in np.flatnonzero(tables.numbers):
@@ -200,8 +209,8 @@ def _extremes(tables: _Tables, rng: np.random.Generator) -> _Predicates:
         values = values[values >= 0]
         found += [(int(j), 0, int(value)) for value in values[:EXTREMES]]
         found += [(int(j), int(value), TOP) for value in values[::-1][:EXTREMES]]
-    chosen = np.array(found, dtype=np.int64).reshape(-1, 3)[rng.permutation(len(found))[:PREDICATES]]
-    return _Predicates(chosen[:, :1], chosen[:, 1:2], chosen[:, 2:])
+    ends = np.array(found, dtype=np.int64).reshape(-1, 3)
+    return _Predicates(ends[:, :1], ends[:, 1:2], ends[:, 2:])
 
 
 def _equal(tables: _Tables, rng: np.random.Generator) -> _Predicates:
