@@ -55,7 +55,7 @@ class Guessed:
         return Rate(found[0].value, found[0].n / attack.chosen), Rate(found[1].value, found[1].n / attack.chosen)
 
 
-@metric("privacy.attribute_inference", better="lower", bounds=(-1.0, 1.0), cost=8.0)
+@metric("privacy.attribute_inference", better="lower", bounds=(-1.0, 1.0), cost=6.5)
 def attribute_inference(evidence: Evidence) -> Iterator[Reading]:
     """For each sensitive column: how much more of it an attacker learns of training rows than of strangers; 0 is nothing.
 

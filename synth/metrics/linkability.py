@@ -23,7 +23,7 @@ READ = 5_000  # synthetic rows from which is read how much a column tells
 BLOCK = 2_000_000  # products of a target and a synthetic row that are held at a time, twice: 16 MB
 
 
-@metric("privacy.linkability", better="lower", bounds=(-1.0, 1.0), cost=3.0)
+@metric("privacy.linkability", better="lower", bounds=(-1.0, 1.0), cost=2.0)
 def linkability(evidence: Evidence) -> Iterator[Reading]:
     """How much oftener synthetic rows join the two halves of a training row than those of a stranger's; 0 is never.
 

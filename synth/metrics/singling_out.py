@@ -110,7 +110,7 @@ Kind = Callable[[_Tables, np.random.Generator], _Predicates]
 Span = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # of a number's codes and some: between which ends
 
 
-@metric("privacy.singling_out_univariate", better="lower", bounds=(-1.0, 1.0), cost=0.3)
+@metric("privacy.singling_out_univariate", better="lower", bounds=(-1.0, 1.0), cost=0.1)
 def singling_out_univariate(evidence: Evidence) -> Iterator[Reading]:
     """How much oftener a value read off the synthetic rows singles out a training row than a stranger; 0 is never.
 
@@ -122,7 +122,7 @@ def singling_out_univariate(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(evidence, "univariate", {"values": _rare_values})
 
 
-@metric("privacy.singling_out_multivariate", better="lower", bounds=(-1.0, 1.0), cost=1.0)
+@metric("privacy.singling_out_multivariate", better="lower", bounds=(-1.0, 1.0), cost=1.4)
 def singling_out_multivariate(evidence: Evidence) -> Iterator[Reading]:
     """How much oftener three to five values of a synthetic row single out a training row than a stranger; 0 is never.
 
