@@ -27,6 +27,18 @@ def positions(evidence: Evidence) -> dict[Side, np.ndarray]:
     return evidence.once("positions", lambda: _positions(evidence))
 
 
+def spans(evidence: Evidence) -> dict[str, slice]:
+    """Which dimensions of the points belong to which column."""
+    ends = np.cumsum([0, *(_width(column) for column in evidence.columns)])
+    return {column.name: slice(int(ends[i]), int(ends[i + 1])) for i, column in enumerate(evidence.columns)}
+
+
+def _width(column: Compared) -> int:
+    if column.levels is None:
+        return 2 if any(column.null(side).any() for side in SIDES) else 1
+    return min(column.levels + 1, CORNERS)
+
+
 def _positions(evidence: Evidence) -> dict[Side, np.ndarray]:
     rng = evidence.rng("distance.directions")
     parts = [_corners(column, rng) if column.is_category else _places(column) for column in evidence.columns]
