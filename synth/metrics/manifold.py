@@ -25,6 +25,7 @@ from synth.metrics.registry import Reading, SkipMetricError, metric
 
 ROWS = 10_000  # rows per table: the search costs their square, and errors are below half a point
 NEIGHBOURS = 5  # k of density and coverage, as in the paper
+MOST_DENSE = ROWS / NEIGHBOURS  # density where every synthetic row lies in every neighbourhood
 ALPHAS = np.linspace(0, 1, 30)  # levels of α-precision and β-recall, as in the authors' code
 FEWEST_PARTS, MOST_PARTS = 5, 20  # disjoint parts of the rows that the spread is estimated from
 IN_PART = 100  # rows that each of them should have
@@ -159,7 +160,7 @@ def _judge(cloud: Cloud, small: list[Cloud], other: np.ndarray, parts: list[np.n
     intervals = {
         "alpha_precision": normal(value["alpha_precision"], error["alpha_precision"], n, (0.0, 1.0)),
         "beta_recall": _rate(value["beta_recall"], error["beta_recall"], n),
-        "density": normal(value["density"], error["density"], n, (0.0, math.inf)),
+        "density": normal(value["density"], error["density"], n, (0.0, MOST_DENSE)),
         "coverage": _rate(value["coverage"], error["coverage"], n),
     }
     return Judged(whole, intervals)
@@ -203,7 +204,7 @@ def beta_recall(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(found, "beta_recall", {"betas": _rounded(ALPHAS)}, "recall")
 
 
-@metric("fidelity.density", better="nearer", bounds=(0.0, math.inf), cost=0.6)
+@metric("fidelity.density", better="nearer", bounds=(0.0, MOST_DENSE), cost=0.6)
 def density(evidence: Evidence) -> Iterator[Reading]:
     """How many training rows' neighbourhoods a synthetic row lies in, over the five expected; fresh rows score about 1.
 
