@@ -29,20 +29,21 @@ def mutual_information(evidence: Evidence) -> Iterator[Reading]:
     if not (weight[0] > 0).any():
         raise NothingThereError("no two columns that vary say anything about each other")
     relative = weight / np.maximum(weight.mean(axis=1, keepdims=True), 1e-12)  # so that plain means are the weighted ones
-    errors = relative * _differences(found, found.cuts.judged)
-    held = None if found.cuts.real is None else relative * _differences(found, found.cuts.real)
+    judged, real = found.cuts.judged, found.cuts.real
+    errors, held = _differences(found, judged), None if real is None else _differences(found, real)
     yield Reading(
-        mean_interval(errors, found.cuts.judged, found.every),
-        None if held is None else mean_interval(held, found.pairing("holdout"), found.every),
+        mean_interval(relative * errors, judged, found.every),
+        None if real is None or held is None else mean_interval(relative * held, real, found.every),
         detail={
             "worst": worst_pairs(
                 found,
                 errors[0],
                 None if held is None else held[0],
-                real_information=found.information["train"][0],
+                relative[0] * (errors[0] if held is None else errors[0] - held[0]),
                 information=found.information["synthetic"][0],
+                real_information=found.information["train"][0],
             ),
-            "pairs": len(found.pairs),
+            "pairs": int(counted.sum()),
             "pairs_in_all": found.every,
         },
     )

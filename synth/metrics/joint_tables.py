@@ -128,9 +128,15 @@ def mean_interval(errors: np.ndarray, pair: Pairing, every: int) -> Interval:
     return subsampled(errors.mean(axis=1), pair, drawn=drawn)
 
 
-def worst_pairs(found: Joints, errors: np.ndarray, reference: np.ndarray | None, **more: np.ndarray) -> list[dict[str, Any]]:
-    """The pairs furthest beyond real rows, each with the error of both and with `more` figures: all of shape (pairs,)."""
-    beyond = errors if reference is None else errors - reference
+def worst_pairs(
+    found: Joints, errors: np.ndarray, reference: np.ndarray | None, beyond: np.ndarray | None = None, **more: np.ndarray
+) -> list[dict[str, Any]]:
+    """The pairs furthest beyond real rows, each with the error of both and with `more` figures: all of shape (pairs,).
+
+    beyond: how far beyond, where that is not the difference of the two errors.
+    """
+    if beyond is None:
+        beyond = errors if reference is None else errors - reference
     return [
         {
             "columns": found.names(int(place)),

@@ -43,16 +43,15 @@ def worst_pair(evidence: Evidence) -> Iterator[Reading]:
     """
     found = joints(evidence)
     sides: dict[Side, Interval] = {side: _largest(found, side) for side in found.excess}
-    place = int(found.excess["synthetic"][0].argmax())
-    held = found.errors.get("holdout")
+    errors, excess = ({side: table[0] for side, table in tables.items()} for tables in (found.errors, found.excess))
     yield Reading(
         sides["synthetic"],
         sides.get("holdout"),
         detail={
-            "columns": found.names(place),
-            "error": float(found.errors["synthetic"][0, place]),
-            "reference": None if held is None else float(held[0, place]),
-            "worst": worst_pairs(found, found.excess["synthetic"][0], found.excess["holdout"][0] if held is not None else None),
+            "columns": found.names(int(excess["synthetic"].argmax())),
+            "worst": worst_pairs(
+                found, errors["synthetic"], errors.get("holdout"), excess["synthetic"], beyond_chance=excess["synthetic"]
+            ),
         },
     )
 

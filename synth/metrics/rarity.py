@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import Cut, Pairing, counts, joint_counts, joint_cuts, pairings, replicates, subsampled
+from synth.metrics.histograms import Cut, Pairing, counts, joint_counts, joint_cuts, leave_out, pairings
+from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.joint_tables import joints
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
@@ -24,7 +25,7 @@ def rare_categories(evidence: Evidence) -> Iterator[Reading]:
     """Mean share that rare categories lost, of those with 0.1% to 5% of the training rows: 1 where all vanished.
 
     A category counts where ten rows of it are to be expected of every table; what one gained does not make up for what another
-    lost. Chance takes from half of them, from the reference's as well. The interval is a delete-d jackknife's.
+    lost. Chance takes from half of them, from the reference's as well. The interval is a delete-a-group jackknife's.
     """
     columns = [column for column in evidence.columns if column.is_category]
     if not columns:
@@ -41,7 +42,7 @@ def rare_categories(evidence: Evidence) -> Iterator[Reading]:
         for pair in (judged, real):
             if pair is not None and len(rare):
                 tables = [
-                    replicates(counts(place[column.of(s.side)[s.rows]], len(rare) + 1, s)) for s in (pair.train, pair.other)
+                    leave_out(counts(place[column.of(s.side)[s.rows]], len(rare) + 1, s)) for s in (pair.train, pair.other)
                 ]
                 lost[pair.other.side].append(_lost(tables[0], tables[1], np.arange(len(rare)), pair.shrink))
     if not names:
@@ -67,12 +68,12 @@ def rare_combinations(evidence: Evidence) -> Iterator[Reading]:
         if not (evidence.columns[i].is_category and evidence.columns[j].is_category):
             continue
         both = cuts.columns[i], cuts.columns[j]
-        train = replicates(joint_counts(both, cuts.judged.train))
+        train = leave_out(joint_counts(both, cuts.judged.train))
         rare = _rare(np.where(_named(both), train[0], 0), len(cuts.judged.train), least)
         names += [_combination(evidence, (i, j), both, int(cell)) for cell in rare]
         for pair in (cuts.judged, cuts.real):
             if pair is not None and len(rare):
-                other = replicates(joint_counts(both, pair.other))
+                other = leave_out(joint_counts(both, pair.other))
                 lost[pair.other.side].append(_lost(train, other, rare, pair.shrink))
     if not names:
         raise SkipMetricError(
@@ -136,4 +137,5 @@ def _reading(lost: dict[Side, list[np.ndarray]], names: list[str], judged: Pairi
 
 
 def _mean(lost: np.ndarray, pair: Pairing) -> Interval:
-    return subsampled(lost.mean(axis=1), pair)
+    mean = lost.mean(axis=1)
+    return normal(float(mean[0]), jackknife_error(mean[1:]), len(pair.other), (0.0, 1.0))
