@@ -205,14 +205,14 @@ class Measurements:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Measurements:
         """The inverse of `to_dict`; the synthetic table is not among them. Raises DataError for another form or version."""
-        found, wanted = data.get("format"), FORMAT
-        if found != wanted:
+        items, context, found = data["measurements"], data["context"], data.get("format")
+        if found != FORMAT:
             said = "name no format" if found is None else f"are of the format {str(found)[:60]!r}"
             raise DataError(
-                f"these measurements {said}, and this version of synth reads {wanted!r};\n"
+                f"these measurements {said}, and this version of synth reads {FORMAT!r};\n"
                 "evaluate the rows again, or read them with the version of synth that wrote them (context.synth)"
             )
-        return cls(tuple(Measurement.from_dict(m) for m in data["measurements"]), data["context"])
+        return cls(tuple(Measurement.from_dict(m) for m in items), context)
 
 
 def _flat(m: Measurement) -> dict[str, Any]:

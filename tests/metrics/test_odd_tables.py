@@ -25,10 +25,11 @@ from synth.data.table import Table
 from synth.errors import DataError
 from synth.gate.policy import Policy
 from synth.metrics.evaluation import evaluate
-from synth.metrics.measurement import Measurement, Measurements
+from synth.metrics.measurement import Interval, Measurement, Measurements
 from synth.metrics.registry import chosen, metrics
 
-ROWS = 900  # of most tables: the fewest that every attack takes
+ROWS = 900  # the fewest that every attack takes
+FEW = 400  # where the oddity is nothing to an attack
 SECONDS = 20.0  # of CPU for one table and all metrics
 DELIBERATE = "CannotTrainError"  # the one error that states a fact about the table: its rows can train nothing
 
@@ -165,7 +166,7 @@ def columns_that_lost_every_value() -> Odd:
 
 @odd
 def a_target_of_one_class() -> Odd:
-    return three(lambda d, i: d.assign(y="yes"))
+    return three(lambda d, i: d.assign(y="yes"), rows=FEW)
 
 
 @odd
@@ -175,7 +176,7 @@ def a_target_of_one_synthetic_class() -> Odd:
 
 @odd
 def a_group_of_one_class() -> Odd:
-    return three(lambda d, i: d.assign(y=np.where(d["s"] == "f", "yes", d["y"])))
+    return three(lambda d, i: d.assign(y=np.where(d["s"] == "f", "yes", d["y"])), rows=FEW)
 
 
 @odd
@@ -185,7 +186,7 @@ def a_group_that_vanished() -> Odd:
 
 @odd
 def a_class_of_two_rows() -> Odd:
-    return three(lambda d, i: d.assign(y=["rare" if j < 2 else "common" for j in range(len(d))]))
+    return three(lambda d, i: d.assign(y=["rare" if j < 2 else "common" for j in range(len(d))]), rows=FEW)
 
 
 @odd
@@ -195,7 +196,7 @@ def constant_columns() -> Odd:
 
 @odd
 def nothing_but_constants() -> Odd:
-    return three(lambda d, i: d.assign(x=1.5, k=7, c="one", s="f", y="yes"))
+    return three(lambda d, i: d.assign(x=1.5, k=7, c="one", s="f", y="yes"), rows=FEW)
 
 
 @odd
@@ -239,7 +240,7 @@ def a_hundred_thousand_levels() -> Odd:
 
 @odd
 def every_value_its_own_category() -> Odd:
-    return three(lambda d, i: d.assign(c=pd.Categorical([f"{i} {j}" for j in range(len(d))])))
+    return three(lambda d, i: d.assign(c=pd.Categorical([f"{i} {j}" for j in range(len(d))])), rows=FEW)
 
 
 @odd
@@ -248,7 +249,7 @@ def moments_with_zones() -> Odd:
         ticks = pd.Timestamp("2024-03-30", tz="Europe/Paris") + pd.to_timedelta(np.arange(len(d)) * 97, unit="min")
         return d.assign(at=pd.Series(ticks).mask(d["x"] > 1), day=pd.Series(ticks).dt.date)
 
-    return three(at)
+    return three(at, rows=FEW)
 
 
 @odd
@@ -263,21 +264,24 @@ def nothing_but_text() -> Odd:
     def written(d: pd.DataFrame, i: int) -> pd.DataFrame:
         return pd.DataFrame({"c": d["c"], "s": d["s"], "y": d["y"], "t": d["c"] + " and " + d["s"]})
 
-    return three(written)
+    return three(written, rows=FEW)
 
 
 @odd
 def free_text_and_a_group() -> Odd:
     said = ["the weather was {}", "nobody came {} times", "it is {} and it was late", "see the note of {}"]
     return three(
-        lambda d, i: pd.DataFrame({"t": [said[j % 4].format(f"{i}-{j}") for j in range(len(d))], "s": d["s"], "y": d["y"]})
+        lambda d, i: pd.DataFrame({"t": [said[j % 4].format(f"{i}-{j}") for j in range(len(d))], "s": d["s"], "y": d["y"]}),
+        rows=FEW,
     )
 
 
 @odd
 def none_and_nan_in_one_column() -> Odd:
     mixed = {0: None, 1: np.nan, 2: pd.NA}
-    return three(lambda d, i: d.assign(c=pd.Series([mixed.get(j % 5, v) for j, v in enumerate(d["c"])], dtype="object")))
+    return three(
+        lambda d, i: d.assign(c=pd.Series([mixed.get(j % 5, v) for j, v in enumerate(d["c"])], dtype="object")), rows=FEW
+    )
 
 
 @odd
@@ -286,7 +290,7 @@ def booleans_with_nulls() -> Odd:
         loose = pd.Series([None if v > 1 else bool(v > 0) for v in d["x"]], dtype="object")
         return d.assign(b=pd.array(d["x"] > 0, dtype="boolean"), n=loose, y=d["y"] == "yes")
 
-    return three(flags)
+    return three(flags, rows=FEW)
 
 
 @odd
@@ -301,23 +305,25 @@ def a_single_category() -> Odd:
 
 @odd
 def a_single_column_that_is_target_and_all() -> Odd:
-    return three(lambda d, i: d[["y"]], sensitive=())
+    return three(lambda d, i: d[["y"]], sensitive=(), rows=FEW)
 
 
 @odd
 def a_target_and_a_group_alone() -> Odd:
-    return three(lambda d, i: d[["y", "s"]])
+    return three(lambda d, i: d[["y", "s"]], rows=FEW)
 
 
 @odd
 def empty_strings_as_categories() -> Odd:
-    return three(lambda d, i: d.assign(c=d["c"].replace("red", ""), s=d["s"].replace("f", ""), y=d["y"].replace("no", "")))
+    return three(
+        lambda d, i: d.assign(c=d["c"].replace("red", ""), s=d["s"].replace("f", ""), y=d["y"].replace("no", "")), rows=FEW
+    )
 
 
 @odd
 def names_that_are_odd() -> Odd:
     names = {"x": "a, b", "k": "[k]", "c": "x=1", "s": "größe\n", "y": "fidelity.shape"}
-    return three(lambda d, i: d.rename(columns=names), target=names["y"], sensitive=(names["s"],))
+    return three(lambda d, i: d.rename(columns=names), target=names["y"], sensitive=(names["s"],), rows=FEW)
 
 
 @odd
@@ -422,6 +428,27 @@ def test_what_is_computed_on_request_gives_a_number_or_a_reason(table: str) -> N
     if not names:
         pytest.skip("nothing is computed on request only")
     must_be_sound(table, measure(ODD[table](), names), 600.0)
+
+
+def test_the_faults_that_are_looked_for_are_found() -> None:
+    """A check that cannot fail is none: each fault, planted."""
+    half, beyond = Interval(0.5, 0.4, 0.6, 9), Interval(1.5, 1.4, 1.6, 9)
+    sound = Measurement("fidelity.mine", "lower", half, half)
+    assert faults([sound, Measurement("fidelity.other", "lower", status="skipped", reason="too few rows")]) == []
+    assert faults([Measurement("utility.tstr", "higher", status="error", reason=f"{DELIBERATE}: a single class")]) == []
+    planted = {
+        "given twice": [sound, sound],
+        "ZeroDivisionError": [Measurement("fidelity.mine", "lower", status="error", reason="ZeroDivisionError: no")],
+        "out of order or outside": [Measurement("fidelity.mine", "lower", beyond, half)],
+        "its reference": [Measurement("fidelity.mine", "lower", half, beyond)],
+    }
+    for words, found in planted.items():
+        assert len(faults(found)) == 1
+        assert words in faults(found)[0]
+    with pytest.raises(AssertionError, match=r"1 faults on the table 'nan':\s+RuntimeWarning: loud"):
+        must_be_sound("nan", Found(Measurements((sound,), {}), 0.1, ["RuntimeWarning: loud"]), SECONDS)
+    with pytest.raises(AssertionError, match=r"took 30\.0 s of CPU, 20 are allowed; dearest: fidelity\.mine"):
+        must_be_sound("nan", Found(Measurements((sound,), {}), 30.0), SECONDS)
 
 
 @pytest.mark.parametrize(("value", "words"), [(np.nan, "null in every row"), (np.inf, "numbers must be finite")])
