@@ -51,11 +51,13 @@ class Judge:
     model: Any
 
     @classmethod
-    def of_classes(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
-        """Trees that tell the classes y apart."""
+    def of_classes(
+        cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+    ) -> Judge:
+        """Trees that tell the classes y apart. weight: of each row, shape (rows,)."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed)
+        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight)
 
     @classmethod
     def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
@@ -65,7 +67,9 @@ class Judge:
         return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed)
 
     @classmethod
-    def _fit(cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+    def _fit(
+        cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+    ) -> Judge:
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(
             max_iter=TREES,
@@ -75,7 +79,7 @@ class Judge:
             random_state=seed,
         )
         with _one_thread():
-            return cls(model.fit(np.where(empty, 0.0, X), y))
+            return cls(model.fit(np.where(empty, 0.0, X), y, sample_weight=weight))
 
     def log_odds(self, X: np.ndarray) -> np.ndarray:
         """Of the second of two classes: shape (rows,)."""
