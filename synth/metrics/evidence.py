@@ -117,9 +117,10 @@ class Evidence:
     @property
     def fits(self) -> tuple[Evidence, ...]:
         """The evidence of each synthetic table: this one, then one for every further fit of the generator."""
-        return self.once("fits", lambda: (self, *(self._with(table) for table in self.repeats)))
+        return self.once("fits", lambda: (self, *(self.with_synthetic(table) for table in self.repeats)))
 
-    def _with(self, synthetic: Table) -> Evidence:
+    def with_synthetic(self, synthetic: Table) -> Evidence:
+        """The same real tables beside another synthetic one."""
         return replace(self, synthetic=synthetic, repeats=(), _memory={}, _locks=defaultdict(RLock), _guard=Lock())
 
     @cached_property

@@ -17,14 +17,14 @@ def z_of(level: float = LEVEL) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
-def wilson(count: float, n: int, level: float = LEVEL) -> Interval:
-    """A rate with Wilson's score interval. With n = 0 the rate is unknown: value NaN in [0, 1]."""
+def wilson(count: float, n: float, level: float = LEVEL) -> Interval:
+    """A rate with Wilson's score interval; count and n may be effective numbers. With n = 0: value NaN in [0, 1]."""
     if n == 0:
         return Interval(math.nan, 0.0, 1.0, 0)
     z, p = z_of(level), float(count / n)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), n)
+    return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), round(n))
 
 
 def clopper_pearson(count: float, n: float, level: float = LEVEL) -> tuple[float, float]:
