@@ -130,6 +130,55 @@ class Codebook:
             moved = np.round(moved, self.decimals)
         return np.where(code < 0, np.nan, moved)
 
+    def chance(self, values: np.ndarray, interpolate: bool) -> np.ndarray:
+        """The probability that a draw from this column alone gives each encoded value, shape (rows,), above 0.
+
+        One row is added to those that were seen: for a category spread evenly over all levels, for a number over the range.
+        interpolate: whether near-unique numbers are drawn between neighbours, with even odds for either side. The probability
+        is then that of the cell around the value, as wide as the column's grid (without one, as the least gap between values).
+        """
+        if self.values is None:
+            return np.asarray((np.append(self.counts, self.nulls) + 1 / (self.levels + 1))[values] / (self.rows + 1))
+        null = np.isnan(values)
+        cells, mass = self.levels, np.full(len(values), self.nulls, dtype=np.float64)
+        if self.smooth and interpolate:
+            cells = round(float(self.values[-1] - self.values[0]) / self._grid)
+            mass[~null] = self._between_mass(values[~null])
+        elif self.levels:
+            mass[~null] = self._value_mass(values[~null])
+        spread = 1 / (cells + 2)  # null, and a value beyond those that were seen, are possible too
+        return np.asarray((mass + spread) / (self.rows + 1))
+
+    def _value_mass(self, values: np.ndarray) -> np.ndarray:
+        """How many rows have each value."""
+        assert self.values is not None
+        place = np.minimum(np.searchsorted(self.values, values), self.levels - 1)
+        return np.where(self.values[place] == values, self.counts[place], 0).astype(np.float64)
+
+    def _between_mass(self, values: np.ndarray) -> np.ndarray:
+        """How many rows' worth of draws fall into the cell around each value, when draws lie between neighbours."""
+        assert self.values is not None
+        free = ~self.spike
+        joined = free[:-1] & free[1:]
+        half = self.counts / 2
+        spans = np.where(joined, half[:-1] + half[1:], 0.0)  # drawn between value i and i + 1
+        points = self.counts - np.append(half[:-1] * joined, 0) - np.append(0, half[1:] * joined)  # drawn as they are
+        up_to = np.append(0.0, np.cumsum(spans))
+        to_point = np.append(0.0, np.cumsum(points))
+
+        def below(edges: np.ndarray) -> np.ndarray:
+            assert self.values is not None
+            return np.interp(edges, self.values, up_to) + to_point[np.searchsorted(self.values, edges)]
+
+        return np.asarray(below(values + self._grid / 2) - below(values - self._grid / 2))
+
+    @property
+    def _grid(self) -> float:
+        """The width of the cell around a number."""
+        assert self.values is not None
+        written = self.decimals is not None and self.decimals < 17
+        return 10.0**-self.decimals if written and self.decimals is not None else float(np.diff(self.values).min())
+
     def at(self, code: np.ndarray) -> np.ndarray:
         """The encoded values of these codes."""
         if self.values is None:

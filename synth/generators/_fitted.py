@@ -67,6 +67,15 @@ class Fitted:
         """The learned columns with no rows."""
         return encode(Table(self.learned_layout.empty_table(), self.learned_schema))
 
+    def encode(self, table: Table) -> Encoded:
+        """Rows of another table as the method sees them. Raises DataError where a learned column is missing."""
+        names = [column.name for column in self.schema.learned]
+        missing = [name for name in names if name not in table.columns]
+        if missing:
+            raise DataError(f"column {missing[0]!r} was learned and is not in the table; give it the columns that were fitted")
+        alike = Table(table.arrow.select(names), self.schema.select(names))
+        return encode(Construction.plan(self.schema).forward(alike))
+
     def rebuild(self, rows: Encoded) -> Table:
         """Encoded rows as a table of the learned columns, with what construction took out put back."""
         learned = Table(decode(rows, self.learned_schema, self.learned_layout), self.learned_schema)

@@ -6,6 +6,7 @@ constraints kept by construction, exact conditions, physical types, seeds, savin
     _fit(rows, schema, rng, progress)   learn from the encoded rows
     _sample(n, rng)                     n encoded rows
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
+    _score(rows)                        how likely each encoded row is, where the method knows (optional)
     _state() and _restore(…)            what was learned, as JSON values and arrays
 
 Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
@@ -66,6 +67,10 @@ class Generator:
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Rows that satisfy as much of `where` as the method can condition on without bias; the caller rejects the rest."""
         return self._sample(n, rng)
+
+    def _score(self, rows: Encoded) -> np.ndarray:
+        """Log-likelihood of each row in nats, shape (rows,), finite. A method that has none leaves this hook alone."""
+        raise NotImplementedError
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise NotImplementedError
@@ -186,6 +191,29 @@ class Generator:
     def _advice(self, where: Where) -> str:
         columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))
         return f"Ask for fewer rows, widen the condition, or fit with {columns or 'the columns'} named to be conditioned on."
+
+    # likelihood ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_score(self) -> bool:
+        """Whether the method knows how likely a row is, so that `score` can be called."""
+        return type(self)._score is not Generator._score
+
+    def score(self, data: Any) -> np.ndarray:
+        """How likely each row is under the fitted model: log-likelihood in nats, float64 of shape (rows,).
+
+        data: a `Table`, a pandas, polars or Arrow frame, or a path, with the learned columns; others are passed over.
+        A number counts with the probability of the cell around it, as wide as the grid that it is written on, so that scores of
+        rows can be compared with each other, but not those of models that were fitted to other columns.
+        Raises NotFittedError before `fit`, ConfigError where the method has no likelihood, DataError where a learned column is
+        missing or holds a category that the schema does not list.
+        """
+        from synth.data.frames import as_table
+
+        fitted = self.fitted
+        if not self.has_score:
+            raise ConfigError(f"{type(self).__name__} does not know how likely a row is; it has no score to give")
+        return self._score(fitted.encode(data if isinstance(data, Table) else as_table(data)))
 
     # identity ------------------------------------------------------------------------------------------------------
 

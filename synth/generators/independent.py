@@ -86,6 +86,10 @@ class Independent(Generator):
                 )
         return np.concatenate(kept)[:n]
 
+    def _score(self, rows: Encoded) -> np.ndarray:
+        """The columns' log-probabilities, added up: each with one row more than was seen, spread over what was never seen."""
+        return np.sum([np.log(book.chance(rows[name].values, self.interpolate)) for name, book in self._books.items()], axis=0)
+
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays: dict[str, np.ndarray] = {}
         for place, book in enumerate(self._books.values()):

@@ -21,7 +21,7 @@ from synth.metrics.intervals import LEVEL, normal
 from synth.metrics.learners import features
 from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
-from synth.metrics.rare import DRAWS, PRECISION, Figure, figures
+from synth.metrics.rare_class import DRAWS, PRECISION, Figure, figures
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 from synth.metrics.remedies import NOTHING, OVERSAMPLING, THRESHOLD, Case, Told, fit, training, try_all
 
@@ -117,7 +117,9 @@ def _reading(evidence: Evidence, figure: str, base: str = NOTHING) -> Reading:
     trials, detail = _trials(evidence)
     best = trials["boosted"]
     other = {
-        NAMES[learner]: trial.difference(figure, SYNTHETIC, base).to_dict() for learner, trial in trials.items() if trial is not best
+        NAMES[learner]: trial.difference(figure, SYNTHETIC, base).to_dict()
+        for learner, trial in trials.items()
+        if trial is not best
     }
     return Reading(
         best.difference(figure, SYNTHETIC, base),
@@ -157,7 +159,9 @@ def rare_class(target: Compared) -> int:
     tally = np.bincount(target.train[target.train >= 0], minlength=target.levels or 0)
     present = np.flatnonzero(tally)
     if len(present) < 2 or tally[present].min() / tally.sum() >= RARE:
-        raise NothingThereError(f"no class of the target {target.name!r} is rare: none has under {RARE:.0%} of the training rows")
+        raise NothingThereError(
+            f"no class of the target {target.name!r} is rare: none has under {RARE:.0%} of the training rows"
+        )
     enough = present[tally[present] >= LEAST_RARE]
     if not len(enough) or tally[enough].min() / tally.sum() >= RARE:
         raise SkipMetricError(f"no rare class of the target {target.name!r} has {LEAST_RARE} training rows")
@@ -240,7 +244,11 @@ def sentence(trials: Trials, label: str, remedy: str) -> str:
     model = NAMES[trials.learner][:1].upper() + NAMES[trials.learner][1:]
     if mine.low > 0:
         beyond = trials.difference(figure, remedy, best)
-        also = f", and by {_said(beyond)} over {best}" if beyond.low > 0 else f"; {best} does about as well" * (rivals[best].low > 0)
+        also = (
+            f", and by {_said(beyond)} over {best}"
+            if beyond.low > 0
+            else f"; {best} does about as well" * (rivals[best].low > 0)
+        )
         return f"{model}: {remedy} of the class {label} raise average precision by {_said(mine)}{also}."
     verdict = f"lower average precision by {_said(mine)}" if mine.high < 0 else f"show no benefit ({_said(mine)})"
     helped = f"{best} raises it by {_said(rivals[best])}" if rivals[best].low > 0 else "nor does any other remedy"

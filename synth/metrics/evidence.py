@@ -140,9 +140,10 @@ class Evidence:
     @property
     def fits(self) -> tuple[Evidence, ...]:
         """The evidence of each synthetic table: this one, then one for every further fit of the generator."""
-        return self.once("fits", lambda: (self, *(self._with(table) for table in self.repeats)))
+        return self.once("fits", lambda: (self, *(self.with_synthetic(table) for table in self.repeats)))
 
-    def _with(self, synthetic: Table) -> Evidence:
+    def with_synthetic(self, synthetic: Table) -> Evidence:
+        """The same real tables beside another synthetic one."""
         return replace(self, synthetic=synthetic, repeats=(), _memory={}, _locks=defaultdict(RLock), _guard=Lock())
 
     @cached_property
@@ -183,7 +184,7 @@ class Evidence:
         for column in self.columns:
             values = np.concatenate([column.of(side) for side in SIDES])
             if column.levels is None:
-                _, codes = np.unique(_on_grid(column.column, values), return_inverse=True)
+                _, codes = np.unique(on_grid(column.column, values), return_inverse=True)
                 levels = int(codes.max(initial=0)) + 1
             else:
                 codes, levels = values + 1, column.levels + 1
@@ -210,7 +211,7 @@ def conform(table: Table, data: pa.Table) -> pa.Table:
     return data.select(names)
 
 
-def _on_grid(column: Column, values: np.ndarray) -> np.ndarray:
+def on_grid(column: Column, values: np.ndarray) -> np.ndarray:
     """Numbers rounded to the digits that the column is written with, so that copies are equal to the last bit."""
     decimals = column.decimals if column.kind is Kind.DECIMAL else 0
     return values if decimals is None or decimals >= 17 else np.round(values, decimals) + 0.0

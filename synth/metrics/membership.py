@@ -7,25 +7,18 @@ the other half the controls; the halves then change places, so that every holdou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import LEVEL, auc_parts, clopper_pearson, logit_interval, variance_of_mean
-from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import SkipMetricError
 
 CAP = 8_000  # members, and controls, that are attacked
-SEARCHED = 40_000  # synthetic rows among which neighbours are looked for
-TRAINED = 16_000  # synthetic rows that the density ratio is learned from
 LEAST = 200  # controls in each half
-FALSE_POSITIVES = 0.01
-TINY = 1e-9  # keeps the ratio of two distances finite where a row was copied
+FALSE_ALARMS = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,23 +54,45 @@ class Attack:
         spread += sum(variance_of_mean(v01) for _, _, v01 in parts) / 4
         return logit_interval(value, math.sqrt(spread), sum(self.sizes), level)
 
-    def caught(self, level: float = LEVEL) -> Interval:
-        """Share of the members found at one false alarm in a hundred controls.
+    def area_influence(self) -> np.ndarray:
+        """What each row adds to the error of the area, members first, then the controls: shape (members + controls,)."""
+        parts = [auc_parts(member, control) for member, control in zip(self.members, self.controls)]
+        members = (parts[0][1] + parts[1][1]) / 2
+        return np.concatenate([_centred(members), *(_centred(v01) / 2 for _, _, v01 in parts)])
+
+    def caught(self, level: float = LEVEL, alarms: float = FALSE_ALARMS) -> Interval:
+        """Share of the members found at a share of false alarms among the controls, one in a hundred by default.
 
         Clopper–Pearson at the number of members that carries as much information, since the threshold too is an estimate.
         """
-        value = sum(self._found(FALSE_POSITIVES)) / 2
+        value = sum(self._found(alarms)) / 2
         members, controls = self.sizes
-        rate = min(max(value, FALSE_POSITIVES), 1 - 1 / members)
-        near = [sum(self._found(FALSE_POSITIVES * factor)) / 2 for factor in (0.5, 2.0)]
-        slope = (near[1] - near[0]) / (1.5 * FALSE_POSITIVES)
-        spread = rate * (1 - rate) / members + slope**2 * FALSE_POSITIVES * (1 - FALSE_POSITIVES) / controls
+        rate = min(max(value, alarms), 1 - 1 / members)
+        spread = rate * (1 - rate) / members + self._slope(alarms) ** 2 * alarms * (1 - alarms) / controls
         effective = max(1.0, rate * (1 - rate) / spread)
         low, high = clopper_pearson(value * effective, effective, level)
         return Interval(value, min(low, value), max(high, value), members)
 
+    def caught_influence(self, alarms: float = FALSE_ALARMS) -> np.ndarray:
+        """What each row adds to the error of the share found, in the order of `area_influence`."""
+        slope, above = self._slope(alarms), []
+        for member, control in zip(self.members, self.controls):
+            threshold = np.quantile(control, 1 - alarms, method="inverted_cdf")
+            above.append([(scores > threshold).astype(np.float64) for scores in (member, control)])
+        members = (above[0][0] + above[1][0]) / 2
+        return np.concatenate([_centred(members), *(-slope * _centred(control) / 2 for _, control in above)])
+
+    def _slope(self, alarms: float) -> float:
+        """How many more members are found for each further false alarm."""
+        near = [sum(self._found(alarms * factor)) / 2 for factor in (0.5, 2.0)]
+        return (near[1] - near[0]) / (1.5 * alarms)
+
     def _found(self, alarms: float) -> list[float]:
         return [found_at(member, control, alarms) for member, control in zip(self.members, self.controls)]
+
+
+def _centred(parts: np.ndarray) -> np.ndarray:
+    return np.asarray((parts - parts.mean()) / len(parts))
 
 
 def found_at(members: np.ndarray, controls: np.ndarray, alarms: float) -> float:
@@ -125,97 +140,3 @@ def _trial(evidence: Evidence) -> Trial:
     members = np.sort(rng.permutation(members)[:CAP])
     kept = tuple(np.sort(rng.permutation(half)[: CAP // 2]) for half in split)
     return Trial(members, (kept[0], kept[1]), (halves[1], halves[0]), dropped)
-
-
-def knn(evidence: Evidence) -> Attack:
-    """The distance to the attacker's own nearest row over that to the nearest synthetic row."""
-    return evidence.once("membership_knn", lambda: _knn(evidence))
-
-
-def _knn(evidence: Evidence) -> Attack:
-    who, place = trial(evidence), positions(evidence)
-    fake = place["synthetic"][draw(evidence, "synthetic", SEARCHED, "membership_knn")]
-    to_fake = nearest(place["train"][who.members], fake)
-    members, controls = [], []
-    for half, reference in zip(who.controls, who.reference):
-        own = place["holdout"][reference]
-        members.append(_ratio(nearest(place["train"][who.members], own), to_fake))
-        controls.append(_ratio(nearest(place["holdout"][half], own), nearest(place["holdout"][half], fake)))
-    return Attack("knn", (members[0], members[1]), (controls[0], controls[1]))
-
-
-def _ratio(own: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(own + TINY) - np.log(fake + TINY))
-
-
-def domias(evidence: Evidence) -> Attack:
-    """How much denser the synthetic rows lie than the attacker's own (DOMIAS, van Breugel et al. 2023), by boosted trees."""
-    return evidence.once("membership_domias", lambda: _domias(evidence))
-
-
-def _domias(evidence: Evidence) -> Attack:
-    who, columns = trial(evidence), evidence.columns
-    fake = features(columns, "synthetic", draw(evidence, "synthetic", TRAINED, "membership_domias"))
-    members, controls = [], []
-    for half, reference in zip(who.controls, who.reference):
-        own = features(columns, "holdout", reference)
-        y = np.repeat([1, 0], [len(fake), len(own)])
-        # the log-odds of synthetic against reference are the log of the ratio of their densities, up to a constant
-        judge = Judge.of_classes(columns, np.vstack([fake, own]), y, evidence.seed)
-        members.append(judge.log_odds(features(columns, "train", who.members)))
-        controls.append(judge.log_odds(features(columns, "holdout", half)))
-    return Attack("domias", (members[0], members[1]), (controls[0], controls[1]))
-
-
-ATTACKS = (knn, domias)
-
-
-@metric("privacy.membership_knn", better="lower")
-def membership_knn(evidence: Evidence) -> Iterator[Reading]:
-    """Area under the ROC curve of an attack by nearest synthetic against nearest reference row; 0.5 is chance."""
-    yield _reading(evidence, knn(evidence).area())
-
-
-@metric("privacy.membership_domias", better="lower")
-def membership_domias(evidence: Evidence) -> Iterator[Reading]:
-    """Area under the ROC curve of an attack by the density of synthetic against reference rows; 0.5 is chance."""
-    yield _reading(evidence, domias(evidence).area())
-
-
-@metric("privacy.membership_auc", better="lower")
-def membership_auc(evidence: Evidence) -> Iterator[Reading]:
-    """Area under the ROC curve of the strongest attack, its interval corrected for having tried several."""
-    areas = {attack(evidence).name: attack(evidence).area(_corrected()) for attack in ATTACKS}
-    yield _reading(evidence, _strongest(areas), areas)
-
-
-@metric("privacy.membership_tpr", better="lower")
-def membership_tpr(evidence: Evidence) -> Iterator[Reading]:
-    """Share of training rows that the strongest attack finds at one false alarm in a hundred; 0.01 is chance."""
-    rates = {attack(evidence).name: attack(evidence).caught(_corrected()) for attack in ATTACKS}
-    yield _reading(evidence, _strongest(rates), rates, chance=FALSE_POSITIVES)
-
-
-def _corrected() -> float:
-    """Bonferroni's level, so that all attacks' intervals hold at once."""
-    return 1 - (1 - LEVEL) / len(ATTACKS)
-
-
-def _strongest(found: dict[str, Interval]) -> Interval:
-    """The interval of the attack with the largest value, reaching as high as that of any attack."""
-    first = max(found.values(), key=lambda interval: interval.value)
-    return Interval(first.value, first.low, max(interval.high for interval in found.values()), first.n)
-
-
-def _reading(evidence: Evidence, score: Interval, each: Mapping[str, Interval] | None = None, chance: float = 0.5) -> Reading:
-    who = trial(evidence)
-    detail: dict[str, Any] = {
-        "members": len(who.members),
-        "controls": sum(len(half) for half in who.controls),
-        "dropped": who.dropped,
-        "reference": "chance: fresh real rows say nothing about who was in the training table",
-    }
-    if each is not None:
-        detail["attacks"] = {name: interval.to_dict() for name, interval in each.items()}
-        detail["strongest"] = max(each, key=lambda name: each[name].value)
-    return Reading(score, Interval(chance, chance, chance, score.n), detail=detail)
