@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.metrics.evidence import Evidence, Side
-from synth.metrics.evidence import _on_grid as on_grid
+from synth.metrics.evidence import Evidence, Side, on_grid
 from synth.metrics.intervals import LEVEL, wilson
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError
