@@ -27,6 +27,8 @@ from synth.folder import in_words, new_folder, replace, write
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey
 from synth.gate.policy import Policy
+from synth.gate.selftest import check_size
+from synth.gate.selftest import self_test as run_self_test
 from synth.gate.verdict import Verdict
 from synth.generators import create
 from synth.generators._storage import load as load_model
@@ -176,10 +178,12 @@ def evaluate_files(
     shadow: int = 0,
     budget_seconds: float | None = None,
     workers: int | None = None,
+    self_test: bool = False,
     progress: Progress = silent,
 ) -> Run:
     """Measure any synthetic table, ours or not, and leave a folder that `synth gate` and `synth export` take.
 
+    self_test: also plant known-bad tables into the real rows and tell which checks would have caught each (self_test.json).
     also: files of further fits' rows. model: a saved model of ours, which made the rows; the other options are `evaluate`'s.
     Raises DataError for files that cannot be read or that have other columns than the real one, and for a model that was fitted
     on other columns.
@@ -190,6 +194,8 @@ def evaluate_files(
     if behind is not None:
         _check_model(behind, train, model)
     others = None if holdout is None else read(holdout, schema=train.schema)
+    if self_test:
+        check_size(others)
     claimed = read_file(Path(synthetic))  # under no schema: what breaks the real one is measured, not refused
     again = [read_file(Path(path)) for path in also]
     with new_folder(out, mark="measurements.json") as folder:
@@ -213,7 +219,11 @@ def evaluate_files(
         write(folder / "schema.json", _json(train.schema.to_dict()))
         quarantine(fake, folder)
         write(folder / "measurements.json", _json(measured.to_dict()))
-        page = render(measured, None, train=train, holdout=others, synthetic=fake, title=Path(synthetic).name)
+        power = run_self_test(train, others, seed=seed, workers=workers, progress=progress).to_dict() if self_test else None
+        if power is not None:
+            write(folder / "self_test.json", _json(power))
+        name = Path(synthetic).name
+        page = render(measured, None, train=train, holdout=others, synthetic=fake, title=name, power=power)
         write(folder / "report.html", page)
         write(folder / "report.json", to_json(measured))
     return Run(Path(out))
@@ -299,6 +309,14 @@ class Run:
         return Verdict.from_bytes(file.read_bytes(), measurements=self.measurements)
 
     @property
+    def self_test(self) -> dict[str, Any] | None:
+        """What a self-test found, where one was asked for. Raises DataError where the file is damaged."""
+        if not (self.path / "self_test.json").is_file():
+            return None
+        with self._undamaged("self_test.json") as document:
+            return dict(document)
+
+    @property
     def exported(self) -> Path | None:
         """The export inside the run folder, where there is one."""
         folder = self.path / "export"
@@ -311,7 +329,13 @@ class Run:
         replace(self.path / "verdict.json", verdict.to_bytes())
         train, holdout = self._real_rows()
         page = render(
-            self.measurements, verdict, train=train, holdout=holdout, synthetic=self.synthetic, title=title or self.path.name
+            self.measurements,
+            verdict,
+            train=train,
+            holdout=holdout,
+            synthetic=self.synthetic,
+            title=title or self.path.name,
+            power=self.self_test,
         )
         replace(self.path / "report.html", page)
         replace(self.path / "report.json", to_json(self.measurements, verdict))

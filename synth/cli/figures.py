@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as Grid
@@ -9,6 +12,7 @@ from rich.table import Table as Grid
 from synth.cli.screen import out
 from synth.metrics.measurement import Interval, Measurements
 from synth.report.families import Gap, by_family, gaps
+from synth.report.power import power_table
 from synth.report.words import STATUSES
 
 NARROW = 104  # characters below which a terminal has no room for the interval of real rows and for n
@@ -65,3 +69,18 @@ def _listed(labels: list[str]) -> str:
 
 def _interval(interval: Interval) -> str:
     return f"{interval.value:.4f} \\[{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def show_power(found: Mapping[str, Any]) -> None:
+    """What a self-test planted, and the checks that caught it."""
+    table = power_table(found)
+    out.print(f"\n[bold]Would the checks have caught it?[/] [dim]{escape(table.caption)}[/]")
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("planted", no_wrap=True)
+    grid.add_column("", no_wrap=True)
+    grid.add_column("by", overflow="fold")
+    style = {"pass": "green", "fail": "bold red"}
+    for line in table.lines:
+        said = f"[{style[line.outcome]}]{line.said}[/]" if line.outcome in style else line.said
+        grid.add_row(escape(line.fault), said, escape(line.checks))
+    out.print(grid)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from synth.cli import app
-from synth.cli.figures import show_measurements
+from synth.cli.figures import show_measurements, show_power
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import (
     EXIT,
@@ -62,6 +62,10 @@ def evaluate(
     workers: Annotated[
         int | None, typer.Option(help="Threads; by default one for each core. The figures do not depend on it.")
     ] = None,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Also plant known-bad tables and show which checks would have caught each."),
+    ] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -73,12 +77,14 @@ def evaluate(
         done = evaluate_files(
             real, holdout, synthetic, to,
             target=target, sensitive=names(sensitive), schema=schema, only=names(only), also=names(also) or (), model=model,
-            shadow=shadow, budget_seconds=budget_seconds, workers=workers, seed=seed, progress=progress,
+            shadow=shadow, budget_seconds=budget_seconds, workers=workers, self_test=self_test, seed=seed, progress=progress,
         )  # fmt: skip
     if as_json:
-        print_json(done.measurements.to_dict())
+        print_json(done.measurements.to_dict() | ({"self_test": done.self_test} if self_test else {}))
     else:
         show_measurements(done.measurements)
+        if done.self_test is not None:
+            show_power(done.self_test)
         out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
 
 

@@ -107,11 +107,17 @@ def self_test(
     return SelfTest(tuple(trials), rows, seed)
 
 
+def check_size(holdout: Table | None) -> None:
+    """Raises InputError where too few real rows were held out for a self-test."""
+    have = 0 if holdout is None else len(holdout)
+    if have < 2 * LEAST:
+        raise InputError(f"a self-test needs {2 * LEAST} held-out rows, there are {have}; hold out more real rows")
+
+
 def prepare(train: Table, holdout: Table | None, seed: int) -> Soil:
     """Two halves of the holdout, no subject in both, and at most ROWS rows of each table."""
-    if holdout is None or len(holdout) < 2 * LEAST:
-        have = 0 if holdout is None else len(holdout)
-        raise InputError(f"a self-test needs {2 * LEAST} held-out rows, there are {have}; hold out more real rows")
+    check_size(holdout)
+    assert holdout is not None
     names = [column.name for column in train.schema.made]
     real, held = train.select(names), holdout.select(names)
     rng = np.random.default_rng([seed, 11])

@@ -14,6 +14,7 @@ from synth.report import plots, svg, words
 from synth.report.exposure import Exposure
 from synth.report.families import by_family, gaps
 from synth.report.groups import by_group
+from synth.report.power import power_table
 
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
 GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
@@ -70,6 +71,7 @@ def render(
     synthetic: Table | None = None,
     title: str = "Synthetic data",
     public: bool = False,
+    power: Mapping[str, Any] | None = None,
 ) -> str:
     """One self-contained HTML page; the same arguments give the same bytes.
 
@@ -77,6 +79,7 @@ def render(
     the synthetic rows are drawn alone. `holdout` gives the rows' number where the figures do not.
     public: the page leaves with the data, so nothing is shown of single real values: no real distribution, no detail of a
     column or pair, no real share of a group, and no group or reason that names a value which no synthetic row has.
+    power: what a self-test found, as `SelfTest.to_dict` gives it: which planted faults the checks would have caught.
     """
     synthetic = synthetic if synthetic is not None else measurements.synthetic
     train = None if public else train
@@ -105,6 +108,7 @@ def render(
         facts=_facts(measurements.context, holdout),
         families=_families(measurements, by_check, hide),
         missing=_missing(measurements, hide),
+        power=None if power is None or public else power_table(power),
         sentences=[said for m in first if (said := words.sentence(m))],
         groups=by_group(measurements, by_check, hide),
         errors=errors,
