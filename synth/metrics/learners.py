@@ -51,11 +51,11 @@ class Judge:
     model: Any
 
     @classmethod
-    def of_classes(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
-        """Trees that tell the classes y apart."""
+    def of_classes(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, trees: int = TREES) -> Judge:
+        """Trees that tell the classes y apart; `trees` boosting rounds."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed)
+        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, trees)
 
     @classmethod
     def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
@@ -65,10 +65,12 @@ class Judge:
         return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed)
 
     @classmethod
-    def _fit(cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+    def _fit(
+        cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, trees: int = TREES
+    ) -> Judge:
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(
-            max_iter=TREES,
+            max_iter=trees,
             l2_regularization=SHRINKAGE,
             early_stopping=False,
             categorical_features=categorical(columns) & ~empty,
