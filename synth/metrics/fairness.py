@@ -71,6 +71,7 @@ def _counted(evidence: Evidence, which: Any, word: str) -> Reading:
         )
     value = len(found) / considered
     detail: dict[str, Any] = {word: found[:NAMED], word + "_groups": len(found), "considered": considered}
+    detail["groups"] = {"in_all": sum(len(crossing) for crossing in every), "judged_one_by_one": len(groups(evidence))}
     if which is _shrunk:
         detail["swollen"] = swollen[:NAMED]
     reference = None

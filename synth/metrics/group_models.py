@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synth.metrics.evidence import Evidence, Side
-from synth.metrics.groups import LEAST, Group, judged, too_few
+from synth.metrics.groups import LEAST, Group, divisions, judged, per_person, shuffled, subjects, too_few
 from synth.metrics.intervals import LEVEL, normal, z_of
 from synth.metrics.learners import Judge, features
 from synth.metrics.measurement import Interval
@@ -50,6 +50,7 @@ class Figure:
     influence: np.ndarray
     base: int
     counts: bool = True  # whether rows are counted, so that figures that agree on few of them may do so by chance
+    who: np.ndarray | None = None  # whom each row is about, where several may be about one person
 
 
 Measure = Callable[[np.ndarray, Told], Figure]
@@ -102,6 +103,7 @@ class Models:
     play: Contest
     outcome: Favoured
     truth: np.ndarray  # boolean, shape (t,): which test rows have the favoured outcome
+    who: np.ndarray | None  # whom each test row is about, where the schema says
     observed: np.ndarray  # the same as numbers, or the target in standard deviations
     synthetic: Told
     real: Told
@@ -112,7 +114,8 @@ class Models:
 
     def figure(self, measure: Measure, told: Told, rows: np.ndarray) -> Figure:
         truth = self.observed if measure is calibration else self.truth
-        return measure(truth[rows], Told(told.selected[rows], told.chance[rows]))
+        found = measure(truth[rows], Told(told.selected[rows], told.chance[rows]))
+        return found if self.who is None else replace(found, who=self.who[rows])
 
 
 def models(evidence: Evidence) -> Models:
@@ -121,18 +124,21 @@ def models(evidence: Evidence) -> Models:
 
 
 def _models(evidence: Evidence) -> Models:
+    divisions(evidence)  # without sensitive columns there is no group to train for
     play = contest(evidence)
     outcome = favoured(play.target)
     spread = 1.0 if play.target.is_category else float(np.nanstd(play.target.train)) or 1.0
     usable = np.flatnonzero(~play.target.null("train"))
     size = min(PART, play.rows // PARTS)
-    drawn = evidence.rng("fairness.parts").permutation(usable)
+    drawn = shuffled(evidence, "train", usable, evidence.rng("fairness.parts"))
     says = tuple(trained_on(evidence, play, np.sort(drawn[i * size : (i + 1) * size])) for i in range(PARTS))
     truth = outcome.hits(play.truth)
     told = [_told(play, outcome, said, spread) for said in (play.synthetic, play.real, *says)]
     observed = truth.astype(np.float64) if play.target.is_category else play.truth / spread
+    who = subjects(evidence, "holdout")
+    who = None if who is None else who[play.test]
     return Models(
-        play, outcome, truth, observed, told[0], told[1], tuple(told[2:]), says, spread, (size / play.rows) ** SHRINKS
+        play, outcome, truth, who, observed, told[0], told[1], tuple(told[2:]), says, spread, (size / play.rows) ** SHRINKS
     )
 
 
@@ -245,7 +251,7 @@ def _sampled(first: Figure, second: Figure, weights: tuple[float, float] = (1.0,
     """The variance of a difference by its rows' influences. For what is counted, half a discordant row is added on either side
     (Agresti & Min 2005), since two models that agree on thirty rows need not agree on the next."""
     influence = weights[0] * first.influence - weights[1] * second.influence
-    spread = float((influence**2).sum() / max(len(influence) - 1, 1) / len(influence))
+    spread = per_person(influence, first.who)
     return spread + (1 / (min(first.base, second.base) + 2) ** 2 if first.counts else TINY)
 
 
@@ -342,14 +348,14 @@ def calibration_gap(evidence: Evidence) -> Iterator[Reading]:
     yield from _gaps(evidence, calibration)
 
 
-@metric("fairness.tstr_gap", better="lower", bounds=(-1.0, 1.0), cost=2.0)
+@metric("fairness.tstr_gap", better="lower", bounds=(-1.0, 1.0), cost=1.2)
 def tstr_gap(evidence: Evidence) -> Iterator[Reading]:
     """For each sensitive group: what its holdout rows lose when the model is trained on synthetic instead of real rows.
 
     Area under the ROC curve for two classes, its mean over classes for more, R² for a number. The interval holds the chance in
     the test rows and in the training rows.
     """
-    play = contest(evidence)
+    play = models(evidence).play
     for group, why, at in evidence.once("contrasts.score", lambda: _scores(evidence)):
         if at is None:
             yield Reading(group=group.name, skipped=why)
@@ -375,13 +381,13 @@ def _scores(evidence: Evidence) -> tuple[tuple[Group, str, Contrast | None], ...
         if why:
             found.append((group, why, None))
             continue
-        fake, real, *parts = (_score(at.play, said, rows) for said in (at.play.synthetic, at.play.real, *at.part_says))
+        fake, real, *parts = (_score(at, said, rows) for said in (at.play.synthetic, at.play.real, *at.part_says))
         if math.isnan(fake.value):
             why = "insufficient: the group's test rows hold too few rows of a second class"
         found.append((group, why, None if why else _pair(fake, real, parts)))
     return _with_training_noise(found, at.smaller)
 
 
-def _score(play: Contest, said: np.ndarray, rows: np.ndarray) -> Figure:
-    value, influence = score(play, said, rows)
-    return Figure(value, influence, int(rows.sum()))
+def _score(at: Models, said: np.ndarray, rows: np.ndarray) -> Figure:
+    value, influence = score(at.play, said, rows)
+    return Figure(value, influence, int(rows.sum()), who=None if at.who is None else at.who[rows])

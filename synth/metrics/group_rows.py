@@ -21,31 +21,34 @@ FINE = 40  # cells that a number is cut into by itself
 COARSE = 5  # cells that a number is cut into beside another column
 LEVELS = 64  # categories with a cell of their own, the most frequent ones; all others share one
 PAIR_LEVELS = 8  # the same beside another column
+# DeLong takes rows as independent; those that share a nearest neighbour are not, and on groups of fresh rows its standard error
+# falls short by 1.05 to 1.35. Its interval of this level allows for 1.2 and so holds at 95%.
+ATTACK_LEVEL = 0.981
 PAIRS = 60  # pairs of columns beyond which a sample of them is taken
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Every column cut into cells on the training table's edges, one after the other in a single row of cells.
+    """Every column cut into cells on the training table's edges.
 
-    cell: for each table which cells a row lies in, shape (rows, columns). starts: each column's first cell.
+    cell: for each table the cell of each row in each column, uint8 of shape (rows, columns). levels: the columns' cells.
     """
 
     names: tuple[str, ...]
     cell: dict[Side, np.ndarray]
-    starts: np.ndarray
-    total: int
+    levels: np.ndarray
     ordered: np.ndarray  # which columns are numbers, shape (columns,)
 
     @property
-    def levels(self) -> np.ndarray:
-        return np.diff([*self.starts, self.total])
+    def starts(self) -> np.ndarray:
+        """The columns' first cells where they lie one after the other."""
+        return np.concatenate([[0], np.cumsum(self.levels)[:-1]])
 
 
 def _cells(evidence: Evidence, bins: int, most: int) -> Cells:
     columns = evidence.columns
     tables: dict[Side, list[np.ndarray]] = {side: [] for side in SIDES}
-    starts, total = [], 0
+    levels = []
     for column in columns:
         edges = np.empty(0) if column.is_category else real_edges(column.train, bins)
         coded = {side: cells(column, side, edges) for side in SIDES}
@@ -57,12 +60,11 @@ def _cells(evidence: Evidence, bins: int, most: int) -> Cells:
             coded = {side: (book[cell], most + 1) for side, (cell, _) in coded.items()}
             many = most + 1
         for side in SIDES:
-            tables[side].append((coded[side][0] + total).astype(np.int32))
-        starts.append(total)
-        total += many
+            tables[side].append(coded[side][0].astype(np.uint8))  # of 2·bins or `most` cells there are fewer than 256
+        levels.append(many)
     stacked = {side: np.column_stack(tables[side]) for side in SIDES}
     ordered = np.array([not column.is_category for column in columns])
-    return Cells(tuple(column.name for column in columns), stacked, np.array(starts), total, ordered)
+    return Cells(tuple(column.name for column in columns), stacked, np.array(levels), ordered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ def _rows(evidence: Evidence, group: Group) -> Rows:
     return Rows(found["train"][:ROWS], found["synthetic"][:both], found["holdout"][:both] if held else None)
 
 
-@metric("fairness.group_fidelity", better="lower", cost=1.0)
+@metric("fairness.group_fidelity", better="lower", cost=0.1)
 def group_fidelity(evidence: Evidence) -> Iterator[Reading]:
     """For each sensitive group: mean error of the columns within it, beside as many holdout rows of the same group.
 
@@ -122,10 +124,11 @@ def _reference(held: np.ndarray | None, rows: Rows) -> Interval | None:
 
 def _column_errors(cut: Cells, rows: Rows, side: Side) -> np.ndarray:
     """Errors of shape (1 + groups, columns): of all rows, then without each of the jackknife's groups."""
-    gap = _shares(cut.cell["train"][rows.train], cut.total) - _shares(cut.cell[side][_of(rows, side)], cut.total)
-    varied = np.add.reduceat(np.abs(gap), cut.starts, axis=1) / 2
+    starts, total = cut.starts, int(cut.levels.sum())
+    gap = _shares(cut.cell["train"][rows.train] + starts, total) - _shares(cut.cell[side][_of(rows, side)] + starts, total)
+    varied = np.add.reduceat(np.abs(gap), starts, axis=1) / 2
     # a column's differences sum to 0, so that one running sum over all cells starts anew at each column
-    ranked = np.maximum.reduceat(np.abs(np.cumsum(gap, axis=1)), cut.starts, axis=1)
+    ranked = np.maximum.reduceat(np.abs(np.cumsum(gap, axis=1)), starts, axis=1)
     return np.where(cut.ordered, ranked, varied)
 
 
@@ -145,7 +148,7 @@ def _shares(cell: np.ndarray, total: int) -> np.ndarray:
     return np.asarray(np.vstack([every[None], every[None] - by_part]) / np.maximum(kept, 1)[:, None])
 
 
-@metric("fairness.group_pairs", better="lower", cost=1.0)
+@metric("fairness.group_pairs", better="lower", cost=0.1)
 def group_pairs(evidence: Evidence) -> Iterator[Reading]:
     """For each sensitive group: mean error of the pairs of columns within it, beside as many holdout rows of the same group.
 
@@ -197,7 +200,7 @@ def _pair_errors(cut: Cells, pairs: list[tuple[int, int]], rows: Rows, side: Sid
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
     def joint(of: Side, kept: np.ndarray) -> np.ndarray:
-        codes = cut.cell[of][kept] - cut.starts
+        codes = cut.cell[of][kept].astype(np.int64)
         return np.asarray(codes[:, left] * levels[right] + codes[:, right] + starts)
 
     total = int(sizes.sum())
@@ -209,12 +212,13 @@ def _pair_errors(cut: Cells, pairs: list[tuple[int, int]], rows: Rows, side: Sid
 def group_membership(evidence: Evidence) -> Iterator[Reading]:
     """For each sensitive group: area under the ROC curve of the attack by nearest neighbours on its members; 0.5 is chance.
 
-    Its members against its own rows among the controls, DeLong's interval; `whole` is the attack on all rows together, and
-    `beyond_whole` how much better it works on the group.
+    Its members against its own rows among the controls, DeLong's interval. The reference is the attack on all rows together:
+    how well that works is `privacy.membership_knn`'s to judge, here it is whether a group pays more for it.
     """
+    among = judged(evidence)
     who, attack = trial(evidence), knn(evidence)
     whole = attack.area()
-    for group in judged(evidence):
+    for group in among:
         real, held = group.of("train"), group.of("holdout")
         members = real[who.members]
         controls = tuple(held[half] for half in who.controls)
@@ -229,12 +233,11 @@ def group_membership(evidence: Evidence) -> Iterator[Reading]:
             (attack.members[0][members], attack.members[1][members]),
             (attack.controls[0][controls[0]], attack.controls[1][controls[1]]),
         )
-        found = part.area()
+        found = part.area(ATTACK_LEVEL)
         detail = {
             "members": size[0],
             "controls": size[1],
-            "whole": whole.value,
             "beyond_whole": found.value - whole.value,
-            "reference": "chance: fresh real rows say nothing about who was in the training table",
+            "reference": "the whole table: the same attack on the members of all groups together",
         }
-        yield Reading(found, Interval(0.5, 0.5, 0.5, found.n), group=group.name, detail=detail)
+        yield Reading(found, whole, group=group.name, detail=detail)

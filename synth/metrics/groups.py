@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import combinations, pairwise
 
 import numpy as np
+import pyarrow.compute as pc
 
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.registry import NothingThereError
@@ -16,7 +17,7 @@ LEAST = 30  # rows of a group in the training and in the holdout table below whi
 QUARTERS = (0.25, 0.5, 0.75)  # where a sensitive number is cut
 DEPTH = 3  # sensitive columns that are crossed at most
 CROSSINGS = 200  # sets of columns that are crossed, pairs first and in the schema's order
-MOST = 200  # groups that are judged one by one; of the crossings, the largest are kept
+MOST = 120  # groups that are judged one by one; of the crossings, the largest are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ def _cross(chosen: tuple[Division, ...]) -> Crossing:
 
 
 def groups(evidence: Evidence) -> tuple[Group, ...]:
-    """Every group of every sensitive column, then the crossings that occur, largest in training first: MOST in all.
+    """Every group of every sensitive column, then the crossings that occur: MOST in all, the largest in training of each.
 
     Raises NothingThereError where no sensitive column is named.
     """
@@ -146,10 +147,20 @@ def groups(evidence: Evidence) -> tuple[Group, ...]:
 
 def _groups(evidence: Evidence) -> tuple[Group, ...]:
     every = crossings(evidence)
-    alone = [crossing.group(i) for crossing in every if len(crossing.divisions) == 1 for i in range(len(crossing))]
-    crossed = [(crossing, i) for crossing in every if len(crossing.divisions) > 1 for i in range(len(crossing))]
-    crossed.sort(key=lambda found: -int(found[0].counts["train"][found[1]]))
-    return tuple(alone + [crossing.group(i) for crossing, i in crossed[: max(0, MOST - len(alone))]])
+    alone = _largest([crossing for crossing in every if len(crossing.divisions) == 1], MOST)
+    alone.sort(key=lambda found: (found[0], found[1]))  # in the schema's order
+    crossed = _largest([crossing for crossing in every if len(crossing.divisions) > 1], MOST - len(alone))
+    first = len(divisions(evidence))
+    return tuple([every[c].group(i) for c, i in alone] + [every[first + c].group(i) for c, i in crossed])
+
+
+def _largest(of: list[Crossing], most: int) -> list[tuple[int, int]]:
+    """The groups with the most training rows, as the crossing's place and the group's."""
+    found: list[tuple[int, int, int]] = []
+    for place, crossing in enumerate(of):
+        size = crossing.counts["train"]
+        found += [(-int(size[i]), place, int(i)) for i in np.argsort(-size, kind="stable")[:most]]
+    return [(place, i) for _, place, i in sorted(found)[:most]]
 
 
 def judged(evidence: Evidence, *without: str) -> tuple[Group, ...]:
@@ -159,6 +170,39 @@ def judged(evidence: Evidence, *without: str) -> tuple[Group, ...]:
     """
     kept = (group for group in groups(evidence) if not (group.is_crossing and group.insufficient))
     return tuple(group for group in kept if not set(without) & set(group.name))
+
+
+def subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
+    """Whom each row is about, as a number, shape (rows,), a null being someone else; None where the schema names no subject."""
+    return evidence.once(f"subjects.{side}", lambda: _subjects(evidence, side))
+
+
+def _subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
+    column, table = evidence.train.schema.subject, evidence.table(side)
+    if column is None or table is None or column.name not in table.columns:
+        return None
+    codes = pc.fill_null(table.arrow.column(column.name).combine_chunks().dictionary_encode().indices, -1)
+    found = np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.int64)
+    unknown = found < 0
+    return np.where(unknown, found.max(initial=0) + np.cumsum(unknown), found)
+
+
+def shuffled(evidence: Evidence, side: Side, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows in random order, one person's together: what is cut into parts then shares hardly anybody."""
+    who = subjects(evidence, side)
+    if who is None:
+        return rng.permutation(rows)
+    return np.asarray(rows[np.argsort(rng.permutation(int(who.max(initial=0)) + 1)[who[rows]], kind="stable")])
+
+
+def per_person(influence: np.ndarray, who: np.ndarray | None) -> float:
+    """The variance of a mean from its rows' influences, which sum to 0; those of one person count as one (cluster-robust)."""
+    n = len(influence)
+    if who is None:
+        return float((influence**2).sum() / max(n - 1, 1) / n)
+    found, code = np.unique(who, return_inverse=True)
+    sums = np.bincount(code, influence)
+    return float((sums**2).sum() * len(found) / max(len(found) - 1, 1) / n**2)
 
 
 def too_few(rows: int, what: str) -> str:

@@ -17,14 +17,17 @@ def z_of(level: float = LEVEL) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
 
 
-def wilson(count: float, n: int, level: float = LEVEL) -> Interval:
-    """A rate with Wilson's score interval. With n = 0 the rate is unknown: value NaN in [0, 1]."""
+def wilson(count: float, n: float, level: float = LEVEL) -> Interval:
+    """A rate with Wilson's score interval. With n = 0 the rate is unknown: value NaN in [0, 1].
+
+    count and n may be effective numbers, not whole.
+    """
     if n == 0:
         return Interval(math.nan, 0.0, 1.0, 0)
     z, p = z_of(level), float(count / n)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), n)
+    return Interval(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)), int(n))
 
 
 def clopper_pearson(count: float, n: float, level: float = LEVEL) -> tuple[float, float]:
@@ -135,4 +138,4 @@ def newcombe_stand_in(count: float, n: int, real_count: float, real_n: int, rows
         z = value / spread
         value = spread * math.sqrt(2 / math.pi) * math.exp(-z * z / 2) + value * math.erf(z / math.sqrt(2))
     more = value - whole.value
-    return Interval(value, whole.low + more, min(1.0, whole.high + more), rows)
+    return Interval(value, max(0.0, whole.low + more), min(1.0, whole.high + more), rows)

@@ -11,7 +11,7 @@ import numpy as np
 
 from synth.data.schema import Kind
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
-from synth.metrics.groups import LEAST, Division, divisions, judged, too_few
+from synth.metrics.groups import LEAST, Division, divisions, judged, per_person, subjects, too_few
 from synth.metrics.intervals import LEVEL, newcombe_magnitude, newcombe_stand_in, wilson
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
@@ -132,10 +132,12 @@ def label_amplification(evidence: Evidence) -> Iterator[Reading]:
     if not parts:
         raise NothingThereError("the only sensitive column is the target itself")
     for division in parts:
-        yield _amplified(division, outcome, hits, known)
+        yield _amplified(evidence, division, outcome, hits, known)
 
 
-def _amplified(division: Division, outcome: Favoured, hits: dict[Side, np.ndarray], known: dict[Side, np.ndarray]) -> Reading:
+def _amplified(
+    evidence: Evidence, division: Division, outcome: Favoured, hits: dict[Side, np.ndarray], known: dict[Side, np.ndarray]
+) -> Reading:
     many = len(division.labels)
     rows = {side: np.bincount(division.codes[side][known[side]], minlength=many) for side in SIDES}
     positive = {side: np.bincount(division.codes[side][known[side] & hits[side]], minlength=many) for side in SIDES}
@@ -148,7 +150,7 @@ def _amplified(division: Division, outcome: Favoured, hits: dict[Side, np.ndarra
     if short:
         return Reading(columns=(division.name,), skipped=short)
     terms = [
-        (sign, wilson(positive[side][group], int(rows[side][group])))
+        (sign, _rate(hits[side], known[side] & (division.codes[side] == group), subjects(evidence, side)))
         for side, way in COMPARED
         for group, sign in ((top, way), (bottom, -way))
     ]
@@ -163,6 +165,18 @@ def _amplified(division: Division, outcome: Favoured, hits: dict[Side, np.ndarra
     }
     found = combined(terms)
     return Reading(found, Interval(0.0, 0.0, 0.0, found.n), columns=(division.name,), detail=detail)
+
+
+def _rate(hits: np.ndarray, among: np.ndarray, who: np.ndarray | None) -> Interval:
+    """Wilson's interval; where rows of one person are alike, at the number of rows that carries as much information."""
+    count, n = int((hits & among).sum()), int(among.sum())
+    if who is None:
+        return wilson(count, n)
+    p = count / n
+    alone = p * (1 - p) / n
+    times = max(1.0, per_person(hits[among] - p, who[among]) / alone) if alone > 0 else 1.0
+    found = wilson(count / times, n / times)
+    return Interval(p, min(p, found.low), max(p, found.high), n)
 
 
 def combined(terms: list[tuple[float, Interval]]) -> Interval:
