@@ -1,4 +1,4 @@
-"""Whether every group keeps its size, its outcomes and its use: judged group by group, and where groups cross.
+"""Whether every group keeps its size: judged group by group, and where groups cross.
 
 Synthetic rows that look fair do not make models fair on real rows; each figure is about one group, and under 30 rows a group
 is insufficient, never a pass.
@@ -6,93 +6,20 @@ is insufficient, never a pass.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
 
-from synth.metrics.evidence import SIDES, Compared, Evidence, Side
-from synth.metrics.intervals import LEVEL, newcombe_magnitude, newcombe_stand_in, normal
+from synth.metrics.evidence import Evidence, Side
+from synth.metrics.groups import Crossing, crossings, groups
+from synth.metrics.intervals import newcombe_magnitude, newcombe_stand_in
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import NothingThereError, Reading, metric
-from synth.metrics.utility import NOTHING_LOST, contest, score, standard_error
+from synth.metrics.registry import Reading, SkipMetricError, metric
 
-LEAST = 30  # rows of a group in the training and in the holdout table
-QUARTERS = (0.25, 0.5, 0.75)  # where a sensitive number is cut
-MOST = 200  # groups beyond which intersections are left out, largest kept first
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Rows that share the value of a sensitive column, or of two: a boolean mask for each table."""
-
-    name: dict[str, str]
-    train: np.ndarray
-    holdout: np.ndarray
-    synthetic: np.ndarray
-
-    def of(self, side: Side) -> np.ndarray:
-        return {"train": self.train, "holdout": self.holdout, "synthetic": self.synthetic}[side]
-
-    @property
-    def insufficient(self) -> str:
-        """Why the group is too small to judge, or ""."""
-        sizes = {"training": int(self.train.sum()), "holdout": int(self.holdout.sum())}
-        if not len(self.holdout):
-            del sizes["holdout"]
-        small = [f"{size} {side} rows" for side, size in sizes.items() if size < LEAST]
-        return f"insufficient: the group has {' and '.join(small)}, {LEAST} are needed" if small else ""
-
-
-def groups(evidence: Evidence) -> tuple[Group, ...]:
-    """Every value of every sensitive column, nulls among them, and every crossing of two columns that occurs in training."""
-    return evidence.once("groups", lambda: _groups(evidence))
-
-
-def _groups(evidence: Evidence) -> tuple[Group, ...]:
-    columns = [evidence.column(c.name) for c in evidence.train.schema.sensitive if c.is_learned]
-    if not columns:
-        raise NothingThereError("no sensitive column is named; name some with sensitive=")
-    single = [[Group({column.name: label}, *masks) for label, masks in _values(column)] for column in columns]
-    crossed = [
-        Group(a.name | b.name, a.train & b.train, a.holdout & b.holdout, a.synthetic & b.synthetic)
-        for first, second in combinations(single, 2)
-        for a in first
-        for b in second
-    ]
-    crossed = [group for group in crossed if group.train.any() or group.synthetic.any()]
-    crossed.sort(key=lambda group: -int(group.train.sum()))
-    alone = [group for column in single for group in column]
-    return tuple(alone + crossed[: max(0, MOST - len(alone))])
-
-
-def _values(column: Compared) -> Iterator[tuple[str, list[np.ndarray]]]:
-    """The groups of one column: its categories, or the quarters of a number, and its nulls."""
-    if column.is_category:
-        for code in range(-1, column.levels or 0):
-            masks = [column.of(side) == code for side in SIDES]
-            if masks[0].any() or masks[2].any():
-                yield column.label(code), masks
-        return
-    known = column.train[~np.isnan(column.train)]
-    cuts = np.unique(np.quantile(known, QUARTERS, method="inverted_cdf")) if len(known) else np.empty(0)
-    ends = [-np.inf, *cuts, np.inf]
-    for low, high in pairwise(ends):
-        masks = [(column.of(side) > low) & (column.of(side) <= high) for side in SIDES]
-        if masks[0].any() or masks[2].any():
-            yield _span(low, high), masks
-    masks = [column.null(side) for side in SIDES]
-    if masks[0].any() or masks[2].any():
-        yield "null", masks
-
-
-def _span(low: float, high: float) -> str:
-    if np.isinf(low) and np.isinf(high):
-        return "any"
-    return f"≤ {high:g}" if np.isinf(low) else (f"> {low:g}" if np.isinf(high) else f"{low:g} to {high:g}")
+SURE = 0.001  # how rarely as many fresh real rows may give any one of the groups that are called erased or shrunk
+HALF = 0.5  # of the rows that were to be expected: below it a group is called shrunk, above its inverse swollen
+NAMED = 30  # groups in a detail
 
 
 @metric("fairness.group_share", better="lower")
@@ -102,99 +29,111 @@ def group_share(evidence: Evidence) -> Iterator[Reading]:
         if group.insufficient:
             yield Reading(group=group.name, skipped=group.insufficient)
             continue
-        real, fake = _rate(group.train), _rate(group.synthetic)
+        real = group.sizes["train"], evidence.rows("train")
+        fake = group.sizes["synthetic"], evidence.rows("synthetic")
+        held = group.sizes["holdout"], evidence.rows("holdout")
         detail: dict[str, Any] = {"share": fake[0] / fake[1], "real_share": real[0] / real[1], "rows": fake[0]}
         detail["ratio"] = detail["share"] / detail["real_share"]
         yield Reading(
             newcombe_magnitude(*fake, *real),
-            newcombe_stand_in(*_rate(group.holdout), *real, fake[1]) if len(group.holdout) else None,
+            newcombe_stand_in(*held, *real, fake[1]) if held[1] else None,
             group=group.name,
             detail=detail,
         )
 
 
-def _rate(mask: np.ndarray) -> tuple[int, int]:
-    return int(mask.sum()), len(mask)
+@metric("fairness.erased_groups", better="lower")
+def erased_groups(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the sensitive groups and crossings of up to three, of which rows were to be expected, that have not one.
 
-
-@metric("fairness.label_gap", better="lower")
-def label_gap(evidence: Evidence) -> Iterator[Reading]:
-    """For each sensitive group: how far the share of its rows in a target class is from the training rows'.
-
-    Two classes: either of them. More: the class that is furthest off, its interval corrected for the choice. A number: the
-    rows above the median of all training rows.
+    To be expected: as many fresh real rows would lack any of them once in a thousand tables. A fact about this table: the
+    interval has no width.
     """
-    target = evidence.target
-    if target is None:
-        raise NothingThereError("no target is named; name one with target=")
-    outcomes = _outcomes(target)
-    level = 1 - (1 - LEVEL) / max(1, len(outcomes))
-    known = {side: ~target.null(side) for side in SIDES}
-    for group in groups(evidence):
-        if target.name in group.name:
-            continue
-        rows = {side: group.of(side) & known[side] for side in SIDES}
-        short = group.insufficient or _too_few(int(rows["synthetic"].sum()), "synthetic rows with a known target")
-        if short:
-            yield Reading(group=group.name, skipped=short)
-            continue
-        gaps = {label: _outcome_gap(hits, rows, "synthetic", level) for label, hits in outcomes.items()}
-        worst = max(gaps, key=lambda label: gaps[label].value)
-        detail = {
-            "class": worst,
-            "share": _share(outcomes[worst], rows, "synthetic"),
-            "real_share": _share(outcomes[worst], rows, "train"),
-        }
-        held = [_outcome_gap(hits, rows, "holdout", level) for hits in outcomes.values()] if rows["holdout"].any() else []
-        reference = max(held, key=lambda gap: gap.value, default=None)
-        yield Reading(gaps[worst], reference, group=group.name, detail=detail)
+    yield _counted(evidence, _erased, "erased")
 
 
-def _outcomes(target: Compared) -> dict[str, dict[Side, np.ndarray]]:
-    """For each outcome, the rows of each table that have it."""
-    if target.levels is not None:
-        codes = [code for code in range(target.levels) if (target.train == code).any()]
-        codes = codes[1:] if len(codes) == 2 else codes
-        return {target.label(code): {side: target.of(side) == code for side in SIDES} for code in codes}
-    middle = float(np.nanmedian(target.train))
-    return {f"> {middle:g}": {side: target.of(side) > middle for side in SIDES}}
+@metric("fairness.shrunk_groups", better="lower")
+def shrunk_groups(evidence: Evidence) -> Iterator[Reading]:
+    """Share of the sensitive groups and crossings that have significantly fewer than half of the rows to be expected.
+
+    Erased ones are among them. Exact binomial tests, corrected (Bonferroni) so that as many fresh real rows give any once in a
+    thousand tables; `swollen` names those with significantly more than twice as many rows.
+    """
+    yield _counted(evidence, _shrunk, "shrunk")
 
 
-def _outcome_gap(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side, level: float) -> Interval:
-    """How far a group's share of an outcome is from the training rows'; holdout rows count as if as many as synthetic ones."""
-    other = int((hits[side] & rows[side]).sum()), int(rows[side].sum())
-    real = int((hits["train"] & rows["train"]).sum()), int(rows["train"].sum())
-    if side == "holdout":
-        return newcombe_stand_in(*other, *real, int(rows["synthetic"].sum()), level)
-    return newcombe_magnitude(*other, *real, level)
+def _counted(evidence: Evidence, which: Any, word: str) -> Reading:
+    every = crossings(evidence)
+    considered, found, swollen = _found(every, evidence, "synthetic", which)
+    if not considered:
+        raise SkipMetricError(
+            "no sensitive group has so many training rows that the absence of synthetic ones would say anything"
+        )
+    value = len(found) / considered
+    detail: dict[str, Any] = {word: found[:NAMED], word + "_groups": len(found), "considered": considered}
+    detail["groups"] = {"in_all": sum(len(crossing) for crossing in every), "judged_one_by_one": len(groups(evidence))}
+    if which is _shrunk:
+        detail["swollen"] = swollen[:NAMED]
+    reference = None
+    if evidence.rows("holdout"):
+        held, real, _ = _found(every, evidence, "holdout", which)
+        share = len(real) / held if held else 0.0
+        reference = Interval(share, share, share, max(held, 1))
+    return Reading(Interval(value, value, value, considered), reference, detail=detail)
 
 
-def _share(hits: dict[Side, np.ndarray], rows: dict[Side, np.ndarray], side: Side) -> float:
-    return float((hits[side] & rows[side]).sum() / rows[side].sum())
+def _found(
+    every: tuple[Crossing, ...], evidence: Evidence, side: Side, which: Any
+) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]]:
+    """How many groups could be found wanting, and those that are, with the rows that they have; then those that swelled."""
+    rows, trained = evidence.rows(side), evidence.rows("train")
+    tests = sum(int((crossing.counts["train"] > 0).sum()) for crossing in every)
+    level = SURE / max(tests, 1)
+    considered = 0
+    wanting: list[dict[str, Any]] = []
+    swollen: list[dict[str, Any]] = []
+    for crossing in every:
+        real, other = crossing.counts["train"], crossing.counts[side]
+        could, did = which(real, other, trained, rows, level)
+        considered += int(could.sum())
+        expected = real / trained * rows
+        grown = _at_least(real, other, trained, rows, 1 / HALF, level)
+        for place, into in ((np.flatnonzero(did), wanting), (np.flatnonzero(grown), swollen)):
+            into += [
+                {"group": crossing.group(int(i)).name, "rows": int(other[i]), "expected": round(float(expected[i]), 1)}
+                for i in place
+            ]
+    for found in (wanting, swollen):
+        found.sort(key=lambda entry: -entry["expected"])
+    return considered, wanting, swollen
 
 
-@metric("fairness.tstr_gap", better="lower", bounds=(-1.0, 1.0))
-def tstr_gap(evidence: Evidence) -> Iterator[Reading]:
-    """For each sensitive group: what its holdout rows lose when the model is trained on synthetic instead of real rows."""
-    play = contest(evidence)
-    for group in groups(evidence):
-        if play.target.name in group.name:
-            continue
-        rows = group.holdout[play.test]
-        short = group.insufficient or _too_few(int(rows.sum()), "test rows")
-        if short:
-            yield Reading(group=group.name, skipped=short)
-            continue
-        fake, fake_parts = score(play, play.synthetic, rows)
-        real, real_parts = score(play, play.real, rows)
-        if math.isnan(fake):
-            yield Reading(group=group.name, skipped="insufficient: the group's test rows hold too few rows of a second class")
-            continue
-        lost = max(-1.0, min(1.0, real - fake))
-        detail = {"metric": play.metric, "synthetic": fake, "real": real, "reference": NOTHING_LOST}
-        found = normal(lost, standard_error(real_parts - fake_parts), int(rows.sum()), (-1.0, 1.0))
-        yield Reading(found, Interval(0.0, 0.0, 0.0, found.n), group=group.name, detail=detail)
+def _erased(real: np.ndarray, other: np.ndarray, trained: int, rows: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    could = _at_most(real, np.zeros_like(other), trained, rows, 1.0, level)
+    return could, could & (other == 0)
 
 
-def _too_few(rows: int, what: str) -> str:
-    return f"insufficient: the group has {rows} {what}, {LEAST} are needed" if rows < LEAST else ""
+def _shrunk(real: np.ndarray, other: np.ndarray, trained: int, rows: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    could = _at_most(real, np.zeros_like(other), trained, rows, HALF, level)
+    return could, _at_most(real, other, trained, rows, HALF, level)
+
+
+def _at_most(real: np.ndarray, other: np.ndarray, trained: int, rows: int, ratio: float, level: float) -> np.ndarray:
+    """Whether so few rows, or fewer, have a probability of at most `level` at `ratio` times the real rate.
+
+    Of all rows of the group in both tables together, those in the second are binomial: exact, the real rate being unknown.
+    """
+    from scipy.stats import binom
+
+    return np.asarray((binom.cdf(other, real + other, _part(trained, rows, ratio)) <= level) & (real > 0))
+
+
+def _at_least(real: np.ndarray, other: np.ndarray, trained: int, rows: int, ratio: float, level: float) -> np.ndarray:
+    """The same of so many rows or more."""
+    from scipy.stats import binom
+
+    return np.asarray((binom.sf(other - 1, real + other, _part(trained, rows, ratio)) <= level) & (real > 0))
+
+
+def _part(trained: int, rows: int, ratio: float) -> float:
+    return rows * ratio / (trained + rows * ratio)

@@ -135,4 +135,4 @@ def newcombe_stand_in(count: float, n: int, real_count: float, real_n: int, rows
         z = value / spread
         value = spread * math.sqrt(2 / math.pi) * math.exp(-z * z / 2) + value * math.erf(z / math.sqrt(2))
     more = value - whole.value
-    return Interval(value, whole.low + more, min(1.0, whole.high + more), rows)
+    return Interval(value, max(0.0, whole.low + more), min(1.0, whole.high + more), rows)

@@ -52,12 +52,18 @@ class Judge:
 
     @classmethod
     def of_classes(
-        cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+        cls,
+        columns: tuple[Compared, ...],
+        X: np.ndarray,
+        y: np.ndarray,
+        seed: int,
+        weight: np.ndarray | None = None,
+        trees: int = TREES,
     ) -> Judge:
-        """Trees that tell the classes y apart. weight: of each row, shape (rows,)."""
+        """Trees that tell the classes y apart. weight: of each row, shape (rows,); `trees` boosting rounds."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight)
+        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight, trees)
 
     @classmethod
     def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
@@ -68,11 +74,18 @@ class Judge:
 
     @classmethod
     def _fit(
-        cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+        cls,
+        kind: Any,
+        columns: tuple[Compared, ...],
+        X: np.ndarray,
+        y: np.ndarray,
+        seed: int,
+        weight: np.ndarray | None = None,
+        trees: int = TREES,
     ) -> Judge:
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(
-            max_iter=TREES,
+            max_iter=trees,
             l2_regularization=SHRINKAGE,
             early_stopping=False,
             categorical_features=categorical(columns) & ~empty,

@@ -36,9 +36,34 @@ OUTCOMES = {  # in the order of a count
 }
 STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own words
 RISKS = ("privacy.attribute_inference", "privacy.singling_out_", "privacy.linkability")  # fractions of what was left to find
-RATES = ("validity.", "fidelity.missing_", "privacy.membership_tpr", *RISKS)  # and every "…_copies": of rows or cells
-POINTS = ("fidelity.class_share", "fairness.group_share", "fairness.label_gap")  # differences of two shares
+RATES = (  # and every "…_copies": fractions of rows, cells or groups
+    "validity.",
+    "fidelity.missing_",
+    "privacy.membership_tpr",
+    "fairness.erased_groups",
+    "fairness.shrunk_groups",
+    *RISKS,
+)
+POINTS = (  # differences of two shares
+    "fidelity.class_share",
+    "fairness.group_share",
+    "fairness.label_gap",
+    "fairness.label_amplification",
+    "fairness.selection_rate_gap",
+    "fairness.tpr_gap",
+    "fairness.fpr_gap",
+    "fairness.ppv_gap",
+    "fairness.accuracy_gap",
+    "fairness.demographic_parity",
+    "fairness.demographic_parity_gap",
+    "fairness.equalized_odds",
+    "fairness.equalized_odds_gap",
+    "fairness.spread_share",
+    "fairness.spread_labels",
+    "fairness.spread_models",
+)
 REAL = "real rows"
+REFEREES = {"chance": "by chance", "by definition": "by definition", "the whole table": "the whole table"}
 SMALLEST = 1e-9  # below it a float is rounding noise around zero
 
 NEXT: dict[str, dict[str, str]] = {
@@ -93,9 +118,7 @@ def reference(found: Interval | None, name: str) -> str:
 def referee(m: Measurement) -> str:
     """Whose score the reference is."""
     told = str(m.detail.get("reference", ""))
-    return next(
-        (said for start, said in (("chance", "by chance"), ("by definition", "by definition")) if told.startswith(start)), REAL
-    )
+    return next((said for start, said in REFEREES.items() if told.startswith(start)), REAL)
 
 
 def _unit(name: str) -> tuple[float, int, str]:
