@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from synth.metrics.contest import Contest, contest, score
 from synth.metrics.evidence import Evidence, Side
 from synth.metrics.groups import LEAST, Group, divisions, judged, per_person, shuffled, subjects, too_few
 from synth.metrics.intervals import LEVEL, normal, z_of
@@ -21,7 +22,7 @@ from synth.metrics.learners import Judge, features
 from synth.metrics.measurement import Interval
 from synth.metrics.outcomes import Favoured, favoured
 from synth.metrics.registry import Reading, metric
-from synth.metrics.utility import NOTHING_LOST, Contest, contest, score
+from synth.metrics.utility import NOTHING_LOST
 
 PARTS = 4  # disjoint parts of the real rows that a model each is trained on: 3 degrees of freedom for each group
 PART = 6_000  # rows of a part at most

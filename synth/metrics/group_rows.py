@@ -8,12 +8,13 @@ from itertools import combinations
 
 import numpy as np
 
+from synth.metrics.attacks import knn
 from synth.metrics.evidence import SIDES, Evidence, Side
 from synth.metrics.groups import LEAST, Group, judged, too_few
 from synth.metrics.histograms import GROUPS, cells, real_edges
 from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.measurement import Interval
-from synth.metrics.membership import Attack, knn, trial
+from synth.metrics.membership import Attack, trial
 from synth.metrics.registry import NothingThereError, Reading, metric
 
 ROWS = 2_000  # rows of a group per table
