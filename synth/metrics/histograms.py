@@ -16,6 +16,7 @@ from synth.metrics.measurement import Interval
 GROUPS = 20  # of rows, of which intervals are made
 FINE = 200  # cells that a number is cut into for the spread of its KS distance; the distance itself is exact
 BINS = 10  # cells that a number is cut into beside another column
+FILLED = 25  # real values that a cell beside a spike should hold
 LEVELS = 100  # most frequent training categories that have a cell of their own beside another column; the others share one
 JOINT_ROWS = 100_000  # rows per table whose cells are counted together
 FIFTH = 5  # one in so many of the groups is kept in each of the replicates that an interval comes from
@@ -76,17 +77,26 @@ def _subjects_in(evidence: Evidence, side: Side) -> int:
 
 
 def real_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Inner edges of at most about `bins` cells with equally many real values; a value held by a whole cell gets its own.
+    """Inner edges of about `bins` cells with equally many real values; a value held by a whole cell gets its own.
 
-    A value belongs to the cell number `searchsorted(edges, value, "left")`.
+    The cells that such a value would have filled go to the other values: of a column that is mostly 0, else only the sign would
+    be seen. A value belongs to the cell number `searchsorted(edges, value, "left")`.
     """
     seen = values[~np.isnan(values)]
     if len(seen) == 0:
         return np.empty(0)
-    cuts = np.quantile(seen, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf")
-    edges, times = np.unique(cuts, return_counts=True)
+    edges, times = np.unique(_quantiles(seen, bins), return_counts=True)
     spikes = edges[times > 1]
-    return np.unique(np.concatenate([edges, np.nextafter(spikes, -np.inf)]))
+    if len(spikes) == 0:
+        return edges
+    others = seen[~np.isin(seen, spikes)]
+    left = min(bins - len(spikes), len(others) // FILLED)
+    inner = _quantiles(others, left) if left > 1 else np.empty(0)
+    return np.unique(np.concatenate([inner, spikes, np.nextafter(spikes, -np.inf)]))
+
+
+def _quantiles(values: np.ndarray, parts: int) -> np.ndarray:
+    return np.asarray(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1], method="inverted_cdf"))
 
 
 def cells(column: Compared, side: Side, edges: np.ndarray) -> tuple[np.ndarray, int]:

@@ -13,7 +13,7 @@ from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, metric
 
 
-@metric("fidelity.pairs", better="lower", cost=0.5)
+@metric("fidelity.pairs", better="lower", cost=0.4)
 def pairs(evidence: Evidence) -> Iterator[Reading]:
     """Mean total variation of the joint tables of all pairs of columns, numbers cut into ten real bins, nulls as a category.
 

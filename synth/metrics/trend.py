@@ -12,7 +12,7 @@ from synth.metrics.joint_tables import Joints, joints, mean_interval, worst_pair
 from synth.metrics.registry import Reading, metric
 
 
-@metric("fidelity.trend", better="lower", cost=0.5)
+@metric("fidelity.trend", better="lower", cost=0.4)
 def trend(evidence: Evidence) -> Iterator[Reading]:
     """Mean error of the pairs of columns: half the difference of correlations, total variation of joint tables."""
     found = joints(evidence)

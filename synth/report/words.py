@@ -39,6 +39,7 @@ RISKS = ("privacy.attribute_inference", "privacy.singling_out_", "privacy.linkab
 RATES = (  # and every "…_copies": fractions of rows, cells or groups
     "validity.",
     "fidelity.missing_",
+    "fidelity.rare_",
     "privacy.membership_tpr",
     "fairness.erased_groups",
     "fairness.shrunk_groups",
