@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.metrics.distance import positions
+from synth.metrics.distance import points
 from synth.metrics.evidence import SIDES, Evidence, Side
 from synth.metrics.intervals import auc_parts, logit_interval, variance_of_mean
 from synth.metrics.learners import Judge, draw, features
@@ -91,34 +91,33 @@ def trials(evidence: Evidence, cap: int) -> tuple[Trial, Trial | None]:
 def _trial(evidence: Evidence, side: Side, rows: int) -> Trial:
     real, other = draw(evidence, "train", rows, "detection"), draw(evidence, side, rows, "detection")
     identity = np.concatenate([evidence.identities["train"][real], evidence.identities[side][other]])
-    place = positions(evidence)
-    points = np.vstack([place["train"][real], place[side][other]])
-    return Trial(side, real, other, _folds(identity, points, evidence.rng("detection.folds")))
+    place = np.vstack([points(evidence, "train", real), points(evidence, side, other)])
+    return Trial(side, real, other, _folds(identity, place, evidence.rng("detection.folds")))
 
 
-def _folds(identity: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _folds(identity: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The fold of each row. Rows that lie close together share one, whichever table they are from.
 
     From another fold a copy, or a copy with a little noise, would be taken for its original: a copied table would fall below ½.
     Rows that occur more often than a cell has room for name nobody, and go anywhere.
     """
     _, first, kind, times = np.unique(identity, return_index=True, return_inverse=True, return_counts=True)
-    cell = _cells(points[first], rng)
+    cell = _cells(place[first], rng)
     shared = rng.permutation(int(cell.max()) + 1) % FOLDS
     return np.asarray(np.where(times[kind] <= CELL, shared[cell[kind]], rng.permutation(len(kind)) % FOLDS))
 
 
-def _cells(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _cells(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A number for each point, shared by at most CELL that lie close together: parts of parts along random directions."""
-    cell = np.zeros(len(points), dtype=np.int64)
-    waiting, count = [np.arange(len(points))], 0
+    cell = np.zeros(len(place), dtype=np.int64)
+    waiting, count = [np.arange(len(place))], 0
     while waiting:
         members = waiting.pop()
         if len(members) <= CELL:
             cell[members] = count
             count += 1
             continue
-        along = points[members] @ rng.standard_normal(points.shape[1], dtype=np.float32)
+        along = place[members] @ rng.standard_normal(place.shape[1], dtype=np.float32)
         order = np.argsort(along, kind="stable")
         third = len(order) // 3
         # cut where the gap is widest, so that hardly a row is parted from its copy
