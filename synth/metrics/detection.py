@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from synth.metrics.distance import points
-from synth.metrics.evidence import SIDES, Evidence, Side
+from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.intervals import auc_parts, logit_interval, variance_of_mean
 from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
@@ -44,9 +44,13 @@ class Trial:
         """Which rows the detector is to find, shape (2n,): 0 for training rows, 1 for the others."""
         return np.repeat([0, 1], [len(self.real), len(self.other)])
 
-    def stack(self, matrix: Callable[[Side, np.ndarray], np.ndarray]) -> np.ndarray:
-        """Features of all rows, from a function of a table and of positions in it."""
-        return np.vstack([matrix("train", self.real), matrix(self.side, self.other)])
+    def pooled(self, columns: tuple[Compared, ...]) -> tuple[Compared, ...]:
+        """The columns with all rows of the trial, in its order, in the place of the training rows.
+
+        What is learned of a column before the folds, such as how frequent each category is, must not know which table a row is
+        from: a category that is rare in the training table alone points to the other one, also among fresh rows.
+        """
+        return tuple(replace(c, train=np.concatenate([c.train[self.real], c.of(self.side)[self.other]])) for c in columns)
 
     def judge(self, X: np.ndarray, learn: Callable[[np.ndarray, np.ndarray], Scores]) -> list[Scores]:
         """A detector for each fold, learned from the other folds."""
@@ -146,8 +150,8 @@ def detection(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _boosted(evidence: Evidence, trial: Trial) -> tuple[np.ndarray, list[Scores]]:
-    columns = evidence.columns
-    X = trial.stack(lambda side, rows: features(columns, side, rows))
+    columns = trial.pooled(evidence.columns)
+    X = features(columns, "train")
     return X, trial.judge(X, lambda known, y: Judge.of_classes(columns, known, y, evidence.seed).log_odds)
 
 
