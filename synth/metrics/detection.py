@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from synth.metrics.distance import positions
-from synth.metrics.evidence import SIDES, Evidence, Side
+from synth.metrics.distance import points
+from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.intervals import auc_parts, logit_interval, variance_of_mean
 from synth.metrics.learners import Judge, draw, features
 from synth.metrics.measurement import Interval
@@ -44,9 +44,13 @@ class Trial:
         """Which rows the detector is to find, shape (2n,): 0 for training rows, 1 for the others."""
         return np.repeat([0, 1], [len(self.real), len(self.other)])
 
-    def stack(self, matrix: Callable[[Side, np.ndarray], np.ndarray]) -> np.ndarray:
-        """Features of all rows, from a function of a table and of positions in it."""
-        return np.vstack([matrix("train", self.real), matrix(self.side, self.other)])
+    def pooled(self, columns: tuple[Compared, ...]) -> tuple[Compared, ...]:
+        """The columns with all rows of the trial, in its order, in the place of the training rows.
+
+        What is learned of a column before the folds, such as how frequent each category is, must not know which table a row is
+        from: a category that is rare in the training table alone points to the other one, also among fresh rows.
+        """
+        return tuple(replace(c, train=np.concatenate([c.train[self.real], c.of(self.side)[self.other]])) for c in columns)
 
     def judge(self, X: np.ndarray, learn: Callable[[np.ndarray, np.ndarray], Scores]) -> list[Scores]:
         """A detector for each fold, learned from the other folds."""
@@ -94,9 +98,8 @@ def _trial(evidence: Evidence, side: Side, rows: int) -> Trial:
     rng = evidence.rng("detection.folds")
     if evidence.train.schema.subject is not None:
         return Trial(side, real, other, _folds_of_subjects(evidence, identity, (real, other), side, rng))
-    place = positions(evidence)
-    points = np.vstack([place["train"][real], place[side][other]])
-    return Trial(side, real, other, _folds(identity, points, rng))
+    place = np.vstack([points(evidence, "train", real), points(evidence, side, other)])
+    return Trial(side, real, other, _folds(identity, place, rng))
 
 
 def _folds_of_subjects(
@@ -112,29 +115,29 @@ def _folds_of_subjects(
     return np.asarray(np.where(known[place] == identity, fold[first[place]], fold))
 
 
-def _folds(identity: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _folds(identity: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The fold of each row. Rows that lie close together share one, whichever table they are from.
 
     From another fold a copy, or a copy with a little noise, would be taken for its original: a copied table would fall below ½.
     Rows that occur more often than a cell has room for name nobody, and go anywhere.
     """
     _, first, kind, times = np.unique(identity, return_index=True, return_inverse=True, return_counts=True)
-    cell = _cells(points[first], rng)
+    cell = _cells(place[first], rng)
     shared = rng.permutation(int(cell.max()) + 1) % FOLDS
     return np.asarray(np.where(times[kind] <= CELL, shared[cell[kind]], rng.permutation(len(kind)) % FOLDS))
 
 
-def _cells(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _cells(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A number for each point, shared by at most CELL that lie close together: parts of parts along random directions."""
-    cell = np.zeros(len(points), dtype=np.int64)
-    waiting, count = [np.arange(len(points))], 0
+    cell = np.zeros(len(place), dtype=np.int64)
+    waiting, count = [np.arange(len(place))], 0
     while waiting:
         members = waiting.pop()
         if len(members) <= CELL:
             cell[members] = count
             count += 1
             continue
-        along = points[members] @ rng.standard_normal(points.shape[1], dtype=np.float32)
+        along = place[members] @ rng.standard_normal(place.shape[1], dtype=np.float32)
         order = np.argsort(along, kind="stable")
         third = len(order) // 3
         # cut where the gap is widest, so that hardly a row is parted from its copy
@@ -163,8 +166,8 @@ def detection(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _boosted(evidence: Evidence, trial: Trial) -> tuple[np.ndarray, list[Scores]]:
-    columns = evidence.columns
-    X = trial.stack(lambda side, rows: features(columns, side, rows))
+    columns = trial.pooled(evidence.columns)
+    X = features(columns, "train")
     return X, trial.judge(X, lambda known, y: Judge.of_classes(columns, known, y, evidence.seed).log_odds)
 
 

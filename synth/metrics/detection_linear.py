@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from synth.metrics.detection import FOLDS, Scores, Trial, trials
-from synth.metrics.evidence import Compared, Evidence, Side
+from synth.metrics.evidence import Compared, Evidence
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, metric
 
 CAP = 8_000  # rows per side
 CATEGORIES = 30  # of a column that have a feature of their own, the most frequent ones; the others share one
 FEATURES = 300  # in all; with very many columns fewer categories have their own
-FAR = 5.0  # standard deviations from the mean beyond which a number counts no further: one outlier must not rule the fit
+TAIL = 0.005  # share of the numbers at either end that count no further: one outlier must not set the scale
 STRENGTH = 1.0  # of scikit-learn's ridge, its default
 
 
@@ -31,7 +31,7 @@ def detection_linear(evidence: Evidence) -> Iterator[Reading]:
 
 
 def _area(trial: Trial, evidence: Evidence) -> Interval:
-    X = trial.stack(lambda side, rows: indicators(evidence.columns, side, rows))
+    X = indicators(trial.pooled(evidence.columns))
     return trial.area(X, trial.judge(X, _learn))
 
 
@@ -42,32 +42,32 @@ def _learn(X: np.ndarray, y: np.ndarray) -> Scores:
     return scores
 
 
-def indicators(columns: tuple[Compared, ...], side: Side, rows: np.ndarray) -> np.ndarray:
-    """Rows of one table as float64 features, shape (rows, features), the same ones for every table.
+def indicators(columns: tuple[Compared, ...]) -> np.ndarray:
+    """The training rows of the columns as float64 features, shape (rows, features).
 
-    A number on the scale of the training rows, and whether it is null; whether a category is each of the frequent ones.
+    A number in standard deviations, and whether it is null; whether a category is each of the frequent ones.
     """
     each = max(2, min(CATEGORIES, FEATURES // len(columns)))
-    return np.column_stack([_one_of(c, side, rows, each) if c.is_category else _scaled(c, side, rows) for c in columns])
+    return np.column_stack([_one_of(c, each) if c.is_category else _scaled(c) for c in columns])
 
 
-def _scaled(column: Compared, side: Side, rows: np.ndarray) -> np.ndarray:
-    seen = column.train[~np.isnan(column.train)]
-    largest = float(np.abs(seen).max(initial=0.0)) or 1.0  # taken out first: squares of very large numbers overflow
-    centre, spread = (float((seen / largest).mean()), float((seen / largest).std())) if len(seen) else (0.0, 0.0)
-    values = column.of(side)[rows]
-    null = np.isnan(values)
-    with np.errstate(over="ignore"):
-        z = (np.where(null, 0.0, values) / largest - centre) / (spread if spread > 0 else 1.0)
-    return np.column_stack([np.where(null, 0.0, np.clip(z, -FAR, FAR)), null])
+def _scaled(column: Compared) -> np.ndarray:
+    null = np.isnan(column.train)
+    seen = column.train[~null]
+    low, high = np.quantile(seen, (TAIL, 1 - TAIL), method="inverted_cdf") if len(seen) else (0.0, 0.0)
+    largest = max(abs(low), abs(high)) or 1.0  # taken out first: squares of very large numbers overflow
+    values = np.clip(np.where(null, low, column.train), low, high) / largest
+    known = values[~null] if len(seen) else np.zeros(1)
+    spread = float(known.std())
+    return np.column_stack([np.where(null, 0.0, (values - known.mean()) / (spread if spread > 0 else 1.0)), null])
 
 
-def _one_of(column: Compared, side: Side, rows: np.ndarray, each: int) -> np.ndarray:
-    """Indicators of the most frequent categories among the training rows, null as one of them, and of all others together."""
+def _one_of(column: Compared, each: int) -> np.ndarray:
+    """Indicators of the most frequent categories, null as one of them, and of all others together."""
     levels = column.levels or 0
-    code = column.of(side)[rows]
-    seen = np.bincount(np.where(column.train < 0, levels, column.train), minlength=levels + 1)
+    code = np.where(column.train < 0, levels, column.train)
+    seen = np.bincount(code, minlength=levels + 1)
     frequent = np.argsort(-seen, kind="stable")[:each]
     place = np.full(levels + 1, len(frequent))
     place[frequent] = np.arange(len(frequent))
-    return np.asarray(np.eye(len(frequent) + 1)[place[np.where(code < 0, levels, code)]])
+    return np.asarray(np.eye(len(frequent) + 1)[place[code]])

@@ -6,7 +6,7 @@ simplex, so that two rows that differ in one category lie at the distance 1 and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -22,9 +22,12 @@ DOUBT = 1e-6  # part of the largest squared norms below which a product of 32-bi
 ROUNDING = 1e-9  # by which two sums of the same terms may differ
 
 
+Scale = Callable[[np.ndarray], np.ndarray]  # a column's coded values, shape (rows,) → their points, float32 (rows, dimensions)
+
+
 def positions(evidence: Evidence) -> dict[Side, np.ndarray]:
     """The rows of each table as points, float32 of shape (rows, dimensions)."""
-    return evidence.once("positions", lambda: _positions(evidence))
+    return evidence.once("positions", lambda: {side: points(evidence, side) for side in SIDES})
 
 
 def spans(evidence: Evidence) -> dict[str, slice]:
@@ -39,13 +42,19 @@ def _width(column: Compared) -> int:
     return min(column.levels + 1, CORNERS)
 
 
-def _positions(evidence: Evidence) -> dict[Side, np.ndarray]:
+def points(evidence: Evidence, side: Side, rows: np.ndarray | None = None) -> np.ndarray:
+    """The rows of one table at these positions (all by default) as points, as in `positions`, where few are needed."""
+    scales = evidence.once("scales", lambda: _scales(evidence))
+    chosen = [column.of(side) if rows is None else column.of(side)[rows] for column in evidence.columns]
+    return np.concatenate([scale(values) for scale, values in zip(scales, chosen)], axis=1)
+
+
+def _scales(evidence: Evidence) -> list[Scale]:
     rng = evidence.rng("distance.directions")
-    parts = [_corners(column, rng) if column.is_category else _places(column) for column in evidence.columns]
-    return {side: np.concatenate([part[side] for part in parts], axis=1) for side in SIDES}
+    return [_corners(column, rng) if column.is_category else _places(column) for column in evidence.columns]
 
 
-def _places(column: Compared) -> dict[Side, np.ndarray]:
+def _places(column: Compared) -> Scale:
     """Where numbers lie among the training quantiles.
 
     Distinct quantiles are spaced evenly: skewed columns are spread out, and a value beside a spike stays close to it, which
@@ -55,28 +64,28 @@ def _places(column: Compared) -> dict[Side, np.ndarray]:
     knots = np.unique(np.quantile(seen, np.linspace(0, 1, KNOTS + 1), method="inverted_cdf")) if len(seen) else np.zeros(1)
     even = np.linspace(0, 1, len(knots)) if len(knots) > 1 else np.zeros(1)
     span = float(knots[-1] - knots[0]) or 1.0
-    out: dict[Side, np.ndarray] = {}
-    for side in SIDES:
-        values = column.of(side)
+    nullable = any(column.null(side).any() for side in SIDES)
+
+    def scale(values: np.ndarray) -> np.ndarray:
         null = np.isnan(values)
         plain = np.where(null, knots[0], values)
         beyond = np.clip((plain - knots[-1]) / span, 0, 1) - np.clip((knots[0] - plain) / span, 0, 1)
         place = np.where(null, 0.5, np.interp(plain, knots, even) + beyond)
         # with √¾ apart in a second direction, a null is 1 away from both ends of the scale
-        out[side] = np.column_stack([place, np.where(null, np.sqrt(0.75), 0.0)]).astype(np.float32)
-        if not any(column.null(s).any() for s in SIDES):
-            out[side] = out[side][:, :1]
-    return out
+        both = np.column_stack([place, np.where(null, np.sqrt(0.75), 0.0)]).astype(np.float32)
+        return both if nullable else both[:, :1]
+
+    return scale
 
 
-def _corners(column: Compared, rng: np.random.Generator) -> dict[Side, np.ndarray]:
+def _corners(column: Compared, rng: np.random.Generator) -> Scale:
     """Points of categories, nulls among them, at distance 1 from each other (about 1 where there are very many)."""
     levels = (column.levels or 0) + 1
     if levels <= CORNERS:
         book = np.eye(levels, dtype=np.float32) / np.float32(np.sqrt(2))
     else:
         book = (rng.choice([-1.0, 1.0], size=(levels, CORNERS)) / np.sqrt(2 * CORNERS)).astype(np.float32)
-    return {side: book[column.of(side)] for side in SIDES}  # the code of null is -1: the last corner
+    return lambda values: book[values]  # the code of null is -1: the last corner
 
 
 def nearest(queries: np.ndarray, rows: np.ndarray) -> np.ndarray:

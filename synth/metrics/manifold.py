@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from synth.metrics.distance import around, neighbours, positions
+from synth.metrics.distance import around, neighbours, points
 from synth.metrics.evidence import Evidence, Side
 from synth.metrics.intervals import LEVEL, normal, wilson, z_of
 from synth.metrics.learners import draw
@@ -129,12 +129,11 @@ def _manifold(evidence: Evidence) -> Manifold:
     n = min(ROWS, evidence.rows("train"), *(evidence.rows(side) for side in sides))
     if n < LEAST:
         raise SkipMetricError(f"{n} rows are too few to tell neighbourhoods by; {LEAST} are needed in each table")
-    place = positions(evidence)
     rows = draw(evidence, "train", n, "manifold")
-    points = {side: place[side][draw(evidence, side, n, "manifold")] for side in sides}
-    cloud = Cloud.of(place["train"][rows])
+    other = {side: points(evidence, side, draw(evidence, side, n, "manifold")) for side in sides}
+    cloud = Cloud.of(points(evidence, "train", rows))
     small = [Cloud.of(cloud.points[part]) for part in _parts(n, evidence.rng("manifold.train"))]
-    judged = [_judge(cloud, small, points[side], _parts(n, evidence.rng(f"manifold.{side}"))) for side in sides]
+    judged = [_judge(cloud, small, other[side], _parts(n, evidence.rng(f"manifold.{side}"))) for side in sides]
     return Manifold(rows, judged[0], judged[1] if len(judged) > 1 else None)
 
 
@@ -148,31 +147,29 @@ def _judge(cloud: Cloud, small: list[Cloud], other: np.ndarray, parts: list[np.n
     """The figures of all rows, with intervals from how much those of disjoint parts scatter.
 
     The variance of such figures falls with the number of rows, whatever they are: that of the whole is that of one part over
-    the number of parts. (Leaving out rows in turn overstates it, since each row's neighbours then change as well.)
+    the number of parts. (Leaving out rows in turn would overstate it, since each row's neighbours then change as well.)
     """
     whole = support(cloud, other)
     each = [support(part, other[rows]).figures for part, rows in zip(small, parts)]
-    error = {
-        name: float(np.std([figures[name] for figures in each], ddof=1)) * _few(len(each)) / math.sqrt(len(each))
-        for name in whole.figures
-    }
     n, value = len(other), whole.figures
+    scatter = {name: np.array([figures[name] for figures in each]) for name in value}
+    error = {name: float(of.std(ddof=1)) * _few(len(each)) / math.sqrt(len(each)) for name, of in scatter.items()}
     intervals = {
         "alpha_precision": normal(value["alpha_precision"], error["alpha_precision"], n, (0.0, 1.0)),
-        "beta_recall": _rate(value["beta_recall"], error["beta_recall"], n),
+        "beta_recall": _rate(value["beta_recall"], error["beta_recall"], scatter["beta_recall"], n),
         "density": normal(value["density"], error["density"], n, (0.0, MOST_DENSE)),
-        "coverage": _rate(value["coverage"], error["coverage"], n),
+        "coverage": _rate(value["coverage"], error["coverage"], scatter["coverage"], n),
     }
     return Judged(whole, intervals)
 
 
-def _rate(value: float, error: float, n: int) -> Interval:
-    """A share of n dependent rows: Wilson's interval at the number of independent rows that would scatter as much.
+def _rate(value: float, error: float, parts: np.ndarray, n: int) -> Interval:
+    """A share of n dependent rows: Wilson's interval at the number of independent rows that would scatter as the parts do.
 
     Near 0 and 1 parts scatter little by chance; n independent rows are the most that the interval grants.
     """
-    drawn = (value * n + 2) / (n + 4)
-    independent = drawn * (1 - drawn) / max(error**2, drawn * (1 - drawn) / n)
+    mean = (parts.mean() * n + 2) / (n + 4)
+    independent = n / max(1.0, error**2 * n / (mean * (1 - mean)))
     found = wilson(value * independent, independent)
     return Interval(value, found.low, found.high, n)
 
@@ -208,7 +205,8 @@ def beta_recall(evidence: Evidence) -> Iterator[Reading]:
 def density(evidence: Evidence) -> Iterator[Reading]:
     """How many training rows' neighbourhoods a synthetic row lies in, over the five expected; fresh rows score about 1.
 
-    Less: rows lie where no real rows are; more: they crowd where real rows are dense.
+    Less: rows lie where no real rows are; more: they crowd where real rows are dense. In a table that repeats itself many rows
+    are equally far away, and fresh rows score far more than 1.
     """
     yield _reading(manifold(evidence), "density", {"neighbours": NEIGHBOURS})
 

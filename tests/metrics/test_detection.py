@@ -123,6 +123,18 @@ def test_nulls_infinities_and_new_categories_are_features(draw: Callable[[int, i
         assert area((train, holdout, changed(fresh, "gain", [10**15] * 600)), name).value > 0.9
 
 
+def test_a_column_of_many_rare_categories_betrays_no_fresh_rows() -> None:
+    kind = Column("name", Kind.CATEGORICAL, categories=tuple(str(i) for i in range(1_000)))
+
+    def table(seed: int) -> Table:
+        drawn = np.random.default_rng(seed).zipf(1.3, 2_000) % 1_000
+        return Table(pa.table({"name": drawn.astype(str)}), Schema((kind,)))
+
+    for name in ("fidelity.detection", "fidelity.detection_linear"):
+        found = area((table(0), table(1), table(2)), name)
+        assert found.low <= 0.5 <= found.high
+
+
 def test_too_few_rows_are_said_to_be_too_few(three: Three) -> None:
     for name in ("fidelity.detection", "fidelity.detection_linear"):
         m = evaluate(three[0], three[1].head(3), three[2], only=[name])[name]
