@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
 
@@ -35,11 +35,10 @@ class Division:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Rows that share the group of a sensitive column, or of two or three. Its masks are made when they are asked for."""
+    """Rows that share the group of a sensitive column, or of two or three. Masks are made when they are asked for."""
 
     parts: tuple[tuple[Division, int], ...]
     sizes: dict[Side, int]
-    _masks: dict[Side, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> dict[str, str]:
