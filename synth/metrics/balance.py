@@ -107,7 +107,10 @@ def brier(evidence: Evidence) -> Iterator[Reading]:
 
 @metric("balance.calibration", better="lower", bounds=(-10.0, 10.0))
 def calibration(evidence: Evidence) -> Iterator[Reading]:
-    """How much further from 1 the synthetic rows of the rare class take the calibration slope, which prior correction leaves as it is."""
+    """How much further from 1 the synthetic rows of the rare class take the calibration slope.
+
+    Prior correction moves all log odds alike and leaves the slope as it is.
+    """
     trials, detail = _trials(evidence)
     best = trials["boosted"]
     yield Reading(best.distance(SYNTHETIC), best.distance(OVERSAMPLING), detail={"reference": COPIES} | detail)
@@ -117,7 +120,9 @@ def _reading(evidence: Evidence, figure: str, base: str = NOTHING) -> Reading:
     trials, detail = _trials(evidence)
     best = trials["boosted"]
     other = {
-        NAMES[learner]: trial.difference(figure, SYNTHETIC, base).to_dict() for learner, trial in trials.items() if trial is not best
+        NAMES[learner]: trial.difference(figure, SYNTHETIC, base).to_dict()
+        for learner, trial in trials.items()
+        if trial is not best
     }
     return Reading(
         best.difference(figure, SYNTHETIC, base),
@@ -157,7 +162,9 @@ def rare_class(target: Compared) -> int:
     tally = np.bincount(target.train[target.train >= 0], minlength=target.levels or 0)
     present = np.flatnonzero(tally)
     if len(present) < 2 or tally[present].min() / tally.sum() >= RARE:
-        raise NothingThereError(f"no class of the target {target.name!r} is rare: none has under {RARE:.0%} of the training rows")
+        raise NothingThereError(
+            f"no class of the target {target.name!r} is rare: none has under {RARE:.0%} of the training rows"
+        )
     enough = present[tally[present] >= LEAST_RARE]
     if not len(enough) or tally[enough].min() / tally.sum() >= RARE:
         raise SkipMetricError(f"no rare class of the target {target.name!r} has {LEAST_RARE} training rows")
@@ -240,7 +247,11 @@ def sentence(trials: Trials, label: str, remedy: str) -> str:
     model = NAMES[trials.learner][:1].upper() + NAMES[trials.learner][1:]
     if mine.low > 0:
         beyond = trials.difference(figure, remedy, best)
-        also = f", and by {_said(beyond)} over {best}" if beyond.low > 0 else f"; {best} does about as well" * (rivals[best].low > 0)
+        also = (
+            f", and by {_said(beyond)} over {best}"
+            if beyond.low > 0
+            else f"; {best} does about as well" * (rivals[best].low > 0)
+        )
         return f"{model}: {remedy} of the class {label} raise average precision by {_said(mine)}{also}."
     verdict = f"lower average precision by {_said(mine)}" if mine.high < 0 else f"show no benefit ({_said(mine)})"
     helped = f"{best} raises it by {_said(rivals[best])}" if rivals[best].low > 0 else "nor does any other remedy"

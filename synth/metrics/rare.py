@@ -34,7 +34,9 @@ class Figure:
         return float(self.parts.std(ddof=1)) / (1.0 if self.drawn else math.sqrt(len(self.parts)))
 
 
-def figures(truth: np.ndarray, told: Told, natural: float, draws: np.ndarray, precision: float = PRECISION) -> dict[str, Figure]:
+def figures(
+    truth: np.ndarray, told: Told, natural: float, draws: np.ndarray, precision: float = PRECISION
+) -> dict[str, Figure]:
     """All figures of what a model says.
 
     truth: shape (t,), 1 for the rare class; natural: its share among the training rows; draws: how often each test row is in
