@@ -52,27 +52,40 @@ class Judge:
 
     @classmethod
     def of_classes(
-        cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+        cls,
+        columns: tuple[Compared, ...],
+        X: np.ndarray,
+        y: np.ndarray,
+        seed: int,
+        weight: np.ndarray | None = None,
+        trees: int = TREES,
     ) -> Judge:
         """Trees that tell the classes y apart. weight: of each row, shape (rows,)."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight)
+        return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight, trees)
 
     @classmethod
-    def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+    def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, trees: int = TREES) -> Judge:
         """Trees that predict the number y."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed)
+        return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed, None, trees)
 
     @classmethod
     def _fit(
-        cls, kind: Any, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, weight: np.ndarray | None = None
+        cls,
+        kind: Any,
+        columns: tuple[Compared, ...],
+        X: np.ndarray,
+        y: np.ndarray,
+        seed: int,
+        weight: np.ndarray | None,
+        trees: int,
     ) -> Judge:
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(
-            max_iter=TREES,
+            max_iter=trees,
             l2_regularization=SHRINKAGE,
             early_stopping=False,
             categorical_features=categorical(columns) & ~empty,

@@ -19,10 +19,10 @@ from synth.data.table import Table
 from synth.errors import DataError, InputError, did_you_mean
 from synth.metrics.balance import LEAST_RARE, build_case, rare_class
 from synth.metrics.evidence import Evidence, conform
-from synth.metrics.intervals import LEVEL
+from synth.metrics.intervals import LEVEL, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
-from synth.metrics.rare import DRAWS, PRECISION, figures
+from synth.metrics.rare import DRAWS, HIGHER, PRECISION, Figure, figures
 from synth.metrics.registry import SkipMetricError
 from synth.metrics.remedies import NOTHING, OVERSAMPLING, SMOTE, THRESHOLD, WEIGHTS, try_all
 from synth.progress import Progress, silent
@@ -34,18 +34,24 @@ CAP = 1_000_000  # training rows of a fold
 
 @dataclass(frozen=True)
 class Outcome:
-    """One remedy with one kind of model: the mean of each figure over the folds, and its difference to nothing.
+    """One remedy with one kind of model: the mean of each figure over the folds.
 
-    differences: the mean of the folds' paired differences, with the corrected resampled t interval (Nadeau & Bengio 2003),
-    which allows for training folds that overlap. folds: the differences themselves.
+    folds: each figure's paired difference to nothing, fold by fold. errors: the standard errors of their means, over test and
+    training rows.
     """
 
     learner: str
     remedy: str
     added: float  # rows per fold
     figures: Mapping[str, float]
-    differences: Mapping[str, Interval]
     folds: Mapping[str, tuple[float, ...]]
+    errors: Mapping[str, float]
+
+    def difference(self, figure: str, tried: int = 1) -> Interval:
+        """The difference to nothing, its interval corrected (Bonferroni) where the best of several remedies is looked for."""
+        bounds = (-math.inf, math.inf)
+        folds = self.folds[figure]
+        return normal(float(np.mean(folds)), self.errors[figure], len(folds), bounds, 1 - (1 - LEVEL) / tried)
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,18 @@ class Comparison:
         """The answer: for each kind of model which remedy raises the figure, or that none does.
 
         The intervals that decide are corrected for the number of remedies among which the best was looked for.
+        figure: one that is better higher. Raises InputError for another.
         """
+        if figure not in HIGHER:
+            raise InputError(f"no answer about {figure!r}{did_you_mean(figure, sorted(HIGHER))}")
         return " ".join(self._answer(learner, figure) for learner in dict.fromkeys(o.learner for o in self.outcomes))
 
     def _answer(self, learner: str, figure: str) -> str:
         words = figure.replace("_", " ").replace("at precision", f"at {self.precision:.0%} precision")
         model = NAMES[learner][:1].upper() + NAMES[learner][1:]  # type: ignore[index]
-        tried = [o for o in self.outcomes if o.learner == learner and o.remedy != NOTHING]
-        found = {o.remedy: self.difference(o, figure, len(tried)) for o in tried}
+        same = (NOTHING,) if figure == "balanced_accuracy" else (NOTHING, THRESHOLD)  # whose chances are the same
+        tried = [o for o in self.outcomes if o.learner == learner and o.remedy not in same]
+        found = {o.remedy: o.difference(figure, len(tried)) for o in tried}
         best = max(found, key=lambda name: found[name].value)
         if found[best].low <= 0:
             return f"{model}: no benefit found in {words}; the most, {_said(found[best])}, is with {best}."
@@ -89,13 +99,12 @@ class Comparison:
         also = f"; {cheap[0]} gives {_said(found[cheap[0]])}" if cheap else ""
         return f"{model}: {best} raises {words} by {_said(found[best])}{also}."
 
-    def difference(self, outcome: Outcome, figure: str, tried: int = 1) -> Interval:
-        """An outcome's difference to nothing, its interval corrected (Bonferroni) for the number of remedies tried."""
-        return _corrected_t(np.array(outcome.folds[figure]), 1 - (1 - LEVEL) / tried)
-
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain JSON values."""
-        return asdict(self) | {"sentence": self.sentence()}
+        outcomes = [
+            asdict(o) | {"differences": {name: o.difference(name).to_dict() for name in o.figures}} for o in self.outcomes
+        ]
+        return asdict(self) | {"outcomes": outcomes, "sentence": self.sentence()}
 
 
 def compare_remedies(
@@ -134,7 +143,7 @@ def compare_remedies(
     except SkipMetricError as reason:
         raise DataError(f"the remedies cannot be compared: {reason}") from reason
     progress("balance: done", folds, folds)
-    outcomes = tuple(_outcome(key, tried) for key in tried[0].figures)
+    outcomes = tuple(outcome for learner in learners for outcome in _outcomes(learner, tried))
     leaked = {name: float(np.mean([fold.leaked[name] for fold in tried])) for name in tried[0].leaked}
     assert table.schema.target is not None
     name, rare_rows = table.schema.target.name, int((labels == label).sum())
@@ -145,8 +154,8 @@ def compare_remedies(
 class _Tried:
     """What one fold gave: figures and their differences to nothing, by learner and remedy."""
 
-    figures: dict[tuple[Learner, str], dict[str, float]]
-    differences: dict[tuple[Learner, str], dict[str, float]]
+    figures: dict[tuple[Learner, str], dict[str, Figure]]
+    differences: dict[tuple[Learner, str], dict[str, Figure]]
     added: dict[str, int]
     leaked: dict[str, float]
 
@@ -168,19 +177,16 @@ class _Fold:
         evidence = Evidence(self.train, self.test, rows, self.seed)
         assert evidence.target is not None
         case = build_case(evidence, evidence.target.labels.index(self.label), self._parts(made), CAP)
-        draws = np.random.default_rng([self.seed, 4]).multinomial(
-            len(case.truth), np.full(len(case.truth), 1 / len(case.truth)), DRAWS
-        )
+        tested = len(case.truth)
+        draws = np.random.default_rng([self.seed, 4]).multinomial(tested, np.full(tested, 1 / tested), DRAWS).astype(np.float32)
         values, differences, added = {}, {}, {}
         for learner in learners:
             told = try_all(case, learner, self.seed)
-            found = {
-                name: figures(case.truth, t, case.share, draws.astype(np.float32), self.precision) for name, t in told.items()
-            }
+            found = {name: figures(case.truth, said, case.share, draws, self.precision) for name, said in told.items()}
             for remedy, by_name in found.items():
                 added[remedy] = told[remedy].added
-                values[learner, remedy] = {name: figure.value for name, figure in by_name.items()}
-                differences[learner, remedy] = {name: f.value - found[NOTHING][name].value for name, f in by_name.items()}
+                values[learner, remedy] = by_name
+                differences[learner, remedy] = {name: f.minus(found[NOTHING][name]) for name, f in by_name.items()}
         return _Tried(values, differences, added, self._leaked(evidence, made))
 
     def _made(self, name: str, make: MakeRows) -> Table:
@@ -220,28 +226,37 @@ class _Fold:
         return found
 
 
-def _outcome(key: tuple[Learner, str], tried: list[_Tried]) -> Outcome:
-    learner, remedy = key
-    names = list(tried[0].figures[key])
-    apart = {name: tuple(fold.differences[key][name] for fold in tried) for name in names}
-    return Outcome(
-        learner,
-        remedy,
-        float(np.mean([fold.added[remedy] for fold in tried])),
-        {name: float(np.mean([fold.figures[key][name] for fold in tried])) for name in names},
-        {name: _corrected_t(np.array(values), LEVEL) for name, values in apart.items()},
-        apart,
-    )
+def _outcomes(learner: Learner, tried: list[_Tried]) -> list[Outcome]:
+    """The outcome of each remedy with one kind of model."""
+    remedies = [remedy for other, remedy in tried[0].figures if other == learner]
+    names = list(tried[0].figures[learner, remedies[0]])
+    apart = {(r, n): [fold.differences[learner, r][n] for fold in tried] for r in remedies for n in names}
+    beyond = {key: _beyond(figures) for key, figures in apart.items()}
+    found = []
+    for remedy in remedies:
+        folds = {name: tuple(figure.value for figure in apart[remedy, name]) for name in names}
+        errors = {}
+        for name in names:
+            if all(figure.error == 0 for figure in apart[remedy, name]):  # the same chances: nothing differs
+                errors[name] = 0.0
+                continue
+            # a remedy's own spread comes from few folds: it is never taken for less than that of all remedies together
+            pooled = float(np.mean([beyond[other, name] for other in remedies if other not in (NOTHING, THRESHOLD)]))
+            errors[name] = _error_of_mean(apart[remedy, name], max(pooled, beyond[remedy, name]))
+        means = {name: float(np.mean([fold.figures[learner, remedy][name].value for fold in tried])) for name in names}
+        found.append(Outcome(learner, remedy, float(np.mean([fold.added[remedy] for fold in tried])), means, folds, errors))
+    return found
 
 
-def _corrected_t(values: np.ndarray, level: float) -> Interval:
-    """The mean over folds with the corrected resampled t interval: each test fold is 1 / (folds − 1) of its training rows."""
-    from scipy.special import stdtrit
+def _beyond(folds: list[Figure]) -> float:
+    """How much the folds' differences vary beyond what their test rows bring: the variance between training runs."""
+    return max(0.0, float(np.var([f.value for f in folds], ddof=1)) - float(np.mean([f.error**2 for f in folds])))
 
-    folds = len(values)
-    error = math.sqrt((1 / folds + 1 / (folds - 1)) * float(values.var(ddof=1)))
-    half = float(stdtrit(folds - 1, 0.5 + level / 2)) * error
-    return Interval(float(values.mean()), float(values.mean()) - half, float(values.mean()) + half, folds)
+
+def _error_of_mean(folds: list[Figure], training: float) -> float:
+    """Of the mean over folds: test rows are each in one, training rows in several, as Nadeau & Bengio (2003) allow for."""
+    many = len(folds)
+    return math.sqrt(sum(f.error**2 for f in folds) / many**2 + training * (1 / many + 1 / (many - 1)))
 
 
 def _named(make_rows: MakeRows | Mapping[str, MakeRows] | None) -> Mapping[str, MakeRows]:

@@ -76,5 +76,5 @@ def _gap(evidence: Evidence, learner: Learner) -> Reading:
 
 def _reached(play: Contest, told: np.ndarray) -> Interval:
     value, influence = score(play, told)
-    error = both(standard_error(influence) ** 2, training_variance(play), play)
+    error = both(standard_error(influence) ** 2, training_variance(play), play.freedom)
     return normal(max(-1.0, value), error, len(play.truth), BOUNDS)
