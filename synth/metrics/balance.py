@@ -107,7 +107,10 @@ def brier(evidence: Evidence) -> Iterator[Reading]:
 
 @metric("balance.calibration", better="lower", bounds=(-10.0, 10.0))
 def calibration(evidence: Evidence) -> Iterator[Reading]:
-    """How much further from 1 the synthetic rows of the rare class take the calibration slope, which prior correction leaves as it is."""
+    """How much further from 1 the synthetic rows of the rare class take the calibration slope.
+
+    Prior correction moves all log odds alike and leaves the slope as it is.
+    """
     trials, detail = _trials(evidence)
     best = trials["boosted"]
     yield Reading(best.distance(SYNTHETIC), best.distance(OVERSAMPLING), detail={"reference": COPIES} | detail)

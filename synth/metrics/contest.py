@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.intervals import auc_parts
+from synth.metrics.intervals import LEVEL, auc_parts, z_of
 from synth.metrics.learners import features
 from synth.metrics.models import Learner, learn_classes, learn_numbers
 from synth.metrics.registry import NothingThereError, SkipMetricError
@@ -18,8 +18,7 @@ TESTED = 50_000  # holdout rows that models are judged on
 LEAST_TRAIN, LEAST_TEST = 40, 40
 MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
 LEAST_CLASS = 10  # test rows on either side of a class below which its area is not taken
-PARTS = 2  # of a model's training rows, on each of which a further model is trained to see how much training runs differ
-RATE = 1.0  # the power of the rows with which the variance between training runs falls
+PARTS = 3  # of a model's training rows, on each of which a further model is trained to see how much training runs differ
 TRAINED: tuple[Side, Side] = ("train", "synthetic")
 
 
@@ -48,6 +47,11 @@ class Contest:
     @property
     def is_binary(self) -> bool:
         return len(self.classes) == 2
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the variance between training runs."""
+        return sum(len(parts) - 1 for parts in self.parts)
 
     @property
     def metric(self) -> str:
@@ -190,23 +194,42 @@ def standard_error(influence: np.ndarray) -> float:
 
 
 def training_variance(play: Contest, rows: np.ndarray | None = None) -> float:
-    """How much a model's score varies with the rows that it was trained on, beyond the test rows' share in it.
+    """How much a model's score varies with the rows that it was trained on, beyond the test rows' share in it."""
+    return between_parts([[score(play, told, rows) for told in parts] for parts in play.parts])
 
-    Two models trained on disjoint parts of the same rows differ by as much as two training runs on so many rows do, and by
-    what the test rows add, which is known and taken off. Both sides are pooled; the variance falls with the rows (RATE).
+
+def between_parts(sides: list[list[tuple[float, np.ndarray]]]) -> float:
+    """The variance between training runs, from figures of models trained on disjoint parts of the rows, side by side.
+
+    Each figure with its test rows' influences. The parts' figures differ by as much as training runs on so many rows do, and
+    by what the test rows add, which is known and taken off. The sides are pooled. The variance is taken to fall with the
+    rows, as that of a mean does; it falls a little faster where models still learn, so that intervals err on the wide side.
     """
     found = []
-    for parts in play.parts:
-        scores, influences = zip(*(score(play, told, rows) for told in parts))
-        middle = np.mean(influences, axis=0)
-        noise = np.mean([standard_error(influence - middle) ** 2 for influence in influences]) * PARTS / (PARTS - 1)
-        found.append(float(np.var(scores, ddof=1)) - float(noise))
-    return max(0.0, float(np.mean(found))) / PARTS**RATE if found else 0.0
+    for figures in sides:
+        values, influences = zip(*figures)
+        middle, parts = np.mean(influences, axis=0), len(values)
+        noise = np.mean([standard_error(influence - middle) ** 2 for influence in influences]) * parts / (parts - 1)
+        found.append((float(np.var(values, ddof=1)) - float(noise)) / parts)
+    return max(0.0, float(np.mean(found))) if found else 0.0
+
+
+def both(test: float, training: float, freedom: int) -> float:
+    """The standard error from the variance that test rows bring, known well, and that of training, known from a few parts.
+
+    freedom: degrees of freedom of the second. Widened from Student's t, by Satterthwaite (1946), to the normal.
+    """
+    from scipy.special import stdtrit
+
+    variance = test + training
+    if training <= 0 or freedom <= 0:
+        return math.sqrt(variance)
+    return math.sqrt(variance) * float(stdtrit(freedom * (variance / training) ** 2, 0.5 + LEVEL / 2)) / z_of()
 
 
 def lost(play: Contest, rows: np.ndarray | None = None) -> tuple[float, float]:
     """What is lost by training on synthetic instead of real rows, and its standard error over test and training rows."""
     value, influence = score(play, play.synthetic, rows)
     real, real_influence = score(play, play.real, rows)
-    error = math.sqrt(standard_error(real_influence - influence) ** 2 + 2 * training_variance(play, rows))
+    error = both(standard_error(real_influence - influence) ** 2, 2 * training_variance(play, rows), play.freedom)
     return max(-1.0, min(1.0, real - value)), error

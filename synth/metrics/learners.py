@@ -66,11 +66,11 @@ class Judge:
         return cls._fit(HistGradientBoostingClassifier, columns, X, y, seed, weight, trees)
 
     @classmethod
-    def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Judge:
+    def of_numbers(cls, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, trees: int = TREES) -> Judge:
         """Trees that predict the number y."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
-        return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed)
+        return cls._fit(HistGradientBoostingRegressor, columns, X, y, seed, None, trees)
 
     @classmethod
     def _fit(
@@ -80,8 +80,8 @@ class Judge:
         X: np.ndarray,
         y: np.ndarray,
         seed: int,
-        weight: np.ndarray | None = None,
-        trees: int = TREES,
+        weight: np.ndarray | None,
+        trees: int,
     ) -> Judge:
         empty = np.isnan(X).all(axis=0)  # which the trees cannot bin
         model = kind(

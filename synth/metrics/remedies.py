@@ -126,7 +126,7 @@ def fit(case: Case, learner: Learner, seed: int, added: np.ndarray, weight: np.n
 
 
 def tuned(case: Case, learner: Learner, seed: int, rng: np.random.Generator) -> float:
-    """The threshold with the best balanced accuracy on training rows that the model did not see: two folds, training rows only."""
+    """The threshold with the best balanced accuracy by cross-validation in two folds, inside the training rows."""
     halves = case.halves(rng)
     chances, truth = [], []
     for seen, other in (halves, halves[::-1]):
@@ -151,8 +151,7 @@ def interpolated(case: Case, rng: np.random.Generator) -> np.ndarray:
 
     Nulls are the median of a number and a category of their own; the rows made have no null numbers.
     """
-    from imblearn.over_sampling import SMOTE as Plain
-    from imblearn.over_sampling import SMOTEN, SMOTENC
+    from imblearn import over_sampling
 
     category = np.array([column.is_category for column in case.columns])
     rare = int(case.y.sum())
@@ -167,11 +166,11 @@ def interpolated(case: Case, rng: np.random.Generator) -> np.ndarray:
     plan = {1: rare + case.adding}
     facts = {"sampling_strategy": plan, "k_neighbors": min(NEIGHBOURS, rare - 1), "random_state": int(rng.integers(2**31))}
     if category.all():
-        sampler = SMOTEN(**facts)
+        sampler = over_sampling.SMOTEN(**facts)
     elif category.any():
-        sampler = SMOTENC(np.flatnonzero(category).tolist(), **facts)
+        sampler = over_sampling.SMOTENC(np.flatnonzero(category).tolist(), **facts)
     else:
-        sampler = Plain(**facts)
+        sampler = over_sampling.SMOTE(**facts)
     kept = np.ones(len(filled), dtype=bool)
     if not category.all():  # only SMOTE-N looks at the other classes
         kept[np.flatnonzero(case.y == 0)[1:]] = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synth.metrics.contest import Contest, contest, lost, score, standard_error, training_variance
+from synth.metrics.contest import Contest, both, contest, lost, score, standard_error, training_variance
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import normal
 from synth.metrics.measurement import Interval
@@ -76,5 +76,5 @@ def _gap(evidence: Evidence, learner: Learner) -> Reading:
 
 def _reached(play: Contest, told: np.ndarray) -> Interval:
     value, influence = score(play, told)
-    error = math.sqrt(standard_error(influence) ** 2 + training_variance(play))
+    error = both(standard_error(influence) ** 2, training_variance(play), play.freedom)
     return normal(max(-1.0, value), error, len(play.truth), BOUNDS)
