@@ -35,7 +35,14 @@ OUTCOMES = {  # in the order of a count
     "absent": "not applicable",
 }
 STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own words
-RATES = ("validity.", "fidelity.missing_", "privacy.membership_tpr")  # and every "…_copies": fractions of rows or cells
+RATES = (  # and every "…_copies": fractions of rows or cells
+    "validity.",
+    "fidelity.missing_",
+    "privacy.membership_tpr",
+    "privacy.memorised",
+    "privacy.rare_combinations",
+    "privacy.dcr",
+)
 POINTS = ("fidelity.class_share", "fairness.group_share", "fairness.label_gap")  # differences of two shares
 REAL = "real rows"
 SMALLEST = 1e-9  # below it a float is rounding noise around zero
