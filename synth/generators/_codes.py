@@ -17,6 +17,7 @@ from synth.data.encoding import EncodedColumn
 NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them rather than copied
 MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
 FARTHEST = 10.0  # standard deviations at which a value is held when it enters a slope
+SMOOTHED = 200  # rows over which the density of numbers is taken to be even, for its likelihood
 SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
 
 
@@ -130,45 +131,42 @@ class Codebook:
             moved = np.round(moved, self.decimals)
         return np.where(code < 0, np.nan, moved)
 
-    def chance(self, values: np.ndarray, interpolate: bool) -> np.ndarray:
+    def chance(self, values: np.ndarray) -> np.ndarray:
         """The probability that a draw from this column alone gives each encoded value, shape (rows,), above 0.
 
-        One row is added to those that were seen: for a category spread evenly over all levels, for a number over the range.
-        interpolate: whether near-unique numbers are drawn between neighbours, with even odds for either side. The probability
-        is then that of the cell around the value, as wide as the column's grid (without one, as the least gap between values).
+        One row is added to those that were seen: for a category spread evenly over all levels, for a number over the range. A
+        number counts with its cell, as wide as the column's grid (without one, as the least gap between values), by a
+        histogram.
         """
         if self.values is None:
             return np.asarray((np.append(self.counts, self.nulls) + 1 / (self.levels + 1))[values] / (self.rows + 1))
         null = np.isnan(values)
-        cells, mass = self.levels, np.full(len(values), self.nulls, dtype=np.float64)
-        if self.smooth and interpolate:
-            cells = round(float(self.values[-1] - self.values[0]) / self._grid)
-            mass[~null] = self._between_mass(values[~null])
-        elif self.levels:
-            mass[~null] = self._value_mass(values[~null])
+        cells, mass = 0, np.full(len(values), self.nulls, dtype=np.float64)
+        if self.levels:
+            cells = round(float(self.values[-1] - self.values[0]) / self._grid) + 1
+            mass[~null] = self._mass(values[~null])
         spread = 1 / (cells + 2)  # null, and a value beyond those that were seen, are possible too
         return np.asarray((mass + spread) / (self.rows + 1))
 
-    def _value_mass(self, values: np.ndarray) -> np.ndarray:
-        """How many rows have each value."""
-        assert self.values is not None
-        place = np.minimum(np.searchsorted(self.values, values), self.levels - 1)
-        return np.where(self.values[place] == values, self.counts[place], 0).astype(np.float64)
+    def _mass(self, values: np.ndarray) -> np.ndarray:
+        """How many rows fall into the cell around each value, by a histogram.
 
-    def _between_mass(self, values: np.ndarray) -> np.ndarray:
-        """How many rows' worth of draws fall into the cell around each value, when draws lie between neighbours."""
+        Spikes stand for themselves. What lies between them is spread evenly over stretches of SMOOTHED rows: from one value to
+        the next the density would be that of the training values themselves, and a row's likelihood would tell that it was one
+        of them.
+        """
         assert self.values is not None
-        free = ~self.spike
-        joined = free[:-1] & free[1:]
-        half = self.counts / 2
-        spans = np.where(joined, half[:-1] + half[1:], 0.0)  # drawn between value i and i + 1
-        points = self.counts - np.append(half[:-1] * joined, 0) - np.append(0, half[1:] * joined)  # drawn as they are
-        up_to = np.append(0.0, np.cumsum(spans))
-        to_point = np.append(0.0, np.cumsum(points))
+        spike = self.spike
+        rows = np.append(0.0, np.cumsum(np.where(spike, 0, self.counts)))
+        inner = np.searchsorted(rows, np.arange(SMOOTHED, rows[-1] - SMOOTHED / 2, SMOOTHED))
+        knots = np.unique(np.concatenate([[0], np.minimum(inner, self.levels - 1), [self.levels - 1]]))
+        up_to = rows[knots + (knots == self.levels - 1)]
+        spiked = np.append(0.0, np.cumsum(np.where(spike, self.counts, 0)))
 
         def below(edges: np.ndarray) -> np.ndarray:
             assert self.values is not None
-            return np.interp(edges, self.values, up_to) + to_point[np.searchsorted(self.values, edges)]
+            even = np.interp(edges, self.values[knots], up_to) if len(knots) > 1 else up_to[0] * (edges > self.values[0])
+            return np.asarray(even + spiked[np.searchsorted(self.values, edges)])
 
         return np.asarray(below(values + self._grid / 2) - below(values - self._grid / 2))
 
@@ -177,7 +175,9 @@ class Codebook:
         """The width of the cell around a number."""
         assert self.values is not None
         written = self.decimals is not None and self.decimals < 17
-        return 10.0**-self.decimals if written and self.decimals is not None else float(np.diff(self.values).min())
+        if written and self.decimals is not None:
+            return 10.0**-self.decimals
+        return float(np.diff(self.values).min()) if self.levels > 1 else 1.0
 
     def at(self, code: np.ndarray) -> np.ndarray:
         """The encoded values of these codes."""

@@ -88,7 +88,7 @@ class Independent(Generator):
 
     def _score(self, rows: Encoded) -> np.ndarray:
         """The columns' log-probabilities, added up: each with one row more than was seen, spread over what was never seen."""
-        return np.sum([np.log(book.chance(rows[name].values, self.interpolate)) for name, book in self._books.items()], axis=0)
+        return np.asarray(sum(np.log(book.chance(rows[name].values)) for name, book in self._books.items()))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays: dict[str, np.ndarray] = {}

@@ -8,6 +8,7 @@ synthetic, members and controls are exchangeable, and every score is worth a coi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +29,16 @@ RADII = (1, 2, 4)  # the reference row, in order of distance, at which the ball 
 COUNTED = 32  # synthetic rows up to which a ball is counted
 LIKE = 20  # groups of strangers that are about equally lonely
 SUBSETS = 150  # sets of columns in which rows may agree
+NARROWEST = 3  # the part of all columns that such a set has at least: a third, so that rare values alone make no agreement
 
 
 @dataclass(frozen=True, eq=False)
 class Distances:
     """From each attacked row to the nearest rows, the nearest first: lists have an entry for each half as the controls.
 
-    Of synthetic rows: `members`, shape (members, COUNTED), and `controls`. Of the reference: `members_own`, `controls_own`, of shape
-    (rows, max(RADII)), and `strangers_own`, of reference rows to the rest of the reference; they are the other half's controls.
+    Of synthetic rows: `members`, shape (members, COUNTED), and `controls`. Of the reference: `members_own`, `controls_own`, of
+    shape (rows, max(RADII)), and `strangers_own`, of reference rows to the rest of the reference; they are the other half's
+    controls.
     """
 
     members: np.ndarray
@@ -145,9 +148,9 @@ def _domias(evidence: Evidence) -> Attack:
 def subsets(evidence: Evidence) -> Attack:
     """In how many sets of columns the row agrees with a synthetic row though it agrees with none of the attacker's own.
 
-    A generator that copies a row piece by piece leaves no whole row that is near; it leaves the pieces. In every third set numbers
-    agree where they fall into the same fiftieth of the training rows. Sets of columns in which many strangers agree with
-    synthetic rows alone count less: each is set off by the strangers' mean and deviation.
+    A generator that copies a row piece by piece leaves no whole row that is near; it leaves the pieces. In every third set
+    numbers agree where they fall into the same fiftieth of the training rows. Sets of columns in which many strangers agree
+    with synthetic rows alone count less: each is set off by the strangers' mean and deviation.
     """
     return evidence.once("membership_subsets", lambda: _subsets(evidence))
 
@@ -167,7 +170,7 @@ def _subsets(evidence: Evidence) -> Attack:
         }
         attacked = [np.searchsorted(who.reference[1 - half], who.controls[half]) for half in range(2)]
         for _ in range(round(SUBSETS * share)):
-            columns = rng.permutation(width)[: rng.integers(min(2, width), width + 1)]
+            columns = rng.permutation(width)[: rng.integers(max(1, width // NARROWEST), width + 1)]
             sums = {name: _sum(part, columns) for name, part in seen.items()}
             known = {name: times(sums[name], sums["fake"]) > 0 for name in ("members", "first", "second")}
             halves = ("first", "second")
@@ -187,8 +190,8 @@ def _sum(part: np.ndarray, columns: np.ndarray) -> np.ndarray:
 def likelihood(evidence: Evidence) -> Attack:
     """How much likelier the generator finds a row than strangers like it: its log-likelihood beyond what trees expect.
 
-    What a stranger with these values would score is learned from the attacker's own rows (Bertran et al. 2023, there by quantile
-    regression). Raises NothingThereError where no generator is at hand or it does not know how likely a row is.
+    What a stranger with these values would score is learned from the attacker's own rows (Bertran et al. 2023, there by
+    quantile regression). Raises NothingThereError where no generator is at hand or it does not know how likely a row is.
     """
     return evidence.once("membership_likelihood", lambda: _likelihood(evidence))
 
@@ -249,8 +252,6 @@ def _surprise(members: np.ndarray, controls: np.ndarray) -> np.ndarray:
 def attacks(evidence: Evidence) -> tuple[Attack, ...]:
     """Every attack that can be carried out here."""
     able: list[Attack] = [attack(evidence) for attack in (knn, domias, local, distance, subsets)]
-    try:
+    with suppress(SkipMetricError):
         able.append(likelihood(evidence))
-    except SkipMetricError:
-        pass
     return (*able, ensemble(evidence))

@@ -1,4 +1,4 @@
-"""Which rows agree in which columns: a 64-bit print of every cell, so that rows agree in some columns where sums of prints do."""
+"""Which rows agree in which columns: every cell has a 64-bit print, and rows agree in some columns where sums of prints do."""
 
 from __future__ import annotations
 

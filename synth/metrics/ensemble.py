@@ -17,7 +17,7 @@ from synth.metrics.registry import Reading, SkipMetricError, metric
 
 FEW_ALARMS = 0.001
 ENOUGH = 2_000  # controls from which on one false alarm in a thousand is more than an anecdote
-DRAWS = 20_000  # of the normal distribution that the correction is read off
+DRAWS = 10_000  # of the normal distribution that the correction is read off
 
 
 @metric("privacy.membership_knn", better="lower", cost=3.5)
@@ -40,7 +40,7 @@ def membership_local(evidence: Evidence) -> Iterator[Reading]:
 
 @metric("privacy.membership_distance", better="lower")
 def membership_distance(evidence: Evidence) -> Iterator[Reading]:
-    """Area under the ROC curve of an attack by the distance to the nearest synthetic row beyond that of equally lonely strangers."""
+    """Area under the ROC curve of an attack by the distance to synthetic rows, set off by strangers'; 0.5 is chance."""
     yield _reading(evidence, attacks.distance(evidence).area())
 
 
@@ -52,7 +52,7 @@ def membership_subsets(evidence: Evidence) -> Iterator[Reading]:
 
 @metric("privacy.membership_likelihood", better="lower")
 def membership_likelihood(evidence: Evidence) -> Iterator[Reading]:
-    """Area under the ROC curve of an attack by how much likelier the generator finds a row than strangers like it; 0.5 is chance."""
+    """Area under the ROC curve of an attack by how likely the generator finds a row beside its likes; 0.5 is chance."""
     yield _reading(evidence, attacks.likelihood(evidence).area())
 
 
@@ -90,7 +90,8 @@ def membership_tpr_low(evidence: Evidence) -> Iterator[Reading]:
     controls = sum(len(half) for half in trial(evidence).controls)
     if controls < ENOUGH:
         raise SkipMetricError(
-            f"one false alarm in a thousand would rest on {controls * FEW_ALARMS:.1f} of {controls:,} controls; {ENOUGH:,} are needed"
+            f"one false alarm in a thousand would rest on {controls * FEW_ALARMS:.1f} of {controls:,} controls; "
+            f"{ENOUGH:,} are needed"
         )
     yield _found(evidence, FEW_ALARMS)
 
@@ -105,8 +106,8 @@ def _found(evidence: Evidence, alarms: float) -> Reading:
 def simultaneous(evidence: Evidence, influences: list[np.ndarray]) -> float:
     """The level at which intervals must be taken so that all lower ends hold at once, but for 2.5%.
 
-    influences: of each figure, what every row adds to its error; figures that err together need less than Bonferroni's level. The
-    largest of so many standardised errors is distributed as the largest of normal ones with the same correlations.
+    influences: of each figure, what every row adds to its error; figures that err together need less than Bonferroni's level.
+    The largest of so many standardised errors is distributed as the largest of normal ones with the same correlations.
     """
     parts = np.array(influences)
     length = np.sqrt((parts**2).sum(axis=1, keepdims=True))
@@ -124,8 +125,8 @@ def simultaneous(evidence: Evidence, influences: list[np.ndarray]) -> float:
 def strongest(plain: Mapping[str, Interval], corrected: Mapping[str, Interval]) -> Interval:
     """The largest value, with an interval for the largest of the true ones.
 
-    Only its lower end needs a correction. The largest upper end lies above the strongest attack's own upper end, which holds; the
-    largest lower end is one of many, any of which may be too high.
+    Only its lower end needs a correction. The largest upper end lies above the strongest attack's own upper end, which holds;
+    the largest lower end is one of many, any of which may be too high.
     """
     first = max(plain.values(), key=lambda interval: interval.value)
     low = max(interval.low for interval in corrected.values())

@@ -1,14 +1,14 @@
 """Training rows that come back changed a little, by a test that needs no model of what "a little" is by chance.
 
 Equally many holdout rows stand beside the training rows. To rows that nothing was memorised for, the two are exchangeable: a
-synthetic row lies as often far closer to a training row than to any holdout row as the other way round. The share of the one is the
-figure, the share of the other its reference. A larger training table is compared block by block.
+synthetic row lies as often far closer to a training row than to any holdout row as the other way round. The share of the one is
+the figure, the share of the other its reference. A larger training table is compared block by block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,10 +74,10 @@ def _nearest_real(evidence: Evidence) -> tuple[Near, tuple[Near, ...]]:
 
 @metric("privacy.memorised", better="lower", cost=3.0)
 def memorised(evidence: Evidence) -> Iterator[Reading]:
-    """Share of the synthetic rows fifty times nearer to a training row than to any of as many holdout rows; the reference swaps them.
+    """Share of the synthetic rows fifty times nearer to a training row than to as many holdout rows; the reference swaps them.
 
-    Copies count, and rows whose numbers were shaken a little; a row that is as near to a stranger does not. Wilson's intervals, at as
-    many rows as tell something apart: several that lie by one real row are not independent.
+    Copies count, and rows whose numbers were shaken a little; a row that is as near to a stranger does not. Wilson's intervals,
+    at as many rows as tell something apart: several that lie by one real row are not independent.
     """
     held, blocks = nearest_real(evidence)
     found, swapped = [], []
@@ -85,15 +85,15 @@ def memorised(evidence: Evidence) -> Iterator[Reading]:
         to_train, to_held = block.distance[:, 0], held.distance[:, 0]
         found.append((to_train < CLOSER * to_held, block.row[:, 0] + i * ROWS))
         swapped.append((to_held < CLOSER * to_train, held.row[:, 0]))
-    yield _excess(evidence, found, swapped)
+    yield _excess(found, swapped)
 
 
 @metric("privacy.memorised_parts", better="lower", cost=1.0)
 def memorised_parts(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows that repeat most cells of a training row and of no holdout row; the reference swaps them.
 
-    Tried are random sets of more than two thirds of the columns in which hardly ever two real rows agree. What was changed in the
-    other columns, and how much, makes no difference. Intervals as for `privacy.memorised`.
+    Tried are random sets of more than two thirds of the columns in which hardly ever two real rows agree. What was changed in
+    the other columns, and how much, makes no difference. Intervals as for `privacy.memorised`.
     """
     chosen = sides(evidence)
     seen = {
@@ -121,7 +121,7 @@ def memorised_parts(evidence: Evidence) -> Iterator[Reading]:
         swapped.append(((more <= -REPEATED * sets) & (more < 0), which["held"]))
     if not telling:
         raise NothingThereError("strangers agree in most columns so often that no agreement names a row")
-    yield _excess(evidence, found, swapped, sets_of_columns=telling)
+    yield _excess(found, swapped, sets_of_columns=telling)
 
 
 def _first_with(sought: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -131,37 +131,31 @@ def _first_with(sought: np.ndarray, among: np.ndarray) -> np.ndarray:
     return np.where(among[order][place] == sought, order[place], -1)
 
 
-Hits = list[
-    tuple[np.ndarray, np.ndarray]
-]  # for each block: which synthetic rows hit, and the number of the real row that each would
+# for each block: which synthetic rows hit, and the number of the real row that each of them would hit
+Hits = list[tuple[np.ndarray, np.ndarray]]
 
 
-def _excess(evidence: Evidence, found: Hits, swapped: Hits, **detail: Any) -> Reading:
-    count = [sum(int(hit.sum()) for hit, _ in hits) for hits in (found, swapped)]
+def _excess(found: Hits, swapped: Hits, **detail: Any) -> Reading:
+    """Both shares. Rows that hit one real row count as that row's one observation: by how much, both sides together say."""
+    rows = len(found[0][0])
+    groups = [np.bincount(np.concatenate([real[hit] for hit, real in hits])).astype(np.float64) for hits in (found, swapped)]
+    count = [float(sizes.sum()) for sizes in groups]
+    together = sum(float((sizes**2).sum()) for sizes in groups) / (sum(count) or 1.0) or 1.0  # rows that hit with a hit
+    shares = [wilson(min(1.0, hits / rows) * rows / together, rows / together) for hits in count]
     return Reading(
-        _share(found),
-        _share(swapped),
-        detail={"rows": len(found[0][0]), "found": count[0], "swapped": count[1], **detail}
+        replace(shares[0], n=rows),
+        replace(shares[1], n=rows),
+        detail={"rows": rows, "found": int(count[0]), "swapped": int(count[1]), **detail}
         | {"reference": "as many holdout rows in the training rows' place"},
     )
-
-
-def _share(hits: Hits) -> Interval:
-    """Hits of all blocks as a share of the synthetic rows. Rows that hit one real row count as that row's one observation."""
-    rows = len(hits[0][0])
-    groups = np.bincount(np.concatenate([real[hit] for hit, real in hits])).astype(np.float64)
-    total = float(groups.sum())
-    together = float((groups**2).sum()) / total if total else 1.0  # how many rows hit with a hit, itself among them
-    part = wilson(min(1.0, total / rows) * rows / together, rows / together)
-    return Interval(part.value, part.low, part.high, rows)
 
 
 @metric("privacy.dcr", better="lower", cost=0.1)
 def dcr(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows nearer to a training row than to one of as many holdout rows; 0.5 is chance.
 
-    An alarm that can only fail a table: tables that pass it are attacked with success (Yao et al. 2025, arXiv 2505.01524). Ties count
-    half. The interval counts rows next to one real row together.
+    An alarm that can only fail a table: tables that pass it are attacked with success (Yao et al. 2025, arXiv 2505.01524). Ties
+    count half. The interval counts rows next to one real row together.
     """
     held, blocks = nearest_real(evidence)
     nearer, spread = [], []
@@ -184,17 +178,18 @@ def dcr(evidence: Evidence) -> Iterator[Reading]:
 def nndr(evidence: Evidence) -> Iterator[Reading]:
     """Fifth percentile of nearest over second nearest distance to training rows; the reference is that to as many holdout rows.
 
-    An alarm that can only fail a table, as `privacy.dcr` is. Two equal nearest rows give 1: neither is singled out. The interval is
-    that of the percentile by order statistics.
+    An alarm that can only fail a table, as `privacy.dcr` is. Two equal nearest rows give 1: neither is singled out. The
+    interval is that of the percentile by order statistics.
     """
     held, blocks = nearest_real(evidence)
     pooled = [_percentile(block) for block in blocks]
-    ends = [float(np.mean([getattr(one, end) for one in pooled])) for end in ("value", "low", "high")]
-    yield Reading(Interval(*ends, pooled[0].n), _percentile(held))
+    value, low, high = (float(np.mean([getattr(one, end) for one in pooled])) for end in ("value", "low", "high"))
+    yield Reading(Interval(value, low, high, pooled[0].n), _percentile(held))
 
 
 def _percentile(near: Near) -> Interval:
     ratio = np.ones(len(near.distance))
     np.divide(near.distance[:, 0], near.distance[:, 1], out=ratio, where=near.distance[:, 1] > 0)
     share = wilson(0.05 * len(ratio), len(ratio))
-    return Interval(*(float(np.quantile(ratio, part)) for part in (0.05, share.low, share.high)), len(ratio))
+    value, low, high = (float(np.quantile(ratio, part)) for part in (0.05, share.low, share.high))
+    return Interval(value, low, high, len(ratio))

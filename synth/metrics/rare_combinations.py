@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from synth.metrics.combinations import prints
-from synth.metrics.evidence import Evidence
+from synth.metrics.evidence import Evidence, Side
 from synth.metrics.intervals import wilson
 from synth.metrics.learners import draw
 from synth.metrics.measurement import Interval
@@ -24,14 +24,19 @@ WORST = 20  # sets of columns that are named
 
 @metric("privacy.rare_combinations", better="lower", cost=1.5)
 def rare_combinations(evidence: Evidence) -> Iterator[Reading]:
-    """Share of the combinations of two or three values of one training row, and of no holdout row, that come back; the reference swaps them.
+    """Share of combinations of two or three values, of one training row and no holdout row, that come back; 0 is none.
 
-    Both tables have equally many rows here, so that without memorisation a combination comes back as often whichever of the two it is
-    of. Intervals: Wilson's, at as many combinations as tell something apart, since one row has many.
+    The reference is that of combinations of one holdout row and no training row. Both tables have equally many rows here, so
+    that without memorisation a combination comes back as often whichever of the two it is of. Intervals: Wilson's, at as many
+    combinations as tell something apart, since one row has many.
     """
     chosen = sides(evidence)
     train, fake = chosen.blocks[0], draw(evidence, "synthetic", FAKE, "rare_combinations")
-    tables = [_cells(evidence, *part) for part in (("train", train), ("holdout", chosen.holdout), ("synthetic", fake))]
+    tables = [
+        _cells(evidence, "train", train),
+        _cells(evidence, "holdout", chosen.holdout),
+        _cells(evidence, "synthetic", fake),
+    ]
     rng, width = evidence.rng("rare_combinations"), len(evidence.columns)
     back = {side: np.zeros((2, len(train))) for side in ("train", "holdout")}  # per row: combinations, and those that came back
     worst = []
@@ -63,9 +68,9 @@ def rare_combinations(evidence: Evidence) -> Iterator[Reading]:
     )
 
 
-def _cells(evidence: Evidence, side: str, rows: np.ndarray) -> np.ndarray:
+def _cells(evidence: Evidence, side: Side, rows: np.ndarray) -> np.ndarray:
     """Prints of the values, of numbers with many values those of fine cells: shape (columns, rows)."""
-    exact, binned = prints(evidence, side, rows), prints(evidence, side, rows, FINE)  # type: ignore[arg-type]
+    exact, binned = prints(evidence, side, rows), prints(evidence, side, rows, FINE)
     for place, column in enumerate(evidence.columns):
         if column.levels is None and len(np.unique(column.train)) > MANY * len(column.train):
             exact[place] = binned[place]

@@ -1,4 +1,4 @@
-"""Shadow models: the generator fitted again with and without the rows that are easiest to tell, to learn what each leaves behind.
+"""Shadow models: the generator fitted again with and without the rows that are easiest to tell, to learn what each leaves.
 
 Shokri et al. 2017 and Carlini et al. 2022 (LiRA), for synthetic tables after Stadler et al. 2022 and Meeus et al. 2023.
 """
@@ -26,7 +26,6 @@ LONELY = 5  # the neighbour whose distance says how lonely a row is
 POOL = 20_000  # training rows, and as many holdout rows, among which the loneliest are looked for
 LEAST_MODELS = 4
 SUBSETS = 60  # sets of columns in which targets may agree with synthetic rows
-SIGNS = 3  # what is read off a synthetic table about a target
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +42,11 @@ class Targets:
 def shadow(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of an attack by shadow models on the most vulnerable rows; 0.5 is chance.
 
-    The loneliest rows of training and holdout rows taken together are the targets: which of them were trained on is to be told. Each of
-    k shadow models is fitted to as many rows as the generator was (fewer where there are not twice as many), half of the targets among
-    them, so that each target is in half of the tables. What the synthetic rows say of a target is compared with what they say when it is
-    in and when it is out. The interval is DeLong's. Costs k fits and k samples; an attacker needs rows of the population for it.
+    The loneliest rows of training and holdout rows taken together are the targets: which of them were trained on is to be told.
+    Each of k shadow models is fitted to as many rows as the generator was (fewer where there are not twice as many), half of
+    the targets among them, so that each target is in half of the tables. What the synthetic rows say of a target is compared
+    with what they say when it is in and when it is out. The interval is DeLong's. Costs k fits and k samples; an attacker needs
+    rows of the population for it.
     """
     model, number = evidence.model, evidence.shadow - evidence.shadow % 2
     if evidence.shadow == 0:
@@ -88,7 +88,7 @@ def _targets(evidence: Evidence) -> Targets:
         raise SkipMetricError(
             f"{size} training and holdout rows are too few to find rows that stand alone; {TARGETS} are needed"
         )
-    train, held = (rng.permutation(evidence.rows(side))[:size] for side in ("train", "holdout"))  # type: ignore[arg-type]
+    train, held = rng.permutation(evidence.rows("train"))[:size], rng.permutation(evidence.rows("holdout"))[:size]
     both = np.concatenate([place["train"][train], place["holdout"][held]])
     lonely = neighbours(both, both, LONELY, exclude_self=True)[0]
     single = np.flatnonzero(lonely[:, 0] > 0)  # of equal rows nobody can say which was in
@@ -96,8 +96,8 @@ def _targets(evidence: Evidence) -> Targets:
     members, controls = np.sort(train[chosen[chosen < size]]), np.sort(held[chosen[chosen >= size] - size])
     if min(len(members), len(controls)) < FEWEST:
         raise SkipMetricError(f"{len(members)} members and {len(controls)} controls stand alone; {FEWEST} of each are needed")
-    others = [np.setdiff1d(np.arange(evidence.rows(side)), rows) for side, rows in (("train", members), ("holdout", controls))]  # type: ignore[arg-type]
-    return Targets(members, controls, others[0], others[1])
+    others = (np.arange(evidence.rows("train")), np.arange(evidence.rows("holdout")))
+    return Targets(members, controls, np.setdiff1d(others[0], members), np.setdiff1d(others[1], controls))
 
 
 def _released(evidence: Evidence, who: Targets, inside: np.ndarray, rng: np.random.Generator) -> Table:
@@ -111,18 +111,18 @@ def _released(evidence: Evidence, who: Targets, inside: np.ndarray, rng: np.rand
     train = np.concatenate([who.members[here], who.train[filling[filling < len(who.train)]]])
     held = np.concatenate([who.controls[there], who.holdout[filling[filling >= len(who.train)] - len(who.train)]])
     seed = int(rng.integers(2**31))
-    names = evidence.train.schema.made
-    tables = [
-        t.select([c.name for c in names]).take(np.sort(rows)) for t, rows in ((evidence.train, train), (evidence.holdout, held))
-    ]
-    model = clone(evidence.model).fit(Table.concat(tables), seed=seed)
+    names = [column.name for column in evidence.train.schema.made]
+    parts = [(evidence.train, train), (evidence.holdout, held)]
+    model = clone(evidence.model).fit(Table.concat([t.select(names).take(np.sort(rows)) for t, rows in parts]), seed=seed)
     made: Table = model.sample_table(evidence.rows("synthetic"), seed=seed)
     return made
 
 
 def _signs(evidence: Evidence, who: Targets, made: Table) -> np.ndarray:
-    """What a synthetic table says of each target, shape (targets, SIGNS): how near its nearest and its fifth nearest row lie, and the
-    share of sets of columns in which some row agrees with it."""
+    """What a synthetic table says of each target, shape (targets, 3).
+
+    How near its nearest and its fifth nearest row lie, and the share of sets of columns in which some row agrees with it.
+    """
     seen = evidence.with_synthetic(made)
     place = positions(seen)
     targets = np.concatenate([place["train"][who.members], place["holdout"][who.controls]])
@@ -139,8 +139,8 @@ def _signs(evidence: Evidence, who: Targets, made: Table) -> np.ndarray:
 def likelihood_ratio(signs: np.ndarray, inside: np.ndarray, released: np.ndarray) -> np.ndarray:
     """How much likelier what was released is with each target in than out, up to a constant: shape (targets,).
 
-    signs: of shape (models, targets, signs), inside: (models, targets), released: (targets, signs). Normal with one covariance, about a
-    mean of each target's own, with a difference between in and out that all targets share: so few models tell no more.
+    signs: of shape (models, targets, signs), inside: (models, targets), released: (targets, signs). Normal with one covariance,
+    about a mean of each target's own, with a difference between in and out that all targets share: so few models tell no more.
     """
     usual = signs.mean(axis=0)
     apart = signs - usual
