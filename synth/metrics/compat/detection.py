@@ -37,7 +37,7 @@ def c2st(evidence: Evidence) -> Iterator[Reading]:
     - From 0.27 on booleans are left out where metadata is given; 0.11, which papers used, keeps them.
 
     Interval: DeLong's variance of each fold's area, as if the folds were independent. Reference: holdout rows in the synthetic
-    ones' place, where there are more of them as many.
+    ones' place, where there are more of them as many; where they are fewer, it rests on fewer and is a little lower.
     """
     judged = _score(evidence, "synthetic", np.arange(evidence.rows("synthetic")))
     rows = draw(evidence, "holdout", evidence.rows("synthetic"), "fidelity.c2st@sdmetrics")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from synth.data.schema import Kind
 from synth.metrics.evidence import Compared, Evidence, Side
-from synth.metrics.histograms import GROUPS, Sample, counts, leave_out
+from synth.metrics.histograms import GROUPS, Sample, counts, leave_out, total_variation
 from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
@@ -45,7 +46,7 @@ def accuracy(evidence: Evidence) -> Iterator[Reading]:
     - Columns are taken by name, at most 300. Sequences, whose `coherence` is a fourth part, are not covered.
 
     Interval: the delete-a-group jackknife over the rows of all tables, the cells kept. Reference: the holdout rows in the
-    synthetic ones' place, as many at most, against the training rows alone.
+    synthetic ones' place, as many at most, against the training rows alone, their noise scaled to that of the figure's rows.
     """
     if min(evidence.rows("train"), evidence.rows("synthetic")) < LEAST:
         raise SkipMetricError(f"fewer than {LEAST} training or synthetic rows, for which the original has no report")
@@ -60,17 +61,21 @@ def accuracy(evidence: Evidence) -> Iterator[Reading]:
     reference: Interval | None = None
     told: dict[str, Any] = {}
     if evidence.rows("holdout") >= LEAST:
+        n, h, m = (evidence.rows(side) for side in ("train", "holdout", "synthetic"))
+        shrink = min(1.0, math.sqrt((1 / m + 1 / (n + h)) / (1 / min(h, m) + 1 / n)))
         held = np.sort(
             evidence.rng("fidelity.accuracy@mostlyai").permutation(everything["holdout"])[: evidence.rows("synthetic")]
         )
-        reference, told = _compare(evidence, columns, [("train", everything["train"])], ("holdout", held))
+        reference, told = _compare(evidence, columns, [("train", everything["train"])], ("holdout", held), shrink)
     yield Reading(score, reference, detail={**detail, "reference_parts": told, "left_out": text})
 
 
 Rows = tuple[Side, np.ndarray]
 
 
-def _compare(evidence: Evidence, columns: list[Compared], real: list[Rows], other: Rows) -> tuple[Interval, dict[str, Any]]:
+def _compare(
+    evidence: Evidence, columns: list[Compared], real: list[Rows], other: Rows, shrink: float = 1.0
+) -> tuple[Interval, dict[str, Any]]:
     """The accuracy of some rows against real ones, and its parts."""
     rng = evidence.rng("fidelity.accuracy@mostlyai.groups")
     cut = [_cut(column, real, other) for column in columns]
@@ -86,7 +91,7 @@ def _compare(evidence: Evidence, columns: list[Compared], real: list[Rows], othe
             continue
         total, ceiling = np.zeros(1 + samples[0].groups), 0.0
         for which in chosen:
-            found, best = _accuracy([cut[i] for i in which], samples, sizes)
+            found, best = _accuracy([cut[i] for i in which], samples, sizes, shrink)
             total, ceiling = total + found, ceiling + best
         parts.append(total / len(chosen))
         detail[name], detail[f"{name}_max"] = float(parts[-1][0]), ceiling / len(chosen)
@@ -99,17 +104,14 @@ def _groups(rows: int, rng: np.random.Generator) -> Sample:
     return Sample("train", np.arange(rows), rng.permutation(rows) % GROUPS, GROUPS)
 
 
-def _accuracy(cut: list[Cut], samples: list[Sample], sizes: tuple[int, int]) -> tuple[np.ndarray, float]:
+def _accuracy(cut: list[Cut], samples: list[Sample], sizes: tuple[int, int], shrink: float) -> tuple[np.ndarray, float]:
     """1 − total variation of a joint table, of all rows (rounded) and without each group; and what noise alone would leave."""
     total = int(np.prod([levels for _, _, levels in cut]))
     cell = [np.ravel_multi_index([c[which] for c in cut], [c[2] for c in cut]) for which in (0, 1)]
-    shares = []
-    for codes, sample in zip(cell, samples):
-        table = leave_out(counts(codes, total, sample))
-        shares.append(table / table.sum(axis=1, keepdims=True))
-    found = 1 - np.abs(shares[0] - shares[1]).sum(axis=1) / 2
+    real, other = (leave_out(counts(codes, total, sample)) for codes, sample in zip(cell, samples))
+    found = 1 - total_variation(real, other, shrink)
     found[0] = np.round(found[0], DIGITS)
-    p = shares[0][0]
+    p = real[0] / sizes[0]
     noise = np.sqrt(2 / np.pi * p * (1 - p) * (1 / sizes[0] + 1 / sizes[1])).sum()
     return found, float(np.round(1 - noise / 2, DIGITS))
 

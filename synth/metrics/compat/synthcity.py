@@ -68,7 +68,7 @@ def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     - A scaled number counts no more than one category, so that categories make most of a distance.
 
     Interval: the delete-a-group jackknife over the rows of both tables, neighbours kept. Reference: holdout rows in the
-    synthetic ones' place, against equally many training rows.
+    synthetic ones' place, against equally many training rows; where they are fewer, it rests on fewer and is a little lower.
     """
     judged, real, why = _both(evidence)
     detail = {"rows": len(judged), "authenticity": judged.authenticity, "no_reference": why}
