@@ -58,6 +58,12 @@ class Check(Part):
             raise ValueError("a rule has either `limit` or `excess`; only one of severity `report` has neither")
         if self.relative and self.excess is None:
             raise ValueError("`relative` goes with `excess`")
+        if "@" in self.measure and self.severity == "block":
+            ours, _, theirs = self.measure.partition("@")
+            raise ValueError(
+                f"{self.measure!r} is the definition of {theirs}, kept for comparison with its faults: it can warn or report "
+                f"but never block; give the rule the severity `report`, or name {ours!r}"
+            )
         return self
 
 

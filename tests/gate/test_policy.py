@@ -266,6 +266,14 @@ def test_a_policy_that_is_not_there_is_refused(tmp_path: Path) -> None:
         Policy.load(tmp_path / "empty.yaml")
 
 
+def test_another_tools_definition_never_blocks() -> None:
+    theirs = "measure: fidelity.trend@sdmetrics-0.27"
+    assert one_rule(f"{theirs}, severity: report").checks[0].severity == "report"
+    assert one_rule(f"{theirs}, limit: 0.9, severity: warn").checks[0].severity == "warn"
+    with pytest.raises(ConfigError, match=r"never block; give the rule the severity `report`, or name 'fidelity\.trend'"):
+        one_rule(f"{theirs}, limit: 0.9")
+
+
 def test_the_digest_names_the_content_not_the_layout(made: SimpleNamespace) -> None:
     policy = Policy.parse(made.policy)
     same = yaml.safe_dump(yaml.safe_load(made.policy), sort_keys=True)
