@@ -215,7 +215,7 @@ def judge(case: Case, learner: Learner, seed: int, rng: np.random.Generator, pre
     compared = frozenset({NOTHING, OVERSAMPLING, *case.made})
     halves = []
     for half in case.halves(rng):
-        said = {name: fit(half, learner, seed, *rest) for name, *rest in training(half, rng, compared)}
+        said = {name: fit(half, learner, seed, added, weight) for name, added, weight in training(half, rng, compared)}
         halves.append({name: figures(case.truth, s, half.share, draws, precision) for name, s in said.items()})
     names = found[NOTHING]
     spread = {name: math.sqrt(_training_variance(halves, name)) for name in names}

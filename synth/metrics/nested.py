@@ -22,7 +22,7 @@ from synth.metrics.evidence import Evidence, conform
 from synth.metrics.intervals import LEVEL, normal
 from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
-from synth.metrics.rare import DRAWS, HIGHER, PRECISION, Figure, figures
+from synth.metrics.rare_class import DRAWS, HIGHER, PRECISION, Figure, figures
 from synth.metrics.registry import SkipMetricError
 from synth.metrics.remedies import NOTHING, OVERSAMPLING, SMOTE, THRESHOLD, WEIGHTS, try_all
 from synth.progress import Progress, silent

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.contest import TRAINED, between_parts, both, standard_error
-from synth.metrics.evidence import Compared, Evidence, Side
+from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.histograms import cells, real_edges
 from synth.metrics.intervals import normal
 from synth.metrics.learners import draw
@@ -95,10 +95,12 @@ def _chosen(evidence: Evidence) -> list[Compared]:
 def _blocks(evidence: Evidence, chosen: list[Compared]) -> tuple[list[Block], list[dict[Side, np.ndarray]]]:
     """The columns' places, and for each column the place of every row's indicator."""
     most = int(np.clip(FEATURES // len(chosen), FEWEST, MOST))
-    blocks, coded, start = [], [], 0
+    blocks: list[Block] = []
+    coded: list[dict[Side, np.ndarray]] = []
+    start = 0
     for column in chosen:
         edges = np.empty(0) if column.is_category else np.unique(real_edges(column.train, most - 1))
-        found = {side: cells(column, side, edges)[0] for side in ("train", "holdout", "synthetic")}
+        found = {side: cells(column, side, edges)[0] for side in SIDES}
         total = cells(column, "train", edges)[1]
         tally = np.bincount(found["train"], minlength=total)
         if column.is_category and total > most:  # the commonest have their own, all others share the last
