@@ -146,7 +146,7 @@ def _cells(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cell
 
 
-@metric("fidelity.detection", better="lower", cost=5.0)
+@metric("fidelity.detection", better="lower", cost=3.0)
 def detection(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of cross-validated boosted trees telling synthetic from training rows; 0.5 is chance.
 

@@ -18,7 +18,7 @@ TAIL = 0.005  # share of the numbers at either end that count no further: one ou
 STRENGTH = 1.0  # of scikit-learn's ridge, its default
 
 
-@metric("fidelity.detection_linear", better="lower", cost=1.0)
+@metric("fidelity.detection_linear", better="lower", cost=0.3)
 def detection_linear(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of a cross-validated logistic regression telling synthetic from training rows; 0.5 is chance.
 

@@ -181,7 +181,7 @@ def _few(parts: int) -> float:
     return float(stdtrit(parts - 1, 0.5 + LEVEL / 2)) / z_of()
 
 
-@metric("fidelity.alpha_precision", better="higher", cost=0.6)
+@metric("fidelity.alpha_precision", better="higher", cost=2.0)
 def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     """How nearly the balls that hold a share α of the training rows hold the same share of the synthetic rows; 1 is exactly.
 
@@ -191,7 +191,7 @@ def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(found, "alpha_precision", {"alphas": _rounded(ALPHAS)}, "precision")
 
 
-@metric("fidelity.beta_recall", better="higher", cost=0.6)
+@metric("fidelity.beta_recall", better="higher", cost=0.1)
 def beta_recall(evidence: Evidence) -> Iterator[Reading]:
     """How much of the training rows the synthetic rows reach, as near as another training row is; fresh rows score about ½.
 
@@ -201,7 +201,7 @@ def beta_recall(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(found, "beta_recall", {"betas": _rounded(ALPHAS)}, "recall")
 
 
-@metric("fidelity.density", better="nearer", bounds=(0.0, MOST_DENSE), cost=0.6)
+@metric("fidelity.density", better="nearer", bounds=(0.0, MOST_DENSE), cost=0.1)
 def density(evidence: Evidence) -> Iterator[Reading]:
     """How many training rows' neighbourhoods a synthetic row lies in, over the five expected; fresh rows score about 1.
 
@@ -211,7 +211,7 @@ def density(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(manifold(evidence), "density", {"neighbours": NEIGHBOURS})
 
 
-@metric("fidelity.coverage", better="higher", cost=0.6)
+@metric("fidelity.coverage", better="higher", cost=0.1)
 def coverage(evidence: Evidence) -> Iterator[Reading]:
     """Share of the training rows with a synthetic row among their five nearest neighbours' reach; fresh rows cover about .97.
 
