@@ -43,6 +43,8 @@ class Sides:
 
 def sides(evidence: Evidence) -> Sides:
     """Holdout rows and training rows, equally many. Raises SkipMetricError where there are too few."""
+    if not evidence.rows("holdout"):
+        raise SkipMetricError("there is no holdout to put beside the training rows")
     size = min(evidence.rows("train"), evidence.rows("holdout"), ROWS)
     if size < LEAST:
         raise SkipMetricError(f"{size} training and holdout rows are too few to compare nearness to both; {LEAST} are needed")

@@ -55,6 +55,8 @@ def shadow(evidence: Evidence) -> Iterator[Reading]:
         raise SkipMetricError("shadow models need the generator behind the rows, one that can be fitted again")
     if number < LEAST_MODELS:
         raise SkipMetricError(f"{evidence.shadow} shadow models cannot say what is usual; {LEAST_MODELS} are needed")
+    if not evidence.rows("holdout"):
+        raise SkipMetricError("there is no holdout to take strangers from who stand alone")
     who = _targets(evidence)
     rng = evidence.rng("shadow.models")
     total = len(who.members) + len(who.controls)

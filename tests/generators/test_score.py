@@ -36,14 +36,14 @@ def test_the_probabilities_of_all_values_add_up_to_one(interpolate: bool) -> Non
 def test_values_are_drawn_as_often_as_the_score_says(interpolate: bool) -> None:
     rng = np.random.default_rng(1)
     column = Column("x", Kind.INTEGER)
-    values = np.where(rng.random(4_000) < 0.2, 70, rng.gamma(3, 60, 4_000)).astype(int)
+    values = np.where(rng.random(20_000) < 0.2, 70, rng.gamma(3, 60, 20_000)).astype(int)
     model = Independent(interpolate=interpolate).fit(_column(values.tolist(), column))
     every = np.arange(0, 1_500)
     drawn = np.bincount(model.sample_table(200_000).column("x").to_numpy().astype(int), minlength=1_500)[:1_500] / 200_000
     expected = np.exp(model.score(_column(every.tolist(), column)))
     assert drawn[70] == pytest.approx(expected[70], abs=0.005)
     wide = np.arange(0, 1_500, 50)
-    assert np.abs(np.add.reduceat(drawn, wide) - np.add.reduceat(expected, wide)).max() < 0.005
+    assert np.abs(np.add.reduceat(drawn, wide) - np.add.reduceat(expected, wide)).max() < 0.008
 
 
 def test_a_number_nobody_else_has_is_no_likelier_for_having_been_seen() -> None:
