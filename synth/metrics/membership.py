@@ -31,7 +31,7 @@ class Trial:
     members: np.ndarray
     controls: tuple[np.ndarray, np.ndarray]
     reference: tuple[np.ndarray, np.ndarray]
-    dropped: int  # rows left out because another row equals them: nobody can tell those apart
+    dropped: int  # rows left out because another one equals them, or is of the same subject: those cannot be told apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +126,7 @@ def _trial(evidence: Evidence) -> Trial:
     identity = np.concatenate([evidence.identities["train"][members], evidence.identities["holdout"][controls]])
     _, code, times = np.unique(identity, return_inverse=True, return_counts=True)
     alone = times[code] == 1
+    alone &= np.concatenate([_firsts(evidence.clusters("train")[members]), _firsts(evidence.clusters("holdout")[controls])])
     first = evidence.parts("holdout", 2, rng) == 0
     halves = np.flatnonzero(first), np.flatnonzero(~first)
     members = members[alone[:size]]
@@ -134,9 +135,16 @@ def _trial(evidence: Evidence) -> Trial:
     split = controls[first[controls]], controls[~first[controls]]
     if min(len(members), *(len(half) for half in split)) < LEAST:
         raise SkipMetricError(
-            f"{len(members)} members and {len(split[0])} + {len(split[1])} controls are left without equal rows; "
-            f"an attack needs {LEAST} in each"
+            f"{len(members)} members and {len(split[0])} + {len(split[1])} controls are left, one row a person and none that "
+            f"another equals; an attack needs {LEAST} in each"
         )
     members = np.sort(rng.permutation(members)[:CAP])
     kept = tuple(np.sort(rng.permutation(half)[: CAP // 2]) for half in split)
     return Trial(members, (kept[0], kept[1]), (halves[1], halves[0]), dropped)
+
+
+def _firsts(subject: np.ndarray) -> np.ndarray:
+    """Which rows are the first of their subject: rows of one person are one observation. Boolean array of shape (rows,)."""
+    first = np.zeros(len(subject), dtype=bool)
+    first[np.unique(subject, return_index=True)[1]] = True
+    return first
