@@ -6,8 +6,8 @@ A figure, or its excess over what real rows score, is held against one limit. Th
                    is not shown but not excluded either; pass: the whole interval is within it
     an alarm       fail: harm is shown, the favourable end is beyond the limit; pass: nothing was found, which is no evidence
                    (copies, distances to the closest record: they can fail a table and never clear it)
-    groups, with   fail: harm is shown; pass: the whole interval is within the limit; insufficient: its rows are too few to
-    a note         decide, which is named and never a pass
+    with a note    (figures of groups and of columns) fail: harm is shown; pass: the whole interval is within the limit;
+                   insufficient: the rows are too few to decide, which is named and never a pass
 
 Harm is shown at the level SHOWN for all figures of one rule together: over several groups by Holm's (1979) procedure, so that a
 table with thirty groups has no more false alarms than one with a single group.
@@ -134,7 +134,7 @@ def _outcome(check: Check, one: Held, shown: bool) -> Outcome:
         return "report"
     if check.alarm:
         return "fail" if shown else "pass"
-    if check.insufficient == "note" and one.measurement.group is not None:
+    if check.insufficient == "note":
         return "fail" if shown else ("pass" if one.within else "insufficient")
     return "fail" if one.beyond else ("pass" if one.within else "inconclusive")
 
@@ -176,7 +176,7 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     if outcome == "inconclusive":
         return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
     if outcome == "insufficient":
-        return f"{what}; the group's rows are too few to decide about the limit of {limit:g}: neither shown nor excluded"
+        return f"{what}; its rows are too few to decide about the limit of {limit:g}: neither shown nor excluded"
     if check.alarm:
         return f"{what}; nothing beyond {limit:g} was shown, which is no evidence of safety"
     return f"{what}; {bound} {limit:g} is asked"

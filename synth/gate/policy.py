@@ -47,7 +47,7 @@ class Check(Part):
     )
     insufficient: Literal["inconclusive", "note"] = Field(
         "inconclusive",
-        description="what a group means whose rows are too few to decide: a blocking doubt, or a note; it is never a pass",
+        description="what a group or column means whose rows are too few to decide: a blocking doubt, or a note; never a pass",
     )
     why: str = Field(min_length=10, description="the reason for the rule, in a sentence")
 
