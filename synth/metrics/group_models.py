@@ -26,6 +26,7 @@ from synth.metrics.utility import NOTHING_LOST
 
 PARTS = 4  # disjoint parts of the real rows that a model each is trained on: 3 degrees of freedom for each group
 PART = 6_000  # rows of a part at most
+TESTED = 20_000  # test rows that groups are judged on at most, drawn from all
 SHRINKS = 0.75  # the training noise's variance falls with rows^this: between .8 and 1.2 on Adult; less is the safe side
 SHARED = 4  # degrees of freedom that all groups' mean gets beside a group's own 3, chosen for even coverage at all sizes
 TINY = 1e-12  # keeps a variance above 0
@@ -126,7 +127,7 @@ def models(evidence: Evidence) -> Models:
 
 def _models(evidence: Evidence) -> Models:
     divisions(evidence)  # without sensitive columns there is no group to train for
-    play = contest(evidence)
+    play = _fewer(evidence, contest(evidence))
     outcome = favoured(play.target)
     spread = 1.0 if play.target.is_category else float(np.nanstd(play.target.train)) or 1.0
     usable = np.flatnonzero(~play.target.null("train"))
@@ -143,6 +144,14 @@ def _models(evidence: Evidence) -> Models:
     )
 
 
+def _fewer(evidence: Evidence, play: Contest) -> Contest:
+    """The same contest on TESTED test rows: every model is asked about each of them."""
+    if len(play.test) <= TESTED:
+        return play
+    kept = np.sort(evidence.rng("fairness.tested").permutation(len(play.test))[:TESTED])
+    return replace(play, test=play.test[kept], truth=play.truth[kept], synthetic=play.synthetic[kept], real=play.real[kept])
+
+
 def told_by(fit: Evidence, at: Models) -> Told:
     """What a model trained on another fit's synthetic rows says of the same test rows."""
     target = fit.column(at.play.target.name)
@@ -156,11 +165,7 @@ def trained_on(evidence: Evidence, play: Contest, rows: np.ndarray, synthetic: b
     side: Side = "synthetic" if synthetic else "train"
     target = evidence.column(play.target.name)
     inputs = tuple(column for column in evidence.columns if column.name != target.name)
-    X, y, T = (
-        features(inputs, side, rows),
-        target.of(side)[rows],
-        features(inputs, "holdout", play.test),
-    )
+    X, y, T = features(inputs, side, rows), target.of(side)[rows], features(inputs, "holdout", play.test)
     if len(play.classes) == 0:
         return Judge.of_numbers(inputs, X, y, evidence.seed).numbers(T)
     y = np.where(np.isin(y, play.classes), y, -1)
