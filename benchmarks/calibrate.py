@@ -4,8 +4,9 @@ Each resplit draws 6,000 training rows, 6,000 holdout rows and 6,000 fresh rows 
 Diabetes130 whole patients), offers the fresh rows as if they were synthetic, measures everything and judges it under every
 packaged policy. Whatever blocks, blocks falsely.
 
-Every metric is computed on the first 40 resplits of a table, those that a policy judges on all. Figures go to a state file, one line a resplit, so that an interrupted run goes on where it stopped and a changed policy can be
-judged again without measuring again (`--judge`).
+Every metric is computed on the first 40 resplits of a table, those that a policy judges on all. Figures go to a state file, one
+line a resplit, so that an interrupted run goes on where it stopped and a changed policy can be judged again without measuring
+again (`--judge`).
 """
 
 from __future__ import annotations
