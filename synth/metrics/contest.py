@@ -9,7 +9,7 @@ import numpy as np
 
 from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.intervals import LEVEL, auc_parts, z_of
-from synth.metrics.learners import features
+from synth.metrics.learners import TREES, features
 from synth.metrics.models import Learner, learn_classes, learn_numbers
 from synth.metrics.registry import NothingThereError, SkipMetricError
 
@@ -18,6 +18,7 @@ TESTED = 50_000  # holdout rows that models are judged on
 LEAST_TRAIN, LEAST_TEST = 40, 40
 MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
 LEAST_CLASS = 10  # test rows on either side of a class below which its area is not taken
+FEWER_TREES = 40  # boosted on a part of the rows: more take long and would only learn it by heart
 PARTS = 3  # of a model's training rows, on each of which a further model is trained to see how much training runs differ
 TRAINED: tuple[Side, Side] = ("train", "synthetic")
 
@@ -82,7 +83,7 @@ def _contest(evidence: Evidence, learner: Learner) -> Contest:
         told[side] = trial.predict(side, chosen)
         if rows >= PARTS * LEAST_TRAIN:
             order = evidence.rng(f"utility.parts.{side}").permutation(chosen)
-            parts.append(tuple(trial.predict(side, np.sort(order[k::PARTS]), whole=False) for k in range(PARTS)))
+            parts.append(tuple(trial.predict(side, np.sort(order[k::PARTS]), part=True) for k in range(PARTS)))
     return Contest(target, rows, test, target.holdout[test], classes, told["synthetic"], told["train"], tuple(parts))
 
 
@@ -126,23 +127,24 @@ class _Trial:
     asked: np.ndarray  # features of the test rows
     seed: int
 
-    def predict(self, side: Side, rows: np.ndarray, whole: bool = True) -> np.ndarray:
+    def predict(self, side: Side, rows: np.ndarray, part: bool = False) -> np.ndarray:
         """What a model trained on these rows says of the test rows; a part of the rows may hold a single class."""
         X, y = features(self.inputs, side, rows), self.target.of(side)[rows]
+        trees = FEWER_TREES if part else TREES
         if len(self.classes) == 0:
-            return learn_numbers(self.learner, self.inputs, X, y, self.seed).numbers(self.asked)
+            return learn_numbers(self.learner, self.inputs, X, y, self.seed, trees).numbers(self.asked)
         y = np.where(np.isin(y, self.classes), y, -1)  # classes that are not judged are one to the model
         seen = np.unique(y)
         out = np.zeros((len(self.asked), len(self.classes)))  # a class that was never seen in training gets no probability
         if len(seen) < 2:
-            if whole:
+            if not part:
                 raise CannotTrainError(
                     f"the {side} rows hold a single class of the target {self.target.name!r} "
                     f"({self.target.label(int(seen[0]))}): no model can be trained on them"
                 )
             chances = np.ones((len(self.asked), 1))
         else:
-            chances = learn_classes(self.learner, self.inputs, X, y, self.seed).chances(self.asked)
+            chances = learn_classes(self.learner, self.inputs, X, y, self.seed, None, trees).chances(self.asked)
         for place, code in enumerate(self.classes):
             if code in seen:
                 out[:, place] = chances[:, int(np.searchsorted(seen, code))]
@@ -198,19 +200,19 @@ def training_variance(play: Contest, rows: np.ndarray | None = None) -> float:
     return between_parts([[score(play, told, rows) for told in parts] for parts in play.parts])
 
 
-def between_parts(sides: list[list[tuple[float, np.ndarray]]]) -> float:
+def between_parts(sides: list[list[tuple[float, np.ndarray]]], rate: float = 1.0) -> float:
     """The variance between training runs, from figures of models trained on disjoint parts of the rows, side by side.
 
     Each figure with its test rows' influences. The parts' figures differ by as much as training runs on so many rows do, and
-    by what the test rows add, which is known and taken off. The sides are pooled. The variance is taken to fall with the
-    rows, as that of a mean does; it falls a little faster where models still learn, so that intervals err on the wide side.
+    by what the test rows add, which is known and taken off. The sides are pooled. rate: the power of the rows with
+    which the variance falls: 1 for a mean, more where models still learn, so that 1 errs on the wide side.
     """
     found = []
     for figures in sides:
         values, influences = zip(*figures)
         middle, parts = np.mean(influences, axis=0), len(values)
         noise = np.mean([standard_error(influence - middle) ** 2 for influence in influences]) * parts / (parts - 1)
-        found.append((float(np.var(values, ddof=1)) - float(noise)) / parts)
+        found.append((float(np.var(values, ddof=1)) - float(noise)) / parts**rate)
     return max(0.0, float(np.mean(found))) if found else 0.0
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from synth.metrics.evidence import Compared
-from synth.metrics.learners import Judge
+from synth.metrics.learners import TREES, Judge
 
 Learner = Literal["boosted", "linear", "forest"]
 NAMES: dict[Learner, str] = {
@@ -50,17 +50,20 @@ def learn_classes(
     y: np.ndarray,
     seed: int,
     weight: np.ndarray | None = None,
+    trees: int = TREES,
 ) -> Model:
-    """A model that tells the classes y apart. X: shape (rows, columns); y, weight: shape (rows,)."""
+    """A model that tells the classes y apart. X: shape (rows, columns); y, weight: shape (rows,); trees: that are boosted."""
     if learner == "boosted":
-        return Judge.of_classes(columns, X, y, seed, weight)
+        return Judge.of_classes(columns, X, y, seed, weight, trees)
     return Linear.of_classes(columns, X, y, weight) if learner == "linear" else Forest.of_classes(X, y, seed, weight)
 
 
-def learn_numbers(learner: Learner, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int) -> Model:
+def learn_numbers(
+    learner: Learner, columns: tuple[Compared, ...], X: np.ndarray, y: np.ndarray, seed: int, trees: int = TREES
+) -> Model:
     """A model that predicts the number y."""
     if learner == "boosted":
-        return Judge.of_numbers(columns, X, y, seed)
+        return Judge.of_numbers(columns, X, y, seed, trees)
     return Linear.of_numbers(columns, X, y) if learner == "linear" else Forest.of_numbers(X, y, seed)
 
 

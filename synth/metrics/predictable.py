@@ -29,6 +29,7 @@ FEATURES = 1_000  # indicators in all, about: of many columns each has fewer
 MOST, FEWEST = 24, 3  # indicators of a column
 PENALTY = 10.0  # rows' worth of ridge: rare categories say little
 PARTS = 4  # of the training rows, to see how much training runs differ
+RATE = 1.5  # least squares loses what is quadratic in its coefficients’ errors: between a mean’s 1 and the 2 of many rows
 LEAST_TRAIN, LEAST_TEST = 200, 100
 VARIED = 10  # test rows outside a column's commonest cell below which it cannot be judged
 SHOWN = 20
@@ -75,7 +76,7 @@ def columns(evidence: Evidence) -> Iterator[Reading]:
     real, fake = explained["train"], explained["synthetic"]
     (real_mean, real_influence), (fake_mean, fake_influence) = _on_average(real), _on_average(fake)
     test = standard_error(real_influence - fake_influence) ** 2
-    error = both(test, 2 * between_parts(parts), len(TRAINED) * (PARTS - 1))
+    error = both(test, 2 * between_parts(parts, RATE), len(TRAINED) * (PARTS - 1))
     n = len(real_influence)
     yield Reading(
         normal(max(-1.0, min(1.0, real_mean - fake_mean)), error, n, (-1.0, 1.0)),
