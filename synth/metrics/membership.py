@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from synth.metrics.evidence import Evidence
+from synth.metrics.evidence import Evidence, Side
 from synth.metrics.intervals import LEVEL, auc_parts, clopper_pearson, logit_interval, variance_of_mean
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import SkipMetricError
@@ -31,7 +33,7 @@ class Trial:
     members: np.ndarray
     controls: tuple[np.ndarray, np.ndarray]
     reference: tuple[np.ndarray, np.ndarray]
-    dropped: int  # rows left out because another row equals them: nobody can tell those apart
+    dropped: int  # rows left out because another one equals them, or is of the same subject: those cannot be told apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,8 @@ def _trial(evidence: Evidence) -> Trial:
     identity = np.concatenate([evidence.identities["train"][members], evidence.identities["holdout"][controls]])
     _, code, times = np.unique(identity, return_inverse=True, return_counts=True)
     alone = times[code] == 1
-    first = rng.permutation(held) % 2 == 0
+    first = _first_half(evidence, rng)
+    alone &= np.concatenate([_one_per_subject(evidence, "train", members), _one_per_subject(evidence, "holdout", controls)])
     halves = np.flatnonzero(first), np.flatnonzero(~first)
     members = members[alone[:size]]
     controls = controls[alone[size:]]
@@ -140,3 +143,37 @@ def _trial(evidence: Evidence) -> Trial:
     members = np.sort(rng.permutation(members)[:CAP])
     kept = tuple(np.sort(rng.permutation(half)[: CAP // 2]) for half in split)
     return Trial(members, (kept[0], kept[1]), (halves[1], halves[0]), dropped)
+
+
+def _first_half(evidence: Evidence, rng: np.random.Generator) -> np.ndarray:
+    """Boolean array of shape (holdout rows,), with all rows of a subject in one half.
+
+    Were others of a control's rows in the reference, it would speak for controls and never for members, and an attack would seem
+    to work.
+    """
+    subject = _subjects(evidence, "holdout")
+    if subject is None:
+        return np.asarray(rng.permutation(evidence.rows("holdout")) % 2 == 0)
+    return np.asarray((rng.permutation(int(subject.max()) + 1) % 2 == 0)[subject])
+
+
+def _one_per_subject(evidence: Evidence, side: Side, rows: np.ndarray) -> np.ndarray:
+    """Which of these rows are the first of their subject: rows of one person are one observation."""
+    subject, alone = _subjects(evidence, side), np.ones(len(rows), dtype=bool)
+    if subject is not None:
+        alone[:] = False
+        alone[np.unique(subject[rows], return_index=True)[1]] = True
+    return alone
+
+
+def _subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
+    """A number per subject for each row, a null being nobody else's; None where no column names the subjects."""
+    table = evidence.table(side)
+    column = None if table is None else table.schema.subject
+    if table is None or column is None:
+        return None
+    values = table.arrow.column(column.name).combine_chunks()
+    plain = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    codes = pc.fill_null(pc.cast(plain.dictionary_encode().indices, pa.int64()), -1).to_numpy(zero_copy_only=False)
+    nobody = codes < 0
+    return np.asarray(np.where(nobody, codes.max(initial=-1) + np.cumsum(nobody), codes))
