@@ -120,7 +120,7 @@ def _head(seeds: int) -> list[str]:
         "# Controls of the gate: known-bad tables",
         "",
         f"Made by `make controls`: {seeds} seeds (0 to {seeds - 1}), {ROWS:,}-row draws from Adult. Faults are planted into",
-        "fresh real rows, or into rows of `trees`. Caught: a blocking rule fails, of those on the metrics that should see the fault.",
+        "fresh real rows, or into rows of `trees`. Caught: a blocking rule fails, of those on metrics that should see it.",
         "How often the gate blocks clean rows is in calibration.md.",
         "",
         "| planted | policy | caught | by (seeds) |",

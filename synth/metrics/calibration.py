@@ -11,7 +11,7 @@ from synth.metrics.contest import Contest, both, contest, standard_error
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.measurement import Interval
-from synth.metrics.rare import calibration_slope
+from synth.metrics.rare_class import calibration_slope
 from synth.metrics.registry import NothingThereError, Reading, metric
 from synth.metrics.remedies import SURE
 from synth.metrics.utility import NOTHING_LOST

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import synth
+from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.generators.independent import Independent
 from synth.generators.trees import Trees
@@ -214,3 +216,23 @@ def test_the_likelihood_ratio_finds_what_being_in_changes() -> None:
     released = own + rng.normal(size=(200, 2)) + 2.0 * member[:, None]
     found = likelihood_ratio(signs, inside, released)
     assert np.mean(found[member][:, None] > found[~member]) > 0.9
+
+
+# people with several rows ----------------------------------------------------------------------------------------------
+
+
+def test_people_with_several_rows_give_no_attack_by_themselves() -> None:
+    # three visits of each person, all alike: a control's other visits must not be among what the attacker holds of strangers
+    rng = np.random.default_rng(0)
+    kinds = Schema((Column("who", Kind.IDENTIFIER, Role.SUBJECT), Column("a", Kind.DECIMAL), Column("b", Kind.DECIMAL)))
+
+    def people(first: int) -> Table:
+        who = np.arange(600).repeat(3)
+        nature = rng.normal(size=(600, 2))[who] + rng.normal(scale=0.01, size=(1_800, 2))
+        return Table(pa.table({"who": who + first, "a": nature[:, 0], "b": nature[:, 1]}), kinds)
+
+    only = ["privacy.membership_knn", "privacy.membership_local"]
+    measured = evaluate(people(0), people(1_000), people(2_000), only=only)
+    for name in only:
+        assert score(measured, name).low <= 0.5 <= score(measured, name).high, measured[name]
+        assert measured[name].detail["members"] == 600
