@@ -183,7 +183,7 @@ def _even(Z: Any, w: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], Ca
 
 def _last(features: int) -> np.ndarray:
     """The intercept's direction: shape (features, 1)."""
-    return (np.arange(features) == features - 1).astype(np.float64)[:, None]
+    return np.asarray((np.arange(features) == features - 1).astype(np.float64)[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,4 +215,4 @@ class Forest:
 
 def _single(X: np.ndarray) -> np.ndarray:
     """Numbers that single precision holds; the trees know what to do with nulls."""
-    return np.clip(X, -LARGEST, LARGEST).astype(np.float32)
+    return np.asarray(np.clip(X, -LARGEST, LARGEST), dtype=np.float32)

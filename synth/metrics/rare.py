@@ -126,7 +126,7 @@ def calibration_shift(truth: np.ndarray, chances: np.ndarray) -> Figure:
 
 
 def _log_odds(chances: np.ndarray) -> np.ndarray:
-    return np.log(chances) - np.log1p(-chances)
+    return np.asarray(np.log(chances) - np.log1p(-chances))
 
 
 def _logistic(truth: np.ndarray, x: np.ndarray) -> Figure:

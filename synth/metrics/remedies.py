@@ -79,7 +79,7 @@ class Told:
         """The chances with their odds moved from the share that was trained on to the natural one (Elkan 2001)."""
         chances = np.clip(self.chances, SURE, 1 - SURE)
         odds = chances / (1 - chances) * (natural / (1 - natural)) * ((1 - self.share) / self.share)
-        return odds / (1 + odds)
+        return np.asarray(odds / (1 + odds))
 
 
 def try_all(case: Case, learner: Learner, seed: int) -> dict[str, Told]:

@@ -38,6 +38,11 @@ STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own
 RATES = ("validity.", "fidelity.missing_", "privacy.membership_tpr")  # and every "…_copies": fractions of rows or cells
 POINTS = ("fidelity.class_share", "fairness.group_share", "fairness.label_gap")  # differences of two shares
 REAL = "real rows"
+STANDARDS = {
+    "chance": "by chance",
+    "by definition": "by definition",
+    "copies": "copies of real rows",
+}  # how such a reference begins
 SMALLEST = 1e-9  # below it a float is rounding noise around zero
 
 NEXT: dict[str, dict[str, str]] = {
@@ -46,6 +51,7 @@ NEXT: dict[str, dict[str, str]] = {
         "fidelity": "Look at the worst columns and pairs, then try another generator or more training rows.",
         "utility": "Try another generator, or keep real rows for the model that this table was meant for.",
         "fairness": "Look at the group's own figures; condition the sampling on the group, or collect more of its rows.",
+        "balance": "Take the remedy that the figure's sentence names, or none: added rows are no benefit by themselves.",
         "validity": "Correct the schema or its constraints, then fit and sample again.",
         "other": "Look at the figure, then fit and sample again.",
     },
@@ -92,9 +98,7 @@ def reference(found: Interval | None, name: str) -> str:
 def referee(m: Measurement) -> str:
     """Whose score the reference is."""
     told = str(m.detail.get("reference", ""))
-    return next(
-        (said for start, said in (("chance", "by chance"), ("by definition", "by definition")) if told.startswith(start)), REAL
-    )
+    return next((said for start, said in STANDARDS.items() if told.startswith(start)), REAL)
 
 
 def _unit(name: str) -> tuple[float, int, str]:

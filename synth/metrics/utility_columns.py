@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from synth.metrics.contest import TRAINED, between_parts, both, standard_error
-from synth.metrics.evidence import Compared, Evidence, Side
+from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.histograms import cells, real_edges
 from synth.metrics.intervals import normal
 from synth.metrics.learners import draw
@@ -44,7 +44,7 @@ class Block:
     values: np.ndarray | None  # rank of the middle of each bin, in [0, 1]; None for categories
 
 
-@metric("utility.columns", better="lower", bounds=(-1.0, 1.0), cost=1.5)
+@metric("utility.columns", better="lower", bounds=(-1.0, 1.0), cost=0.2)
 def columns(evidence: Evidence) -> Iterator[Reading]:
     """What is lost on average over all columns, each predicted from all others, by training on synthetic rows.
 
@@ -99,7 +99,7 @@ def _blocks(evidence: Evidence, chosen: list[Compared]) -> tuple[list[Block], li
     blocks, coded, start = [], [], 0
     for column in chosen:
         edges = np.empty(0) if column.is_category else np.unique(real_edges(column.train, most - 1))
-        found = {side: cells(column, side, edges)[0] for side in ("train", "holdout", "synthetic")}
+        found: dict[Side, np.ndarray] = {side: cells(column, side, edges)[0] for side in SIDES}
         total = cells(column, "train", edges)[1]
         tally = np.bincount(found["train"], minlength=total)
         if column.is_category and total > most:  # the commonest have their own, all others share the last
