@@ -29,6 +29,7 @@ RARE = 0.2  # share of the training rows below which a class is rare
 LEAST_RARE = 25  # training, test and synthetic rows of the rare class that are needed
 CAP = 20_000  # training rows, at their natural prevalence
 TESTED = 50_000
+MARGIN = 1.5
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
 SYNTHETIC = "synthetic rows"
 BOUNDS = (-1.0, 1.0)
@@ -138,7 +139,7 @@ def _trials(evidence: Evidence) -> tuple[dict[Learner, Trials], dict[str, Any]]:
 
 def _compare(evidence: Evidence) -> tuple[dict[Learner, Trials], dict[str, Any]]:
     target, _ = question(evidence)
-    code = rare_class(target)
+    code = rare_class(target, CAP, LEAST_RARE)
     case = build_case(evidence, code, {SYNTHETIC: slice(None)}, CAP)
     trials = {learner: judge(case, learner, evidence.seed, evidence.rng(f"balance.{learner}")) for learner in LEARNERS}
     detail = {
@@ -155,23 +156,31 @@ def _compare(evidence: Evidence) -> tuple[dict[Learner, Trials], dict[str, Any]]
     return trials, detail
 
 
-def rare_class(target: Compared) -> int:
-    """The code of the rarest class of the training rows that has enough of them. Raises SkipMetricError where there is none."""
+def rare_class(target: Compared, cap: int, tested: int) -> int:
+    """The code of the rarest class that is left with enough rows, of `cap` training rows and of the test rows.
+
+    tested: how many test rows of it are needed. Raises NothingThereError where no class is rare, SkipMetricError where none
+    that is has enough rows.
+    """
     if not target.is_category:
         raise NothingThereError(f"the target {target.name!r} is a number and has no classes")
-    tally = np.bincount(target.train[target.train >= 0], minlength=target.levels or 0)
-    present = np.flatnonzero(tally)
-    if len(present) < 2 or tally[present].min() / tally.sum() >= RARE:
+    tally, held = (
+        np.bincount(codes[codes >= 0], minlength=target.levels or 0).astype(np.float64)
+        for codes in (target.train, target.holdout)
+    )
+    rare = (tally > 0) & (tally < RARE * tally.sum())
+    if (tally > 0).sum() < 2 or not rare.any():
         raise NothingThereError(
             f"no class of the target {target.name!r} is rare: none has under {RARE:.0%} of the training rows"
         )
-    enough = present[tally[present] >= LEAST_RARE]
-    if not len(enough) or tally[enough].min() / tally.sum() >= RARE:
-        raise SkipMetricError(f"no rare class of the target {target.name!r} has {LEAST_RARE} training rows")
-    return int(enough[tally[enough].argmin()])
+    spared = MARGIN if tally.sum() > cap else 1.0  # a draw of the rows may have somewhat fewer
+    enough = rare & (tally * min(1.0, cap / tally.sum()) >= LEAST_RARE * spared) & (held >= tested)
+    if not enough.any():
+        raise SkipMetricError(f"no rare class of the target {target.name!r} has {LEAST_RARE} training and {tested} test rows")
+    return int(np.where(enough, tally, np.inf).argmin())
 
 
-def build_case(evidence: Evidence, code: int, made: Mapping[str, slice], cap: int) -> Case:
+def build_case(evidence: Evidence, code: int, made: Mapping[str, slice], cap: int, tested: int = LEAST_RARE) -> Case:
     """The class against the others; `made` names parts of the synthetic table, whose rows of the class are added.
 
     Made rows are added until the class is as frequent as the others together, or there are no more. Raises SkipMetricError
@@ -189,12 +198,13 @@ def build_case(evidence: Evidence, code: int, made: Mapping[str, slice], cap: in
     room = int(len(y) - 2 * y.sum())
     rows = np.arange(evidence.rows("synthetic"))
     added = {name: rows[part][target.synthetic[part] == code] for name, part in made.items()}
-    counts = {"training": int(y.sum()), "test": int(truth.sum())} | {name: len(found) for name, found in added.items()}
+    counts = {"training rows": int(y.sum()), "test rows": int(truth.sum())} | {
+        name: len(found) for name, found in added.items()
+    }
     for name, count in counts.items():
-        if count < LEAST_RARE:
-            told = name if name in ("training", "test") or name == SYNTHETIC else f"made ({name})"
-            told = "synthetic" if name == SYNTHETIC else told
-            raise SkipMetricError(f"the class {target.label(code)} has {count} {told} rows; {LEAST_RARE} are needed")
+        needed = tested if name == "test rows" else LEAST_RARE
+        if count < needed:
+            raise SkipMetricError(f"the class {target.label(code)} has too few rows: {count} {name}, {needed} are needed")
     if len(truth) - truth.sum() < LEAST_RARE or room <= 0:
         raise SkipMetricError(f"the class {target.label(code)} is not rare among the rows that are compared")
     return Case(

@@ -16,6 +16,7 @@ from synth.metrics.registry import NothingThereError, SkipMetricError
 CAPS: dict[Learner, int] = {"boosted": 50_000, "linear": 20_000, "forest": 10_000}  # training rows per model
 TESTED = 50_000  # holdout rows that models are judged on
 LEAST_TRAIN, LEAST_TEST = 40, 40
+MANY_CLASSES, MANY_CAP = 5, 20_000  # beyond so many classes boosted trees, one for each, learn from fewer rows
 MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
 LEAST_CLASS = 10  # test rows on either side of a class below which its area is not taken
 FEWER_TREES = 40  # boosted on a part of the rows: more take long and would only learn it by heart
@@ -69,7 +70,7 @@ def _contest(evidence: Evidence, learner: Learner) -> Contest:
     test = np.flatnonzero(~target.null("holdout"))
     test = pick(evidence, test, min(TESTED, len(test)), "holdout")
     usable = {side: np.flatnonzero(~target.null(side)) for side in TRAINED}
-    rows = min(CAPS[learner], *(len(found) for found in usable.values()))
+    rows = min(_cap(learner, target), *(len(found) for found in usable.values()))
     if rows < LEAST_TRAIN or len(test) < LEAST_TEST:
         raise SkipMetricError(
             f"{rows} training and {len(test)} test rows with a known target are too few; "
@@ -85,6 +86,11 @@ def _contest(evidence: Evidence, learner: Learner) -> Contest:
             order = evidence.rng(f"utility.parts.{side}").permutation(chosen)
             parts.append(tuple(trial.predict(side, np.sort(order[k::PARTS]), part=True) for k in range(PARTS)))
     return Contest(target, rows, test, target.holdout[test], classes, told["synthetic"], told["train"], tuple(parts))
+
+
+def _cap(learner: Learner, target: Compared) -> int:
+    many = learner == "boosted" and target.is_category and len(np.unique(target.train)) > MANY_CLASSES
+    return MANY_CAP if many else CAPS[learner]
 
 
 def question(evidence: Evidence) -> tuple[Compared, tuple[Compared, ...]]:

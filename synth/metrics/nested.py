@@ -30,6 +30,7 @@ from synth.seed import check_seed
 
 MakeRows = Callable[[Table, int, int], Table]  # (training fold, rows wanted, seed) -> rows; those of the rare class are used
 CAP = 1_000_000  # training rows of a fold
+LEAST_TESTED = 5  # rows of the rare class in a test fold
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class _Fold:
         rows = Table.concat(list(made.values())) if made else self.train.head(0)
         evidence = Evidence(self.train, self.test, rows, self.seed)
         assert evidence.target is not None
-        case = build_case(evidence, evidence.target.labels.index(self.label), self._parts(made), CAP)
+        case = build_case(evidence, evidence.target.labels.index(self.label), self._parts(made), CAP, LEAST_TESTED)
         tested = len(case.truth)
         draws = np.random.default_rng([self.seed, 4]).multinomial(tested, np.full(tested, 1 / tested), DRAWS).astype(np.float32)
         values, differences, added = {}, {}, {}
@@ -288,7 +289,7 @@ def _rare_label(table: Table, rare: str | None) -> str:
     if column is None:
         raise InputError(f"the target {target.name!r} is not learned; it cannot be predicted")
     if rare is None:
-        return column.label(rare_class(column))
+        return column.label(rare_class(column, CAP, 0))
     if rare not in column.labels:
         raise InputError(f"no class {rare!r} of the target {target.name!r}{did_you_mean(rare, list(column.labels))}")
     return rare

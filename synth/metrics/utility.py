@@ -24,7 +24,7 @@ NOTHING_LOST = "by definition: as many real rows in place of the synthetic ones 
 BOUNDS = (-1.0, 1.0)
 
 
-@metric("utility.tstr", better="higher", bounds=BOUNDS, cost=4.0)
+@metric("utility.tstr", better="higher", bounds=BOUNDS, cost=1.8)
 def tstr(evidence: Evidence) -> Iterator[Reading]:
     """How well boosted trees trained on synthetic rows predict real holdout rows; the reference trained on real rows.
 
@@ -44,7 +44,7 @@ def gap(evidence: Evidence) -> Iterator[Reading]:
     yield _gap(evidence, "boosted")
 
 
-@metric("utility.gap_linear", better="lower", bounds=BOUNDS, cost=2.0)
+@metric("utility.gap_linear", better="lower", bounds=BOUNDS, cost=0.4)
 def gap_linear(evidence: Evidence) -> Iterator[Reading]:
     """What is lost by training a linear model on synthetic instead of real rows, judged on the same holdout rows.
 
@@ -53,7 +53,7 @@ def gap_linear(evidence: Evidence) -> Iterator[Reading]:
     yield _gap(evidence, "linear")
 
 
-@metric("utility.gap_forest", better="lower", bounds=BOUNDS, cost=2.0)
+@metric("utility.gap_forest", better="lower", bounds=BOUNDS, cost=1.0)
 def gap_forest(evidence: Evidence) -> Iterator[Reading]:
     """What is lost by training a forest on synthetic instead of real rows, judged on the same holdout rows."""
     yield _gap(evidence, "forest")

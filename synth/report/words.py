@@ -76,6 +76,7 @@ NEXT: dict[str, dict[str, str]] = {
         "fidelity": "Look at the worst columns and pairs, then try another generator or more training rows.",
         "utility": "Try another generator, or keep real rows for the model that this table was meant for.",
         "fairness": "Look at the group's own figures; condition the sampling on the group, or collect more of its rows.",
+        "balance": "Take the remedy that the figure's sentence names, or none: added rows are no benefit by themselves.",
         "validity": "Correct the schema or its constraints, then fit and sample again.",
         "other": "Look at the figure, then fit and sample again.",
     },

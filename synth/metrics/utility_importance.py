@@ -27,7 +27,7 @@ GROUPS = 10  # of test rows, for the jackknife
 LEAST_PART = 100
 
 
-@metric("utility.importance", better="higher", cost=1.5)
+@metric("utility.importance", better="higher", cost=0.8)
 def importance(evidence: Evidence) -> Iterator[Reading]:
     """How far models trained on synthetic and on real rows agree on which columns matter: 1 in all, 0 in none.
 

@@ -44,7 +44,7 @@ class Block:
     values: np.ndarray | None  # rank of the middle of each bin, in [0, 1]; None for categories
 
 
-@metric("utility.columns", better="lower", bounds=(-1.0, 1.0), cost=1.5)
+@metric("utility.columns", better="lower", bounds=(-1.0, 1.0), cost=0.2)
 def columns(evidence: Evidence) -> Iterator[Reading]:
     """What is lost on average over all columns, each predicted from all others, by training on synthetic rows.
 
