@@ -20,7 +20,9 @@ from synth.metrics.intervals import wilson
 from synth.metrics.learners import draw
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
-QUERIES = 10_000  # rows per side whose nearest training row is looked for
+QUERIES = 10_000  # rows per side whose nearest training row is looked for; fewer, but not under FEWEST, in a large table:
+FEWEST = 2_000
+PAIRS = 600_000_000  # rows looked for times training rows
 CALIBRATE = 0.01  # share of real rows that lie nearer to a training row than what is called a near copy
 LEAST = 200  # holdout rows in each half below which one real row in a hundred cannot be told
 
@@ -87,7 +89,7 @@ def _known_values(evidence: Evidence, table: Table | None, names: list[str]) -> 
     return known, values
 
 
-@metric("privacy.near_copies", better="lower")
+@metric("privacy.near_copies", better="lower", cost=2.5)
 def near_copies(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows nearer to a training row than all but one in a hundred real rows are, without exact copies.
 
@@ -98,8 +100,9 @@ def near_copies(evidence: Evidence) -> Iterator[Reading]:
         raise SkipMetricError(f"{held} holdout rows are too few to say how near real rows come; {2 * LEAST} are needed")
     place = positions(evidence)
     copied = _copied(evidence)
-    fake = draw(evidence, "synthetic", QUERIES, "near_copies")
-    real = draw(evidence, "holdout", QUERIES, "near_copies")
+    queries = min(QUERIES, max(FEWEST, PAIRS // evidence.rows("train")))
+    fake = draw(evidence, "synthetic", queries, "near_copies")
+    real = draw(evidence, "holdout", queries, "near_copies")
     far_fake, far_real = nearest(place["synthetic"][fake], place["train"]), nearest(place["holdout"][real], place["train"])
     new_fake, new_real = ~copied["synthetic"][fake], ~copied["holdout"][real]
     first = evidence.rng("near_copies.halves").permutation(len(real)) % 2 == 0

@@ -20,13 +20,13 @@ ENOUGH = 2_000  # controls from which on one false alarm in a thousand is more t
 DRAWS = 10_000  # of the normal distribution that the correction is read off
 
 
-@metric("privacy.membership_knn", better="lower", cost=3.5)
+@metric("privacy.membership_knn", better="lower", cost=4.0)
 def membership_knn(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of an attack by nearest synthetic against nearest reference row; 0.5 is chance."""
     yield _reading(evidence, attacks.knn(evidence).area())
 
 
-@metric("privacy.membership_domias", better="lower", cost=3.0)
+@metric("privacy.membership_domias", better="lower", cost=1.5)
 def membership_domias(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of an attack by the density of synthetic against reference rows; 0.5 is chance."""
     yield _reading(evidence, attacks.domias(evidence).area())
@@ -44,7 +44,7 @@ def membership_distance(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(evidence, attacks.distance(evidence).area())
 
 
-@metric("privacy.membership_subsets", better="lower", cost=3.0)
+@metric("privacy.membership_subsets", better="lower", cost=1.5)
 def membership_subsets(evidence: Evidence) -> Iterator[Reading]:
     """Area under the ROC curve of an attack by the sets of columns in which only synthetic rows agree; 0.5 is chance."""
     yield _reading(evidence, attacks.subsets(evidence).area())

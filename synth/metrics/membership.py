@@ -148,8 +148,8 @@ def _trial(evidence: Evidence) -> Trial:
 def _first_half(evidence: Evidence, rng: np.random.Generator) -> np.ndarray:
     """Boolean array of shape (holdout rows,), with all rows of a subject in one half.
 
-    Were others of a control's rows in the reference, it would speak for controls and never for members, and an attack would seem
-    to work.
+    Were others of a control's rows in the reference, it would speak for controls and never for members, and an attack would
+    seem to work.
     """
     subject = _subjects(evidence, "holdout")
     if subject is None:

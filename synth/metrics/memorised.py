@@ -74,7 +74,7 @@ def _nearest_real(evidence: Evidence) -> tuple[Near, tuple[Near, ...]]:
     return Near(*neighbours(fake, place["holdout"][chosen.holdout], 2)), blocks
 
 
-@metric("privacy.memorised", better="lower", cost=3.0)
+@metric("privacy.memorised", better="lower", cost=1.5)
 def memorised(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows fifty times nearer to a training row than to as many holdout rows; the reference swaps them.
 
@@ -90,7 +90,7 @@ def memorised(evidence: Evidence) -> Iterator[Reading]:
     yield _excess(found, swapped)
 
 
-@metric("privacy.memorised_parts", better="lower", cost=1.0)
+@metric("privacy.memorised_parts", better="lower", cost=0.5)
 def memorised_parts(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows that repeat most cells of a training row and of no holdout row; the reference swaps them.
 
