@@ -22,7 +22,7 @@ MANY = 0.2  # distinct values per row from which on a number's values are not ta
 WORST = 20  # sets of columns that are named
 
 
-@metric("privacy.rare_combinations", better="lower", cost=1.5)
+@metric("privacy.rare_combinations", better="lower", cost=0.5)
 def rare_combinations(evidence: Evidence) -> Iterator[Reading]:
     """Share of combinations of two or three values, of one training row and no holdout row, that come back; 0 is none.
 

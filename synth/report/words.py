@@ -67,7 +67,12 @@ POINTS = (  # differences of two shares
     "fairness.spread_models",
 )
 REAL = "real rows"
-REFEREES = {"chance": "by chance", "by definition": "by definition", "the whole table": "the whole table"}
+REFEREES = {
+    "chance": "by chance",
+    "by definition": "by definition",
+    "copies": "copies of real rows",
+    "the whole table": "the whole table",
+}  # how such a reference begins
 SMALLEST = 1e-9  # below it a float is rounding noise around zero
 
 NEXT: dict[str, dict[str, str]] = {
