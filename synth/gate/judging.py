@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from synth.gate.policy import Check
 
 DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
+CONFIDENCE = 0.975  # of one end of a 95% interval
 SHOWN = 0.005  # chance that an alarm goes off although everything is just at its limit; all groups of a rule together
 
 
@@ -37,6 +38,7 @@ class Held:
     measurement: Measurement
     compared: Interval
     limit: float | None
+    confidence: float
     surely: float  # one-sided p-value of being within the limit after all: small where harm is shown
 
     @property
@@ -51,8 +53,15 @@ class Held:
     @property
     def within(self) -> bool:
         """Whether the unfavourable end keeps the limit too."""
-        end = self.compared.low if self.sign < 0 else self.compared.high
-        return self.limit is not None and self.sign * end <= self.sign * self.limit
+        return self.limit is not None and self.sign * self.end <= self.sign * self.limit
+
+    @property
+    def end(self) -> float:
+        """The unfavourable end at the rule's confidence."""
+        value, end = self.compared.value, self.compared.low if self.sign < 0 else self.compared.high
+        if self.confidence == CONFIDENCE:
+            return end
+        return value + (end - value) * z_of(2 * self.confidence - 1) / z_of()
 
 
 def judge_all(check: Check, found: tuple[Measurement, ...]) -> list[Finding]:

@@ -45,6 +45,12 @@ class Check(Part):
         description="fails where harm is shown (the favourable end is beyond the limit); otherwise nothing was found, which is "
         "no evidence of safety",
     )
+    confidence: float = Field(
+        0.975,
+        ge=0.9,
+        lt=1,
+        description="with which, one-sided, the unfavourable end must keep the limit; .975 is the end of the 95% interval",
+    )
     insufficient: Literal["inconclusive", "note"] = Field(
         "inconclusive",
         description="what a group or column means whose rows are too few to decide: a blocking doubt, or a note; never a pass",

@@ -320,3 +320,11 @@ def test_a_group_too_small_to_decide_is_named_and_never_a_pass(made: SimpleNames
     assert says(made, NOTED, sure, unsure) == ("approved", ("pass", "insufficient"))
     assert says(made, NOTED, unsure) == ("inconclusive", ("insufficient",))
     assert says(made, "measure: m.x, limit: 0.1", sure, unsure) == ("inconclusive", ("pass", "inconclusive"))
+
+
+def test_a_rule_may_ask_for_a_one_sided_bound(made: SimpleNamespace) -> None:
+    figure = made.figure("m.x", 0.09, half=0.011)
+    assert says(made, "measure: m.x, limit: 0.1", figure)[1] == ("inconclusive",)
+    assert says(made, "measure: m.x, limit: 0.1, confidence: 0.95", figure)[1] == ("pass",)  # .09 + .011 · 1.645 / 1.96
+    wide = made.figure("m.x", 0.09, half=0.013)
+    assert says(made, "measure: m.x, limit: 0.1, confidence: 0.95", wide)[1] == ("inconclusive",)
