@@ -103,9 +103,8 @@ def _hold(check: Check, measurement: Measurement) -> Held | Finding:
     compared = magnitude(signed) if both_ways else signed
     if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
         return _unmeasured(check, measurement, "error", "the figure is not a finite number")
-    return Held(
-        measurement, compared, limit, 1.0 if limit is None else _p_value(signed, compared.value, limit, measurement.better)
-    )
+    surely = 1.0 if limit is None else _p_value(signed, compared.value, limit, measurement.better)
+    return Held(measurement, compared, limit, check.confidence, surely)
 
 
 def _excess(score: Interval, reference: Interval) -> Interval:
@@ -182,6 +181,8 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     bound = "at least" if measurement.better == "higher" else "at most"
     if outcome == "fail":
         return f"{what}; it must be {bound} {limit:g}"
+    if outcome == "inconclusive" and one.confidence != CONFIDENCE:
+        return f"{what}; its {one.confidence:.0%} bound of {one.end:.4f} does not keep the limit of {limit:g}: more rows would decide"
     if outcome == "inconclusive":
         return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
     if outcome == "insufficient":
