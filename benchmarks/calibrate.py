@@ -4,7 +4,7 @@ Each resplit draws 6,000 training rows, 6,000 holdout rows and 6,000 fresh rows 
 Diabetes130 whole patients), offers the fresh rows as if they were synthetic, measures everything and judges it under every
 packaged policy. Whatever blocks, blocks falsely.
 
-Every metric is computed on the first 40 resplits of a table, those that a policy judges on all. Figures go to a state file, one
+Every metric is computed on the first 20 resplits of a table, those that a policy judges on all. Figures go to a state file, one
 line a resplit, so that an interrupted run goes on where it stopped and a changed policy can be judged again without measuring
 again (`--judge`).
 """
@@ -38,7 +38,7 @@ from synth.metrics.measurement import Interval, Measurement, Measurements
 ROWS = 6_000
 STATE = Path("reports/runs/calibration.jsonl")
 ALLOWED = {"policy": 0.05, "check": 0.01}  # false blocks
-FULL = 40  # resplits on which every metric is computed, for its coverage; on the others those that a policy can block on
+FULL = 20  # resplits on which every metric is computed, for its coverage; on the others those that a policy can block on
 NOMINAL = (0.90, 0.98)  # where the coverage of a 95% interval must lie
 
 
