@@ -206,6 +206,8 @@ def _odd(kind: str) -> tuple[pa.Table, pa.Table]:
             other["c"] = np.full(n, "x")
         case "many categories":
             plain["c"], other["c"] = (np.array([f"v{i}" for i in rng.integers(0, 10_000, n)]) for _ in range(2))
+        case "a single column":
+            plain, other = {"c": plain["c"]}, {"c": other["c"]}
     tables = [pa.table({name: pa.array(v, from_pandas=True) for name, v in t.items()}) for t in (plain, other)]
     return tables[0], tables[1]
 
@@ -222,6 +224,7 @@ def _odd(kind: str) -> tuple[pa.Table, pa.Table]:
         "a new category",
         "one class",
         "many categories",
+        "a single column",
     ],
 )
 def test_odd_tables_give_a_number_or_a_reason(name: str, kind: str) -> None:

@@ -13,6 +13,7 @@ from synth.data.schema import Kind
 from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.histograms import GROUPS, Sample, counts, leave_out, total_variation
 from synth.metrics.intervals import jackknife_error, normal
+from synth.metrics.learners import draw
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
@@ -24,10 +25,11 @@ TRIPLES = 10_000
 TEXT = 0.05  # share of values that occur once, beyond which a column of categories is taken for text
 DIGITS = 5  # of each column's, pair's and triple's accuracy
 LEAST = 100  # rows, of each table
+MOST = 100_000  # likewise: the original's `max_sample_size_accuracy`, which is unlimited there by default
 PRECISIONS = range(20)
 
 
-@metric("fidelity.accuracy@mostlyai", better="higher", cost=8.0, on_request=True)
+@metric("fidelity.accuracy@mostlyai", better="higher", cost=0.6, on_request=True)
 def accuracy(evidence: Evidence) -> Iterator[Reading]:
     """Accuracy of mostlyai-qa 1.10: mean of 1 − total variation over columns, over pairs and over triples of binned columns.
 
@@ -43,6 +45,7 @@ def accuracy(evidence: Evidence) -> Iterator[Reading]:
     - A column of categories with more than 5% of its values occurring once is taken for text there, and a random token of each
       value compared: such columns are left out here, and named in the detail.
     - Each accuracy is rounded to five digits. Of more than 10,000 triples so many are drawn, without a seed there.
+    - Of more than 100,000 rows of a table as many are drawn here, none there by default (`max_sample_size_accuracy`).
     - Columns are taken by name, at most 300. Sequences, whose `coherence` is a fourth part, are not covered.
 
     Interval: the delete-a-group jackknife over the rows of all tables, the cells kept. Reference: the holdout rows in the
@@ -56,16 +59,14 @@ def accuracy(evidence: Evidence) -> Iterator[Reading]:
     columns = [column for column in columns if column.name not in text]
     if not columns:
         raise SkipMetricError("the original takes every column for text")
-    everything = {side: np.arange(evidence.rows(side)) for side in ("train", "holdout", "synthetic")}
+    everything = {s: draw(evidence, s, MOST, "fidelity.accuracy@mostlyai") for s in (*real, "synthetic")}
     score, detail = _compare(evidence, columns, [(s, everything[s]) for s in real], ("synthetic", everything["synthetic"]))
     reference: Interval | None = None
     told: dict[str, Any] = {}
     if evidence.rows("holdout") >= LEAST:
-        n, h, m = (evidence.rows(side) for side in ("train", "holdout", "synthetic"))
+        n, h, m = (len(everything[side]) for side in ("train", "holdout", "synthetic"))
         shrink = min(1.0, math.sqrt((1 / m + 1 / (n + h)) / (1 / min(h, m) + 1 / n)))
-        held = np.sort(
-            evidence.rng("fidelity.accuracy@mostlyai").permutation(everything["holdout"])[: evidence.rows("synthetic")]
-        )
+        held = draw(evidence, "holdout", min(MOST, evidence.rows("synthetic")), "fidelity.accuracy@mostlyai")
         reference, told = _compare(evidence, columns, [("train", everything["train"])], ("holdout", held), shrink)
     yield Reading(score, reference, detail={**detail, "reference_parts": told, "left_out": text})
 

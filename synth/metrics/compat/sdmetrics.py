@@ -63,7 +63,7 @@ class Cut:
         return self.without.get(group, (self.train, self.other))
 
 
-@metric("fidelity.shape@sdmetrics-0.11", better="higher", cost=0.5, on_request=True)
+@metric("fidelity.shape@sdmetrics-0.11", better="higher", cost=0.2, on_request=True)
 def shape_0_11(evidence: Evidence) -> Iterator[Reading]:
     """Column Shapes of sdmetrics 0.11: mean of 1 − KS distance of numbers and 1 − total variation of categories.
 
@@ -101,7 +101,7 @@ def _shape(column: Compared, pair: Pairing) -> np.ndarray:
     return np.asarray(np.concatenate([[exact], errors[1:] - errors[0] + exact]) * pair.shrink)
 
 
-@metric("fidelity.trend@sdmetrics-0.11", better="higher", cost=1.0, on_request=True)
+@metric("fidelity.trend@sdmetrics-0.11", better="higher", cost=0.3, on_request=True)
 def trend_0_11(evidence: Evidence) -> Iterator[Reading]:
     """Column Pair Trends of sdmetrics 0.11: mean similarity of the correlations and joint tables of all pairs of columns.
 
@@ -116,7 +116,7 @@ def trend_0_11(evidence: Evidence) -> Iterator[Reading]:
     yield _reading(errors, reference, judged, real, names)
 
 
-@metric("fidelity.trend@sdmetrics-0.27", better="higher", cost=1.0, on_request=True)
+@metric("fidelity.trend@sdmetrics-0.27", better="higher", cost=0.3, on_request=True)
 def trend_0_27(evidence: Evidence) -> Iterator[Reading]:
     """Column Pair Trends of sdmetrics 0.27: as in 0.11, over the strongly related pairs only.
 

@@ -16,10 +16,11 @@ from synth.metrics.histograms import GROUPS
 from synth.metrics.intervals import jackknife_error, normal
 from synth.metrics.learners import draw
 from synth.metrics.measurement import Interval
-from synth.metrics.registry import Reading, SkipMetricError, metric
+from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 ALPHAS = np.linspace(0, 1, 30)
 LEAST = 3  # rows of each table
+MOST = 50_000  # likewise: every distance between two rows is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Clouds:
 Figure = Callable[[Clouds, np.ndarray, np.ndarray], float]  # of the real and the synthetic points that are not left out
 
 
-@metric("fidelity.alpha_precision@synthcity", better="higher", cost=60.0, on_request=True)
+@metric("fidelity.alpha_precision@synthcity", better="higher", cost=40.0, on_request=True)
 def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     """α-precision of synthcity's naive variant: how closely synthetic rows fill the balls that hold a share α of the real ones.
 
@@ -59,9 +60,9 @@ def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     then a 0/1 column for each category. Quirks:
 
     - synthcity's loader takes the last column for a target and drops it: the last category of the target, or of the last
-      column of categories where the target is a number or there is none.
+      column of categories where the target is a number or there is none; the last number of a table without categories.
     - A target that is a number comes last among the numbers, one of classes last among the categories.
-    - An uneven number of rows is an error there; here the larger table is drawn down to the smaller.
+    - An uneven number of rows is an error there; here the larger table is drawn down to the smaller, and both to 50,000.
     - Missing numbers, and categories that no real row has, are errors there and skipped here; a missing category is a category.
     - Its detail has the original's "authenticity", whose bug is kept: it looks up a real point's neighbour under the number of
       a synthetic point.
@@ -101,10 +102,12 @@ def _both(evidence: Evidence) -> tuple[Clouds, Clouds | None, str]:
 
 
 def _clouds(evidence: Evidence, side: Side) -> Clouds:
-    rows = min(evidence.rows("train"), evidence.rows(side), evidence.rows("synthetic"))
+    rows = min(MOST, evidence.rows("train"), evidence.rows(side), evidence.rows("synthetic"))
     if rows < LEAST:
         raise SkipMetricError(f"{rows} rows of each table are too few; {LEAST} are needed")
     points = [_points(evidence, s, draw(evidence, s, rows, "synthcity")) for s in ("train", side)]
+    if points[0].shape[1] < 2:
+        raise NothingThereError("a single column, which the original's loader takes for the target")
     low, high = points[0].min(axis=0), points[0].max(axis=0)
     scale = np.where(high > low, high - low, 1.0)
     return clouds(*((p / scale - low / scale)[:, :-1] for p in points))
