@@ -21,15 +21,15 @@ from synth.metrics.intervals import LEVEL, normal
 from synth.metrics.learners import features
 from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
-from synth.metrics.rare import DRAWS, PRECISION, Figure, figures
+from synth.metrics.rare import DRAWS, PRECISION, STEEPEST, Figure, figures
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 from synth.metrics.remedies import NOTHING, OVERSAMPLING, THRESHOLD, Case, Told, fit, training, try_all
 
 RARE = 0.2  # share of the training rows below which a class is rare
 LEAST_RARE = 25  # training, test and synthetic rows of the rare class that are needed
 CAP = 20_000  # training rows, at their natural prevalence
-TESTED = 50_000
-MARGIN = 1.5
+TESTED = 50_000  # holdout rows
+MARGIN = 1.5  # by which the rows of a class must be expected to exceed what is needed, where they are drawn
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
 SYNTHETIC = "synthetic rows"
 BOUNDS = (-1.0, 1.0)
@@ -114,6 +114,9 @@ def calibration(evidence: Evidence) -> Iterator[Reading]:
     """
     trials, detail = _trials(evidence)
     best = trials["boosted"]
+    slopes = [best.figures[remedy]["calibration_slope"].value for remedy in (NOTHING, OVERSAMPLING, SYNTHETIC)]
+    if max(abs(slope) for slope in slopes) >= STEEPEST:
+        raise SkipMetricError("the models tell the test rows of the class apart without a mistake: there is no slope")
     yield Reading(best.distance(SYNTHETIC), best.distance(OVERSAMPLING), detail={"reference": COPIES} | detail)
 
 
