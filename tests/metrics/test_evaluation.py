@@ -57,7 +57,8 @@ def test_every_metric_measures_fresh_rows(measured: Measurements) -> None:
     conforms(measured)
     failed = [m for m in measured if m.status == "error"]
     assert not failed
-    assert {m.name for m in measured if m.status == "absent"} == {"validity.constraints", "privacy.identifier_copies"}
+    absent = {m.name for m in measured if m.status == "absent" and m.family != "balance"}  # no class of the target is rare
+    assert absent == {"validity.constraints", "privacy.identifier_copies"}
     assert [m.family for m in measured] == sorted((m.family for m in measured), key=FAMILIES.index)
 
 
