@@ -182,7 +182,7 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     if outcome == "fail":
         return f"{what}; it must be {bound} {limit:g}"
     if outcome == "inconclusive" and one.confidence != CONFIDENCE:
-        return f"{what}; its {one.confidence:.0%} bound of {one.end:.4f} does not keep the limit of {limit:g}: more rows would decide"
+        return f"{what}; its {one.confidence:.0%} bound of {one.end:.4f} is beyond the limit of {limit:g}: more rows decide"
     if outcome == "inconclusive":
         return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
     if outcome == "insufficient":

@@ -15,21 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from synth.metrics.contest import question
+from synth.metrics.contest import both, question
 from synth.metrics.evidence import Compared, Evidence
 from synth.metrics.intervals import LEVEL, normal
 from synth.metrics.learners import features
 from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
-from synth.metrics.rare_class import DRAWS, PRECISION, Figure, figures
+from synth.metrics.rare_class import DRAWS, PRECISION, STEEPEST, Figure, figures
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 from synth.metrics.remedies import NOTHING, OVERSAMPLING, THRESHOLD, Case, Told, fit, training, try_all
 
 RARE = 0.2  # share of the training rows below which a class is rare
 LEAST_RARE = 25  # training, test and synthetic rows of the rare class that are needed
 CAP = 20_000  # training rows, at their natural prevalence
-TESTED = 50_000
-MARGIN = 1.5
+TESTED = 50_000  # holdout rows
+MARGIN = 1.5  # by which the rows of a class must be expected to exceed what is needed, where they are drawn
+FREEDOM = 2  # of the variance between training runs: two remedies, each on two halves
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
 SYNTHETIC = "synthetic rows"
 BOUNDS = (-1.0, 1.0)
@@ -54,7 +55,7 @@ class Trials:
         gap = self.figures[remedy][figure].minus(self.figures[base][figure])
         pair = {remedy, base}
         same = pair <= {NOTHING, THRESHOLD} and figure != "balanced_accuracy"  # one model: nothing differs
-        error = 0.0 if same or remedy == base else math.hypot(gap.error, self.spread[figure])
+        error = 0.0 if same or remedy == base else both(gap.error**2, self.spread[figure] ** 2, FREEDOM)
         bounds = (-np.inf, np.inf) if "slope" in figure else BOUNDS
         return normal(gap.value, error, self.tested, bounds, level)
 
@@ -64,7 +65,8 @@ class Trials:
         mine, other = self.figures[remedy][name], self.figures[base][name]
         parts = np.sign(mine.value - 1) * mine.parts - np.sign(other.value - 1) * other.parts
         value = abs(mine.value - 1) - abs(other.value - 1)
-        return normal(value, math.hypot(Figure(value, parts).error, self.spread[name]), self.tested, (-10.0, 10.0))
+        error = both(Figure(value, parts).error ** 2, self.spread[name] ** 2, FREEDOM)
+        return normal(value, error, self.tested, (-10.0, 10.0))
 
     def to_dict(self) -> dict[str, Any]:
         """The table of remedies as JSON values: for each its figures and their differences to nothing."""
@@ -114,6 +116,9 @@ def calibration(evidence: Evidence) -> Iterator[Reading]:
     """
     trials, detail = _trials(evidence)
     best = trials["boosted"]
+    slopes = [best.figures[remedy]["calibration_slope"].value for remedy in (NOTHING, OVERSAMPLING, SYNTHETIC)]
+    if max(abs(slope) for slope in slopes) >= STEEPEST:
+        raise SkipMetricError("the models tell the test rows of the class apart without a mistake: there is no slope")
     yield Reading(best.distance(SYNTHETIC), best.distance(OVERSAMPLING), detail={"reference": COPIES} | detail)
 
 

@@ -16,7 +16,7 @@ from synth.metrics.registry import NothingThereError, SkipMetricError
 CAPS: dict[Learner, int] = {"boosted": 50_000, "linear": 20_000, "forest": 10_000}  # training rows per model
 TESTED = 50_000  # holdout rows that models are judged on
 LEAST_TRAIN, LEAST_TEST = 40, 40
-MANY_CLASSES, MANY_CAP = 5, 20_000  # beyond so many classes boosted trees, one for each, learn from fewer rows
+MANY_CLASSES, FEWER = 5, 0.4  # beyond so many classes, each of which costs a model, the share of those rows
 MOST_CLASSES = 30  # classes that are judged, the most frequent ones; boosted trees grow one tree per class and round
 LEAST_CLASS = 10  # test rows on either side of a class below which its area is not taken
 FEWER_TREES = 40  # boosted on a part of the rows: more take long and would only learn it by heart
@@ -89,8 +89,8 @@ def _contest(evidence: Evidence, learner: Learner) -> Contest:
 
 
 def _cap(learner: Learner, target: Compared) -> int:
-    many = learner == "boosted" and target.is_category and len(np.unique(target.train)) > MANY_CLASSES
-    return MANY_CAP if many else CAPS[learner]
+    many = target.is_category and len(np.unique(target.train)) > MANY_CLASSES
+    return int(CAPS[learner] * (FEWER if many else 1.0))
 
 
 def question(evidence: Evidence) -> tuple[Compared, tuple[Compared, ...]]:

@@ -136,6 +136,7 @@ def expansion(columns: tuple[Compared, ...], X: np.ndarray) -> Callable[[np.ndar
             codes, tally = np.unique(known, return_counts=True)
             parts.append((j, codes[np.argsort(-tally, kind="stable")][: min(most, int((tally >= FEW).sum()))], 0.0, 1.0))
         else:
+            known = np.clip(known, -LARGEST, LARGEST)
             mean, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
             parts.append((j, None, mean, spread))
 

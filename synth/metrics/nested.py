@@ -96,7 +96,9 @@ class Comparison:
         best = max(found, key=lambda name: found[name].value)
         if found[best].low <= 0:
             return f"{model}: no benefit found in {words}; the most, {_said(found[best])}, is with {best}."
-        cheap = [name for name in (THRESHOLD, WEIGHTS, OVERSAMPLING, SMOTE) if name != best and found[name].low > 0]
+        cheap = [
+            name for name in (THRESHOLD, WEIGHTS, OVERSAMPLING, SMOTE) if name in found and name != best and found[name].low > 0
+        ]
         also = f"; {cheap[0]} gives {_said(found[cheap[0]])}" if cheap else ""
         return f"{model}: {best} raises {words} by {_said(found[best])}{also}."
 

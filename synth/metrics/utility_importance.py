@@ -34,7 +34,8 @@ def importance(evidence: Evidence) -> Iterator[Reading]:
     Boosted trees on disjoint parts of either side, and for each the rise of its squared error where a column of the holdout
     is permuted (Breiman 2001), as shares of all columns' rises; agreement is what two such lists of shares have in common.
     The score is the mean over pairs of two real and two synthetic parts, the reference that over pairs of two and two other
-    real ones, which rest on equally many rows. Interval: a jackknife over each side's parts and over groups of test rows.
+    real ones, which rest on equally many rows. Interval: a jackknife over each side's parts and over groups of test rows, of
+    the score or of its difference to the reference, whichever is less sure.
     """
     target, inputs = question(evidence)
     if len(inputs) < 2:
@@ -64,7 +65,7 @@ def importance(evidence: Evidence) -> Iterator[Reading]:
     mean = [{inputs[j].name: float(share) for j, share in zip(asked, side[:, 0].mean(axis=0))} for side in (fake, real)]
     first = sorted(mean[0], key=lambda name: -max(mean[0][name], mean[1][name]))[:20]
     yield Reading(
-        normal(_crossed(real, fake, 0), _error_of_crossed(real, fake), n, (0.0, 1.0)),
+        normal(_crossed(real, fake, 0), _error(real, fake), n, (0.0, 1.0)),
         normal(_within(real, 0), _error_of_within(real), n, (0.0, 1.0)),
         detail={
             "columns": {name: {"synthetic": mean[0][name], "real": mean[1][name]} for name in first},
@@ -166,14 +167,21 @@ def _within(real: np.ndarray, g: int) -> float:
     return float(np.mean([np.minimum(means[i], means[j]).sum() for i, j in apart]))
 
 
-def _error_of_crossed(real: np.ndarray, fake: np.ndarray) -> float:
+def _error(real: np.ndarray, fake: np.ndarray) -> float:
+    """The standard error of the score, or of its difference to the reference, which rests on few parts too: the larger."""
+    score, excess = (_jackknife(real, fake, sign) for sign in (0, 1))
+    return max(score, excess)
+
+
+def _jackknife(real: np.ndarray, fake: np.ndarray, less: int) -> float:
+    """Over the parts of each side and over groups of test rows, of the score less so many times the reference."""
     without = [np.delete(np.arange(PARTS), k) for k in range(PARTS)]
-    errors = [
-        jackknife_error(np.array([_crossed(real[kept], fake, 0) for kept in without])),
-        jackknife_error(np.array([_crossed(real, fake[kept], 0) for kept in without])),
-        jackknife_error(np.array([_crossed(real, fake, 1 + g) for g in range(GROUPS)])),
+    values = [
+        [_crossed(real[kept], fake, 0) - less * _within(real[kept], 0) for kept in without],
+        [_crossed(real, fake[kept], 0) for kept in without],
+        [_crossed(real, fake, 1 + g) - less * _within(real, 1 + g) for g in range(GROUPS)],
     ]
-    return math.hypot(*errors)
+    return math.hypot(*(jackknife_error(np.array(some)) for some in values))
 
 
 def _error_of_within(real: np.ndarray) -> float:
