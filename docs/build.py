@@ -13,7 +13,7 @@ from synth.config import RunConfig
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
 from synth.metrics import format as form
-from synth.metrics.registry import metrics
+from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
@@ -63,9 +63,29 @@ def _generators() -> str:
 
 
 def _metrics() -> str:
-    parts = ["# Metrics", "", "Made by `make docs` from the code.", "", "| metric | better | what it is |", "|---|---|---|"]
-    parts += [f"| `{metric.name}` | {metric.better} | {metric.summary} |" for metric in metrics()]
+    parts = [
+        "# Metrics",
+        "",
+        "Made by `make docs` from the code. Each comes with its 95% interval, its n and what real rows score.",
+        "",
+    ]
+    for family in FAMILIES:
+        parts += [f"## {family}", "", "| metric | better | what it is |", "|---|---|---|"]
+        parts += [_row(metric) for metric in metrics() if metric.family == family and not metric.on_request]
+        parts.append("")
+    parts += [
+        "## Other tools' versions",
+        "",
+        "Computed where they are named (`only=`, `--only`); no policy may block on them.",
+        "",
+    ]
+    parts += ["| metric | better | what it is |", "|---|---|---|"]
+    parts += [_row(metric) for metric in metrics() if metric.on_request]
     return "\n".join([*parts, ""])
+
+
+def _row(metric: Metric) -> str:
+    return f"| `{metric.name}` | {metric.better} | {metric.summary} |"
 
 
 def _policies() -> str:
@@ -73,18 +93,30 @@ def _policies() -> str:
     for name in packaged():
         policy = Policy.load(name)
         parts += [f"## {policy.name} {policy.version}", "", policy.description.strip(), ""]
-        parts += ["| measure | limit | severity | why |", "|---|---|---|---|"]
+        parts += ["| measure | limit | what counts | severity | why |", "|---|---|---|---|---|"]
         for check in policy.checks:
             limit = _limit(check)
-            parts.append(f"| `{check.measure}` | {limit} | {check.severity} | {check.why} |")
+            parts.append(f"| `{check.measure}` | {limit} | {_asks(check)} | {check.severity} | {check.why} |")
         parts.append("")
     return "\n".join(parts)
 
 
 def _limit(check: Check) -> str:
     if check.excess is not None:
-        return f"reference + {check.excess:g}" + (f" + {check.relative:.0%} of it" if check.relative else "")
+        sign = "−" if check.excess < 0 else "+"
+        return f"reference {sign} {abs(check.excess):g}" + (f" + {check.relative:.0%} of it" if check.relative else "")
     return "–" if check.limit is None else f"{check.limit:g}"
+
+
+def _asks(check: Check) -> str:
+    """Who bears the doubt under this rule."""
+    if check.severity == "report":
+        return "–"
+    if check.alarm:
+        return "harm shown (alarm)"
+    if check.insufficient == "note":
+        return "harm shown; too few rows are noted"
+    return "whole interval" if check.confidence == 0.975 else f"one-sided {check.confidence:.0%} bound"
 
 
 if __name__ == "__main__":

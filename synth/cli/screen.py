@@ -112,11 +112,11 @@ def show_verdict(verdict: Verdict) -> None:
             escape(finding.check) + (f" [dim]and {others} more[/]" if others else ""),
             f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
             _figure(finding),
-            "" if finding.limit is None else f"{'+' if finding.over_reference else ''}{finding.limit:.3g}",
+            "" if finding.limit is None else f"{finding.limit:{'+' if finding.over_reference else ''}.3g}",
             "" if finding.reference is None else f"{finding.reference:.3f}",
         )
     out.print(grid)
-    out.print("[dim]A limit with a plus, and the value beside it, are in excess of what real rows score.[/]")
+    out.print("[dim]A limit with a sign, and the value beside it, are in excess of what real rows score.[/]")
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
     out.print()
