@@ -20,7 +20,7 @@ from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, 
 
 ALPHAS = np.linspace(0, 1, 30)
 LEAST = 3  # rows of each table
-MOST = 50_000  # likewise: every distance between two rows is taken
+MOST = 35_000  # likewise, since every distance between two rows is taken: all of Adult's training rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def alpha_precision(evidence: Evidence) -> Iterator[Reading]:
     - synthcity's loader takes the last column for a target and drops it: the last category of the target, or of the last
       column of categories where the target is a number or there is none; the last number of a table without categories.
     - A target that is a number comes last among the numbers, one of classes last among the categories.
-    - An uneven number of rows is an error there; here the larger table is drawn down to the smaller, and both to 50,000.
+    - An uneven number of rows is an error there; here the larger table is drawn down to the smaller, and both to 35,000.
     - Missing numbers, and categories that no real row has, are errors there and skipped here; a missing category is a category.
     - Its detail has the original's "authenticity", whose bug is kept: it looks up a real point's neighbour under the number of
       a synthetic point.
@@ -110,13 +110,14 @@ def _clouds(evidence: Evidence, side: Side) -> Clouds:
         raise NothingThereError("a single column, which the original's loader takes for the target")
     low, high = points[0].min(axis=0), points[0].max(axis=0)
     scale = np.where(high > low, high - low, 1.0)
-    return clouds(*((p / scale - low / scale)[:, :-1] for p in points))
+    real, other = ((p / scale - low / scale)[:, :-1] for p in points)
+    near_real = evidence.once(f"synthcity.real.{rows}", lambda: _neighbours(real, real, 2)[0][:, 1])
+    return clouds(real, other, near_real)
 
 
-def clouds(real: np.ndarray, synthetic: np.ndarray) -> Clouds:
-    """The distances between points of shape (rows, features)."""
+def clouds(real: np.ndarray, synthetic: np.ndarray, near_real: np.ndarray) -> Clouds:
+    """The distances between points of shape (rows, features), those of real ones to the nearest other one being known."""
     middle, other_middle = real.mean(axis=0), synthetic.mean(axis=0)
-    near_real = _neighbours(real, real, 2)[0][:, 1]
     near_synthetic, nearest = (found[:, 0] for found in _neighbours(synthetic, real, 1))
     real_out, out, nearest_out = (
         np.sqrt(((p - c) ** 2).sum(axis=1))
