@@ -244,3 +244,27 @@ def test_an_interrupted_evaluation_ends_with_the_metrics_at_work_and_leaves_noth
     assert rest.count("at work") <= 2, "no metric is begun after the interruption"
     assert time.monotonic() - asked < 15
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_self_test_shows_what_was_caught(cli: Cli, tables: list[object], people: Path, tmp_path: Path) -> None:
+    lines = people.read_text().splitlines()
+    (tmp_path / "train.csv").write_text("\n".join([lines[0], *lines[1:380]]) + "\n")
+    (tmp_path / "holdout.csv").write_text("\n".join([lines[0], *lines[380:800]]) + "\n")
+    ended = cli("evaluate", *tables, "--only", "validity", "--self-test")
+    assert ended.code == 0, ended.err
+    assert "Would the checks have caught it?" in ended.out
+    found = {t["fault"]: t for t in json.loads((tmp_path / "out" / "self_test.json").read_text())["trials"]}
+    assert "validity.range" in found["scaled column"]["caught_by"]["research"]
+    assert "privacy.identifier_copies" in found["leaked key"]["caught_by"]["research"]
+    assert found["clean"]["caught_by"]["research"] == []
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Would the checks have caught it?" in page
+    assert "memorised outliers" in page
+
+
+def test_a_self_test_wants_rows_to_plant_into(cli: Cli, tables: list[object], tmp_path: Path) -> None:
+    ended = cli("evaluate", *tables, "--self-test")
+    assert ended.code == 2
+    assert "a self-test needs 400 held-out rows, there are 250" in ended.err
+    assert not (tmp_path / "out").exists()

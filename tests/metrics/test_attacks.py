@@ -13,6 +13,7 @@ import pytest
 import synth
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
+from synth.errors import InputError
 from synth.generators.independent import Independent
 from synth.generators.trees import Trees
 from synth.metrics import attacks
@@ -117,7 +118,7 @@ def test_a_likelihood_that_remembers_is_an_attack(three: Three) -> None:
 
 def test_without_a_likelihood_there_is_nothing_to_attack(three: Three) -> None:
     name = "privacy.membership_likelihood"
-    for model in (None, Trees(), object()):
+    for model in (None, Trees().fit(three[0]), object()):
         found = evaluate(*three, only=[name], model=model)[name]
         assert found.status == "absent"
 
@@ -202,9 +203,11 @@ def test_shadow_models_find_the_vulnerable_rows_that_trees_copied(draw: Callable
 
 def test_shadow_models_are_fitted_only_where_asked_for(three: Three) -> None:
     name = "privacy.shadow"
-    assert evaluate(*three, only=[name], model=Independent())[name].status == "absent"
-    assert evaluate(*three, only=[name], shadow=8)[name].status == "skipped"
-    assert "4 are needed" in evaluate(*three, only=[name], model=Independent(), shadow=2)[name].reason
+    model = Independent().fit(three[0])
+    assert evaluate(*three, only=[name], model=model)[name].status == "absent"
+    with pytest.raises(InputError, match="no model is given"):
+        evaluate(*three, only=[name], shadow=8)
+    assert "4 are needed" in evaluate(*three, only=[name], model=model, shadow=2)[name].reason
 
 
 def test_the_likelihood_ratio_finds_what_being_in_changes() -> None:

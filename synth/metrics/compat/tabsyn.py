@@ -108,12 +108,16 @@ def _features(inputs: tuple[Compared, ...], side: Side) -> tuple[np.ndarray, np.
             for part, rows in zip(parts, _indicators(column, side)):
                 part.append(rows)
             continue
-        trained, tested = (column.of(s).astype(np.float32) for s in (side, "holdout"))
+        with np.errstate(over="ignore"):
+            trained, tested = (column.of(s).astype(np.float32) for s in (side, "holdout"))
         if np.isnan(trained).any() or np.isnan(tested).any():
             raise SkipMetricError(f"{column.name!r} has missing numbers: an error in the original")
         low, high = low or trained.min(), high or trained.max()  # 0 counts as not yet known
-        for part, values in zip(parts, (trained, tested)):
-            part.append(_scaled(values, low, high)[:, None])
+        scaled = [_scaled(values, low, high)[:, None] for values in (trained, tested)]
+        if any(np.isinf(values).any() for values in scaled):
+            raise SkipMetricError(f"{column.name!r} is constant or holds too large a number: an error in the original")
+        for part, values in zip(parts, scaled):
+            part.append(values)
     return np.column_stack(parts[0]), np.column_stack(parts[1])
 
 
