@@ -30,6 +30,7 @@ import numpy as np
 
 import synth
 from synth.data.table import Table
+from synth.folder import replace
 from synth.gate.policy import packaged
 from synth.gate.verdict import Verdict
 from synth.metrics.intervals import clopper_pearson
@@ -99,6 +100,24 @@ def measure(job: tuple[str, int]) -> dict[str, Any]:
     for figure in figures["measurements"]:
         figure["detail"] = {}
     return {"table": name, "seed": seed, "seconds": time.perf_counter() - started, "figures": figures}
+
+
+def measure_again(job: tuple[str, int, tuple[str, ...]]) -> dict[str, Any]:
+    """The figures of some metrics on one resplit."""
+    name, seed, only = job
+    figures = synth.evaluate(*resplit(name, seed), seed=seed, workers=1, only=only).to_dict()["measurements"]
+    return {"table": name, "seed": seed, "figures": [figure | {"detail": {}} for figure in figures]}
+
+
+def renew(only: tuple[str, ...], state: Path, workers: int) -> None:
+    """Measure some metrics again on every resplit of the state file, after they were changed, and put them in their places."""
+    held = {(line["table"], line["seed"]): line for line in lines(state)}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for line in pool.map(measure_again, [(*key, only) for key in held]):
+            before = held[line["table"], line["seed"]]["figures"]
+            before["measurements"] = [m for m in before["measurements"] if m["name"] not in only] + line["figures"]
+            print(f"again {line['table']} {line['seed']}", file=sys.stderr)
+    replace(state, "".join(json.dumps(line, allow_nan=False) + "\n" for line in held.values()))
 
 
 def judged() -> tuple[str, ...]:
@@ -223,10 +242,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--state", type=Path, default=STATE)
     parser.add_argument("--judge", action="store_true", help="only judge what the state file holds")
+    parser.add_argument("--again", default="", help="metrics to measure again on what the state file holds, with commas")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     names = options.tables.split(",")
-    if not options.judge:
+    if options.again:
+        renew(tuple(options.again.split(",")), options.state, options.workers)
+    elif not options.judge:
         collect(names, options.resplits, options.state, options.workers)
     found = sorted(
         (line for line in lines(options.state) if line["table"] in names and line["seed"] < options.resplits),

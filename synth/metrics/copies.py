@@ -6,6 +6,7 @@ Distance to the closest record says nothing about what an attacker learns (2505.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import wilson
 from synth.metrics.learners import draw
+from synth.metrics.measurement import Interval
 from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, metric
 
 QUERIES = 10_000  # rows per side whose nearest training row is looked for; fewer, but not under FEWEST, in a large table:
@@ -93,7 +95,8 @@ def _known_values(evidence: Evidence, table: Table | None, names: list[str]) -> 
 def near_copies(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows nearer to a training row than all but one in a hundred real rows are, without exact copies.
 
-    One half of the holdout sets the distance, the other half is the reference; then they change places.
+    One half of the holdout sets the distance, the other half is the reference; then they change places. Wilson's intervals, at as
+    many rows as tell as much: the distance is an estimate too, from as many rows as the holdout has.
     """
     held = evidence.rows("holdout")
     if held < 2 * LEAST:
@@ -117,10 +120,16 @@ def near_copies(evidence: Evidence) -> Iterator[Reading]:
         near_fake += (new_fake & (far_fake < limits[-1])).sum() / 2
         near_real += (~half & new_real & (far_real < limits[-1])).sum()
     yield Reading(
-        wilson(near_fake, len(fake)),
-        wilson(near_real, len(real)),
+        _by_ruler(near_fake / len(fake), len(fake), len(real)),
+        _by_ruler(near_real / len(real), len(real), len(real)),
         detail={"distances": limits, "rows": len(fake)},
     )
+
+
+def _by_ruler(share: float, rows: int, ruler: int) -> Interval:
+    """A share of rows nearer than a quantile of as many others: both scatter."""
+    effective = 1 / (1 / rows + 1 / ruler)
+    return replace(wilson(share * effective, effective), n=rows)
 
 
 def _copied(evidence: Evidence) -> dict[str, np.ndarray]:

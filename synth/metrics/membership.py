@@ -61,28 +61,10 @@ class Attack:
         return np.concatenate([_centred(members), *(_centred(v01) / 2 for _, _, v01 in parts)])
 
     def caught(self, level: float = LEVEL, alarms: float = FALSE_ALARMS) -> Interval:
-        """Share of the members found at a share of false alarms among the controls, one in a hundred by default.
+        """Share of the members found at a share of false alarms among the controls, one in a hundred by default."""
+        return share_found(sum(self._found(alarms)) / 2, self.slope(alarms), self.sizes, alarms, level)
 
-        Clopper–Pearson at the number of members that carries as much information, since the threshold too is an estimate.
-        """
-        value = sum(self._found(alarms)) / 2
-        members, controls = self.sizes
-        rate = min(max(value, alarms), 1 - 1 / members)
-        spread = rate * (1 - rate) / members + self._slope(alarms) ** 2 * alarms * (1 - alarms) / controls
-        effective = max(1.0, rate * (1 - rate) / spread)
-        low, high = clopper_pearson(value * effective, effective, level)
-        return Interval(value, min(low, value), max(high, value), members)
-
-    def caught_influence(self, alarms: float = FALSE_ALARMS) -> np.ndarray:
-        """What each row adds to the error of the share found, in the order of `area_influence`."""
-        slope, above = self._slope(alarms), []
-        for member, control in zip(self.members, self.controls):
-            threshold = np.quantile(control, 1 - alarms, method="inverted_cdf")
-            above.append([(scores > threshold).astype(np.float64) for scores in (member, control)])
-        members = (above[0][0] + above[1][0]) / 2
-        return np.concatenate([_centred(members), *(-slope * _centred(control) / 2 for _, control in above)])
-
-    def _slope(self, alarms: float) -> float:
+    def slope(self, alarms: float) -> float:
         """How many more members are found for each further false alarm."""
         near = [sum(self._found(alarms * factor)) / 2 for factor in (0.5, 2.0)]
         return (near[1] - near[0]) / (1.5 * alarms)
@@ -93,6 +75,20 @@ class Attack:
 
 def _centred(parts: np.ndarray) -> np.ndarray:
     return np.asarray((parts - parts.mean()) / len(parts))
+
+
+def share_found(value: float, slope: float, sizes: tuple[int, int], alarms: float, level: float = LEVEL) -> Interval:
+    """A share of members that was found at a share of false alarms, with its interval.
+
+    Clopper–Pearson at the number of members that carries as much information, since the threshold too is an estimate.
+    slope: how many more members are found for each further false alarm; sizes: of members and controls.
+    """
+    members, controls = sizes
+    rate = min(max(value, alarms), 1 - 1 / members)
+    spread = rate * (1 - rate) / members + slope**2 * alarms * (1 - alarms) / controls
+    effective = max(1.0, rate * (1 - rate) / spread)
+    low, high = clopper_pearson(value * effective, effective, level)
+    return Interval(value, min(low, value), max(high, value), members)
 
 
 def found_at(members: np.ndarray, controls: np.ndarray, alarms: float) -> float:
