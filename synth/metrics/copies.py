@@ -95,8 +95,8 @@ def _known_values(evidence: Evidence, table: Table | None, names: list[str]) -> 
 def near_copies(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic rows nearer to a training row than all but one in a hundred real rows are, without exact copies.
 
-    One half of the holdout sets the distance, the other half is the reference; then they change places. Wilson's intervals, at as
-    many rows as tell as much: the distance is an estimate too, from as many rows as the holdout has.
+    One half of the holdout sets the distance, the other half is the reference; then they change places. Wilson's intervals, at
+    as many rows as tell as much: the distance is an estimate too, from as many rows as the holdout has.
     """
     held = evidence.rows("holdout")
     if held < 2 * LEAST:
