@@ -58,7 +58,7 @@ def test_measurements_as_a_frame_hold_every_figure(measured: synth.Measurements)
 def test_a_verdict_prints_its_decision_and_what_stands_in_the_way(measured: synth.Measurements) -> None:
     verdict = synth.Policy.load("research").judge(measured)
     first, *lines = str(verdict).splitlines()
-    assert first.startswith(f"Verdict({verdict.decision} under research 1.0.0: ")
+    assert first.startswith(f"Verdict({verdict.decision} under research {verdict.policy_version}: ")
     assert sum(int(count) for count in re.findall(r"(\d+) [a-z]+[,)]", first)) == len(verdict.findings)
     assert len(lines) == len(verdict.blocking) > 0
     assert all(finding.check in line for finding, line in zip(verdict.blocking, lines, strict=True))

@@ -97,9 +97,13 @@ def test_a_packaged_policy_never_approves_without_a_figure_it_blocks_on(made: Si
     """Every other figure perfect, one not measured: approved only where the policy says that there may be nothing to check."""
     rules = Policy.load(policy)
     perfect = [
-        made.figure(c.measure, 0.0, half=0.0, reference=0.0, better=_better(c.measure))
-        if _better(c.measure) == "lower"
-        else made.figure(c.measure, 1.0, half=0.0, reference=1.0, better="higher")
+        made.figure(
+            c.measure,
+            float(_better(c.measure) == "higher"),
+            half=0.0,
+            reference=float(_better(c.measure) == "higher"),
+            better=_better(c.measure),
+        )
         for c in rules.checks
     ]
     big = {"train": 10_000, "holdout": 10_000, "synthetic": 10_000}
