@@ -204,7 +204,7 @@ def test_a_mistake_in_that_part_is_named(part: dict[str, object], words: str, pe
 # Ctrl-C --------------------------------------------------------------------------------------------------------------
 
 SLOW_METRICS = """
-import sys, time
+import os, time
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, metric
 from synth.cli import main
@@ -213,7 +213,7 @@ for number in range(6):
     @metric(f"fidelity.slow_{number}", better="lower")
     def slow(evidence):
         "A metric that takes its time."
-        print("at work", flush=True)
+        os.write(1, b"at work\\n")  # at once: two metrics are at work, and print writes a line in two pieces
         time.sleep(1.0)
         yield Reading(Interval(0.5, 0.4, 0.6, 1))
 
@@ -228,17 +228,15 @@ def test_an_interrupted_evaluation_ends_with_the_metrics_at_work_and_leaves_noth
     command = [sys.executable, "-c", SLOW_METRICS, "evaluate", *map(str, tables), "--workers", "2"]
     only = ",".join(f"fidelity.slow_{i}" for i in range(6))
     before = sorted(path.name for path in tmp_path.iterdir())
-    process = subprocess.Popen(
-        [*command, "--only", only], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "at work\n"
-        process.send_signal(number)
-        asked = time.monotonic()
-        rest, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--only", only], text=True, env={**os.environ}, **piped) as process:  # type: ignore[call-overload]
+        try:
+            assert process.stdout.readline() == "at work\n"
+            process.send_signal(number)
+            asked = time.monotonic()
+            rest, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 2, said
     assert said.strip() == "synth: interrupted; nothing half-done was left behind"
     assert rest.count("at work") <= 2, "no metric is begun after the interruption"
