@@ -20,6 +20,7 @@ import numpy as np
 import synth
 from synth.data.table import Table
 from synth.gate.planted import FAULTS, Soil
+from synth.gate.selftest import planting
 
 ROWS = 6_000
 Base = Literal["fresh", "trees"]
@@ -38,7 +39,7 @@ class Draw:
     def soil(self, base: Base) -> Soil:
         """What faults are planted into."""
         good = self.fresh if base == "fresh" else self.trees
-        return Soil(self.train, self.holdout, good, np.random.default_rng([self.seed, 12]))
+        return Soil(self.train, self.holdout, good, planting(self.seed))
 
 
 @dataclass(frozen=True)

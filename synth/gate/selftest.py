@@ -7,7 +7,7 @@ A rule that goes off on the spoilt rows and not on the clean ones has caught the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ def self_test(
     for step, fault in enumerate((CLEAN, *faults)):
         progress(f"self-test: {fault.name}", step, 1 + len(faults))
         try:
-            tables = fault.plant(soil_of(soil, seed))
+            tables = fault.plant(replace(soil, rng=planting(seed)))
         except NothingThereError as reason:
             trials.append(Trial(fault.name, fault.about, {}, {}, skipped=str(reason)))
             continue
@@ -128,13 +128,13 @@ def prepare(train: Table, holdout: Table | None, seed: int) -> Soil:
         real.take(np.sort(rng.permutation(len(real))[:ROWS])),
         held.take(capped[0]),
         held.take(capped[1]),
-        np.random.default_rng(seed),
+        planting(seed),
     )
 
 
-def soil_of(soil: Soil, seed: int) -> Soil:
-    """The same rows with a fresh generator, so that no fault depends on which were planted before."""
-    return Soil(soil.train, soil.holdout, soil.good, np.random.default_rng([seed, 12]))
+def planting(seed: int) -> np.random.Generator:
+    """Random numbers of its own for each fault, so that none depends on which were planted before."""
+    return np.random.default_rng([seed, 12])
 
 
 def _trial(fault: Fault, measured: Measurements, judges: dict[str, Policy], base: Trial | None) -> Trial:

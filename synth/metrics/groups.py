@@ -8,7 +8,6 @@ from functools import cached_property
 from itertools import combinations, pairwise
 
 import numpy as np
-import pyarrow.compute as pc
 
 from synth.metrics.evidence import SIDES, Compared, Evidence, Side
 from synth.metrics.registry import NothingThereError
@@ -173,17 +172,7 @@ def judged(evidence: Evidence, *without: str) -> tuple[Group, ...]:
 
 def subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
     """Whom each row is about, as a number, shape (rows,), a null being someone else; None where the schema names no subject."""
-    return evidence.once(f"subjects.{side}", lambda: _subjects(evidence, side))
-
-
-def _subjects(evidence: Evidence, side: Side) -> np.ndarray | None:
-    column, table = evidence.train.schema.subject, evidence.table(side)
-    if column is None or table is None or column.name not in table.columns:
-        return None
-    codes = pc.fill_null(table.arrow.column(column.name).combine_chunks().dictionary_encode().indices, -1)
-    found = np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.int64)
-    unknown = found < 0
-    return np.where(unknown, found.max(initial=0) + np.cumsum(unknown), found)
+    return None if evidence.train.schema.subject is None else evidence.clusters(side)
 
 
 def shuffled(evidence: Evidence, side: Side, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

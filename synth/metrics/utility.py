@@ -18,8 +18,6 @@ from synth.metrics.measurement import Interval
 from synth.metrics.models import NAMES, Learner
 from synth.metrics.registry import Reading, metric
 
-__all__ = ["NOTHING_LOST", "contest", "gap", "gap_forest", "gap_linear", "score", "standard_error", "tstr"]
-
 NOTHING_LOST = "by definition: as many real rows in place of the synthetic ones lose nothing"
 BOUNDS = (-1.0, 1.0)
 

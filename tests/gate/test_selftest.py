@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import synth
 from synth.data.table import Table
 from synth.errors import InputError
 from synth.gate.planted import FAULTS, KEY, Planted, Soil
-from synth.gate.selftest import prepare, self_test, soil_of
+from synth.gate.selftest import planting, prepare, self_test
 from synth.metrics.distance import nearest, positions
 from synth.metrics.evidence import Evidence
 from synth.metrics.registry import NothingThereError
@@ -35,7 +36,7 @@ def soil(real: tuple[Table, Table]) -> Soil:
 
 
 def planted(name: str, soil: Soil) -> Planted:
-    return NAMED[name].plant(soil_of(soil, 0))
+    return NAMED[name].plant(replace(soil, rng=planting(0)))
 
 
 def rows(table: Table) -> list[str]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import synth
-from synth.data.schema import Column, Kind, Schema
+from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.metrics.detection import CELL, _cells, trials
 from synth.metrics.evaluation import evaluate
@@ -139,3 +139,28 @@ def test_too_few_rows_are_said_to_be_too_few(three: Three) -> None:
     for name in ("fidelity.detection", "fidelity.detection_linear"):
         m = evaluate(three[0], three[1].head(3), three[2], only=[name])[name]
         assert m.reason == "3 rows are too few to train a detector on; it needs 60 on each side"
+
+
+def test_siblings_do_not_betray_fresh_rows_of_other_persons() -> None:
+    """Rows of a person share a home; from another fold their siblings would be recognised by it."""
+    rng = np.random.default_rng(4)
+    homes = tuple(f"home {i}" for i in range(150))
+
+    def rows(first: int, role: Role) -> Table:
+        person = np.repeat(np.arange(first, first + 300), 5)
+        home = np.repeat(rng.integers(0, len(homes), 300), 5)
+        schema = Schema((Column("person", Kind.INTEGER, role), Column("home", Kind.CATEGORICAL, categories=homes),
+                         *(Column(f"x{i}", Kind.DECIMAL, decimals=6) for i in range(4))))  # fmt: skip
+        data = {"person": person, "home": np.array(homes)[home], **{f"x{i}": rng.normal(size=1_500) for i in range(4)}}
+        return Table(pa.table(data), schema)
+
+    def area(role: Role) -> float:
+        tables = [rows(first, role) for first in (0, 1_000, 2_000)]
+        if role is Role.DROPPED:
+            tables = [table.select(["home", *(f"x{i}" for i in range(4))]) for table in tables]
+        found = evaluate(*tables, only="fidelity.detection")["fidelity.detection"].score
+        assert found is not None
+        return found.value
+
+    assert area(Role.DROPPED) > 0.6  # the planted fault: nothing says whose row is whose
+    assert area(Role.SUBJECT) == pytest.approx(0.5, abs=0.05)

@@ -12,10 +12,10 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
+from synth.metrics.contest import contest, score
 from synth.metrics.evaluation import evaluate
 from synth.metrics.evidence import Evidence
 from synth.metrics.measurement import Interval
-from synth.metrics.utility import contest, score
 
 Three = tuple[Table, Table, Table]
 
