@@ -28,6 +28,8 @@ _WHERE = {
     "Approval": "synth.gate.approval",
     "approve": "synth.release",
     "export": "synth.release",
+    "fit_to_policy": "synth.tuning",
+    "Tuned": "synth.tuning",
     "run": "synth.run",
     "verify": "synth.gate.verify",
 }

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, did_you_mean
@@ -50,6 +50,20 @@ class GeneratorConfig(Part):
     name: str = "trees"
     params: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = Field(None, ge=0, description="by default the run's seed")
+    fit_to_policy: bool = Field(
+        False,
+        description="choose the most faithful setting that keeps the policy's limits on membership and copies, on an inner "
+        "split of the training rows",
+    )
+    search_seconds: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="with `fit_to_policy`: how long to search; by default to the end"
+    )
+
+    @model_validator(mode="after")
+    def _time_for_a_search(self) -> Self:
+        if self.search_seconds is not None and not self.fit_to_policy:
+            raise ValueError("`search_seconds` goes with `fit_to_policy: true`; nothing is searched without it")
+        return self
 
 
 class SampleConfig(Part):

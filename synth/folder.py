@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from synth.errors import DataError
 
@@ -77,6 +80,11 @@ def write(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write one file of JSON, in the order of its keys, and make sure that it reached the disk."""
+    write(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 @contextmanager
 def new_file(target: str | Path) -> Iterator[BinaryIO]:
     """A file to write bytes to, which takes its name when the block ends; if that fails, an older file stays as it was.
@@ -104,6 +112,21 @@ def replace(path: str | Path, content: str | bytes) -> None:
     """Write a whole file, or leave the older one as it was. Raises DataError."""
     with new_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+class Log:
+    """One line of JSON for each step that is done, with its time and how long it took."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = time.perf_counter()
+
+    def __call__(self, step: str, **facts: Any) -> None:
+        now = time.perf_counter()
+        line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "step": step, "seconds": round(now - self._last, 3)}
+        self._last = now
+        with in_words(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line | facts, ensure_ascii=False) + "\n")
 
 
 def _take_place(temporary: Path, path: Path, keep: bool) -> None:

@@ -7,11 +7,9 @@ real table ─ schema ─ split ─ train ─ generator ─ synthetic rows (quar
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Never
@@ -23,7 +21,7 @@ from synth.data.schema import Schema
 from synth.data.sources import read, read_claimed
 from synth.data.table import Provenance, Table
 from synth.errors import DataError, NotApprovedError, SynthError
-from synth.folder import in_words, new_folder, replace, write
+from synth.folder import Log, new_folder, replace, write, write_json
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey
 from synth.gate.policy import Policy
@@ -40,6 +38,7 @@ from synth.progress import Progress, silent
 from synth.release import Notice, approve, documents, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
+from synth.tuning import SEARCH, Tuned, check_tunable, fit_to_policy, recorded, with_record
 
 RUNS = Path("reports/runs")
 
@@ -65,6 +64,8 @@ def run(
     config = config if isinstance(config, RunConfig) else RunConfig.load(config)
     generator = create(config.generator.name, config.generator.params)  # what can be refused is refused before any work
     policy = Policy.load(config.policy)
+    if config.generator.fit_to_policy:
+        check_tunable(config.generator.name, config.generator.params, policy)
     _ = chosen(config.evaluate.only)
     target = Path(out) if out is not None else RUNS / config.name
 
@@ -73,7 +74,13 @@ def run(
         train, holdout = load(config)
         log("read", train=len(train), holdout=len(holdout))
 
-        generator.fit(train, seed=config.seed_of(config.generator), progress=progress)
+        search = _search(config, policy, train, progress, notice) if config.generator.fit_to_policy else None
+        if search is None:
+            generator.fit(train, seed=config.seed_of(config.generator), progress=progress)
+        else:
+            generator = search.model
+            write_json(folder / SEARCH, search.to_dict())
+            log("search", attempts=len(search.attempts), outcome=search.outcome, chosen=search.params)
         log("fit", generator=generator.name)
 
         synthetic = generator.sample(
@@ -84,7 +91,7 @@ def run(
         )
         log("sample", rows=len(synthetic))
 
-        again = tuple(_again(config, train, number, progress) for number in range(1, config.evaluate.fits + 1))
+        again = tuple(_again(config, generator, train, number, progress) for number in range(1, config.evaluate.fits + 1))
         if again:
             log("fit again", fits=len(again))
 
@@ -100,17 +107,18 @@ def run(
             budget_seconds=config.evaluate.budget_seconds,
             progress=progress,
         )
+        measured = with_record(measured, None if search is None else search.record)
         log("evaluate", measurements=len(measured))
 
         verdict = policy.judge(measured)
         log("judge", policy=policy.name, decision=verdict.decision)
 
         write(folder / "config.yaml", config.to_yaml())
-        write(folder / "schema.json", _json(train.schema.to_dict()))
-        write(folder / "split.json", _json(_split_facts(config, train, holdout)))
+        write_json(folder / "schema.json", train.schema.to_dict())
+        write_json(folder / "split.json", _split_facts(config, train, holdout))
         generator.save(folder / "model")
         quarantine(synthetic, folder)
-        write(folder / "measurements.json", _json(measured.to_dict()))
+        write_json(folder / "measurements.json", measured.to_dict())
         write(folder / "verdict.json", verdict.to_bytes())
         page = render(measured, verdict, train=train, holdout=holdout, synthetic=synthetic, title=config.title or config.name)
         write(folder / "report.html", page)
@@ -123,9 +131,21 @@ def run(
     return Run(target)
 
 
-def _again(config: RunConfig, train: Table, number: int, progress: Progress) -> Table:
+def _search(config: RunConfig, policy: Policy, train: Table, progress: Progress, notice: Notice) -> Tuned:
+    """The generator in the setting that fits the run's own policy, found without a look at the holdout."""
+    method, made, seed = config.generator, config.sample, config.seed_of(config.generator)
+    tuned = fit_to_policy(
+        train, policy, generator=method.name, params=method.params, n=made.n, where=made.where, by=config.split.by, seed=seed,
+        budget_seconds=method.search_seconds, progress=progress,
+    )  # fmt: skip
+    if tuned.outcome != "within":
+        notice(f"{policy.name}: {tuned.why}")
+    return tuned
+
+
+def _again(config: RunConfig, fitted: Generator, train: Table, number: int, progress: Progress) -> Table:
     """The rows of a further fit, with the next seeds: how much a figure owes to one fit shows in them."""
-    generator = create(config.generator.name, config.generator.params)
+    generator = create(fitted.name, fitted.get_params())
     generator.fit(train, seed=config.seed_of(config.generator) + number, progress=progress)
     rows, seed = config.sample.n or len(train), config.seed_of(config.sample) + number
     return generator.sample_table(rows, where=config.sample.where, seed=seed, progress=progress)
@@ -190,6 +210,7 @@ def evaluate_files(
     """
     _ = chosen(only)  # what can be refused is refused before any file is read
     behind = None if model is None else load_model(model)
+    record = None if model is None else recorded(model)
     train = read(real, schema=schema, target=target, sensitive=sensitive)
     if behind is not None:
         _check_model(behind, train, model)
@@ -212,16 +233,17 @@ def evaluate_files(
             workers=workers,
             progress=progress,
         )
+        measured = with_record(measured, record)
         fake = measured.synthetic
         assert fake is not None
         origin = {"real": str(real), "holdout": None if holdout is None else str(holdout)}
-        write(folder / "evaluated.json", _json({**origin, "synthetic": str(synthetic), "seed": seed}))
-        write(folder / "schema.json", _json(train.schema.to_dict()))
+        write_json(folder / "evaluated.json", {**origin, "synthetic": str(synthetic), "seed": seed})
+        write_json(folder / "schema.json", train.schema.to_dict())
         quarantine(fake, folder)
-        write(folder / "measurements.json", _json(measured.to_dict()))
+        write_json(folder / "measurements.json", measured.to_dict())
         power = run_self_test(train, others, seed=seed, workers=workers, progress=progress).to_dict() if self_test else None
         if power is not None:
-            write(folder / "self_test.json", _json(power))
+            write_json(folder / "self_test.json", power)
         name = Path(synthetic).name
         page = render(measured, None, train=train, holdout=others, synthetic=fake, title=name, power=power)
         write(folder / "report.html", page)
@@ -370,24 +392,5 @@ class Run:
         return export(self.synthetic, approval, to, formats=tuple(formats))
 
 
-class Log:
-    """One line of JSON for each step that is done, with its time and how long it took."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last = time.perf_counter()
-
-    def __call__(self, step: str, **facts: Any) -> None:
-        now = time.perf_counter()
-        line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "step": step, "seconds": round(now - self._last, 3)}
-        self._last = now
-        with in_words(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | facts, ensure_ascii=False) + "\n")
-
-
 def _no_number(text: str) -> Never:
     raise ValueError(f"{text} is no number that a run writes")
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

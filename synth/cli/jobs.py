@@ -10,6 +10,7 @@ import typer
 from synth.cli import app
 from synth.cli.screen import (
     EXIT,
+    EXIT_SEARCH,
     AsJson,
     Junit,
     Quiet,
@@ -19,6 +20,7 @@ from synth.cli.screen import (
     notice,
     out,
     print_json,
+    show_search,
     show_verdict,
     watching,
 )
@@ -114,6 +116,8 @@ def _do(
         )
     else:
         show_verdict(verdict)
+        if "search" in verdict.context:
+            show_search(verdict.context["search"])
         out.print(f"run      {done.path}\nreport   {done.path / 'report.html'}", soft_wrap=True, markup=False)
         if exported is not None:
             out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True, markup=False)
@@ -129,21 +133,52 @@ def fit(
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter.", metavar="NAME=VALUE")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Choose the most faithful setting that keeps this policy's limits on membership, on an inner split.",
+            metavar="NAME_OR_FILE",
+        ),
+    ] = None,
+    budget_seconds: Annotated[
+        float | None, typer.Option(help="With --policy: how long to search; by default to the end.", metavar="S")
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a generator to a table and save it as a folder that runs no code when it is loaded."""
+    """Fit a generator to a table and save it as a folder that runs no code when it is loaded.
+
+    With --policy the search is kept in MODEL/search.json. Exit code 1 then says that even the most private setting, which was
+    saved, breaks the limits; 3 that the rows are too few to tell.
+    """
     from synth.data.constraints import check_constraints
     from synth.data.sources import read
+    from synth.gate.policy import Policy
     from synth.generators import create
+    from synth.tuning import check_tunable, fit_to_policy
 
-    model = create(generator, _params(change or ()))
+    params = _params(change or ())
+    model = create(generator, params)
+    rules = None if policy is None else Policy.load(policy)
+    if rules is not None:
+        check_tunable(generator, params, rules)
+    elif budget_seconds is not None:
+        raise ConfigError(
+            "--budget-seconds goes with --policy, without which nothing is searched; name a policy, or leave it out"
+        )
     table = read(data, schema=schema, target=target, sensitive=names(sensitive))
     check_constraints(table)
+    tuned = None
     with watching(quiet) as progress:
-        model.fit(table, seed=seed, progress=progress)
-    model.save(to)
+        if rules is None:
+            model.fit(table, seed=seed, progress=progress).save(to)
+        else:
+            tuned = fit_to_policy(
+                table, rules, generator=generator, params=params, seed=seed, budget_seconds=budget_seconds, progress=progress
+            )
+            tuned.save(to)
+            model = tuned.model
     facts = {
         "model": str(to),
         "generator": generator,
@@ -152,11 +187,14 @@ def fit(
         "digest": model.digest(),
     }
     if as_json:
-        print_json(facts)
+        print_json(facts | ({} if tuned is None else {"search": tuned.record}))
     else:
         out.print(
             f"{generator} fitted on {len(table):,} rows × {len(table.columns)} columns: {to}", soft_wrap=True, markup=False
         )
+        if tuned is not None:
+            show_search(tuned.record)
+    raise typer.Exit(0 if tuned is None else EXIT_SEARCH[tuned.outcome])
 
 
 def _params(changes: list[str] | tuple[()]) -> dict[str, Any]:

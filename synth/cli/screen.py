@@ -20,6 +20,7 @@ from synth.errors import DataError
 from synth.folder import replace
 from synth.gate.verdict import Finding, Verdict
 from synth.progress import Progress, silent
+from synth.report.search import search_table
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
@@ -34,6 +35,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives th
 STYLE = {"approved": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
 OUTCOME_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "missing": "yellow", "error": "yellow"}
 EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
+EXIT_SEARCH = {"within": 0, "beyond": 1, "undecided": 3}
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -120,6 +122,22 @@ def show_verdict(verdict: Verdict) -> None:
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
     out.print()
+
+
+def show_search(record: Mapping[str, Any]) -> None:
+    """How the generator's setting was chosen: every attempt with its figures on the inner split, then the choice and why."""
+    table = search_table(record)
+    out.print(f"[dim]{escape(table.tried)}[/]")
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    grid.add_column("setting", overflow="fold")
+    for heading in (*table.names, "limits"):
+        grid.add_column(heading, justify="right" if heading != "limits" else "left")
+    for attempt in table.attempts:
+        chosen = " [bold](chosen)[/]" if attempt.is_chosen else ""
+        said = f"[{OUTCOME_STYLE[attempt.tag]}]{attempt.outcome}[/]"
+        grid.add_row(escape(attempt.setting) + chosen, *(escape(figure) for figure in attempt.figures), said)
+    out.print(grid)
+    out.print(f"chosen   {table.chosen}: {table.why}\n", soft_wrap=True, markup=False)
 
 
 FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one of a metric's groups stands for the others

@@ -55,7 +55,7 @@ def readme(verdict: Verdict, synthetic: Table) -> bytes:
 | column | kind | role | in these rows |
 |---|---|---|---|
 {chr(10).join(_column_row(column, synthetic) for column in synthetic.schema.columns)}
-
+{_search_part(verdict)}
 ## What was measured
 
 Each figure stands beside what real rows, never seen by the generator, score in the place of the synthetic ones.
@@ -150,6 +150,21 @@ def _column_row(column: Column, synthetic: Table) -> str:
         shown = "issued anew"
     nulls = f", {values.null_count / len(values):.1%} null" if values.null_count else ""
     return f"| {_cell(column.name)} | {column.kind} | {column.role} | {_cell(shown)}{nulls} |"
+
+
+def _search_part(verdict: Verdict) -> str:
+    """How the generator's setting was chosen, where a search chose it."""
+    search = verdict.context.get("search")
+    if search is None:
+        return ""
+    setting = ", ".join(f"`{name}` {value}" for name, value in search["chosen"].items())
+    return f"""
+## How the generator's setting was chosen
+
+Among {search["ladder"]} settings, by {len(search["attempts"])} attempts on an inner split of the training rows, under the
+limits on membership and copies of {search["policy"]["name"]} {search["policy"]["version"]}: {setting};
+{search["why"]}. The figures below are on rows that the search never saw.
+"""
 
 
 def _figure_row(finding: Finding) -> str:

@@ -52,6 +52,7 @@ class Generator:
 
     name: ClassVar[str] = ""  # its registry name, which is its file name
     summary: ClassVar[str] = ""  # one line, shown by `synth generators`
+    ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
 
     # hooks ---------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,10 @@ FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on o
 RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
 MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a condition on them is given up
 
+# What fitting to a policy chooses from, the most faithful setting first: min_samples_leaf, three quarters of it for near-unique
+# numbers and as much smoothing. No honest ones: they cost more likeness for the same membership (decision 009).
+LADDER = (5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200, 300, 400, 600)
+
 
 @dataclass
 class Trees(Generator):
@@ -56,6 +60,9 @@ class Trees(Generator):
 
     name: ClassVar[str] = "trees"
     summary: ClassVar[str] = "sequential trees: each column from trees on the columns before it; the default"
+    ladder: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
+        {"min_samples_leaf": leaf, "min_samples_leaf_smooth": round(0.75 * leaf), "smoothing": float(leaf)} for leaf in LADDER
+    )
 
     def _validate(self) -> None:
         _whole("min_samples_leaf", self.min_samples_leaf, 1)

@@ -89,7 +89,44 @@ def _context() -> dict[str, Any]:
                 "required": list(provenance),
                 "properties": provenance,
             },
+            "search": _search(),
         },
+    }
+
+
+def _search() -> dict[str, Any]:
+    outcome = {"enum": ["within", "beyond", "undecided"], "description": "Whether the policy's limits were kept."}
+    params = _of("object", "The setting: hyperparameters by name.")
+    figure = {"anyOf": [_of("object", "value, low, high and reference, rounded."), {"type": "null"}]}
+    attempt = {
+        "params": params,
+        "outcome": outcome,
+        "figures": {
+            "type": "object",
+            "additionalProperties": figure,
+            "description": "What was measured on the inner split, by label; null where it could not be.",
+        },
+    }
+    fields = {
+        "generator": _of("string", "The method whose setting was searched."),
+        "policy": _of("object", "Name, version and digest of the policy whose limits were to be kept."),
+        "ladder": {"type": "integer", "minimum": 1, "description": "How many settings there were to choose from."},
+        "rows": _of("object", "The training rows that attempts were fitted on (train) and judged against (holdout)."),
+        "seed": {**ROWS, "description": "The seed of the inner split, the fits and the figures."},
+        "attempts": {
+            "type": "array",
+            "description": "Every attempt, in the order made. These figures chose the setting: they are selected.",
+            "items": {"type": "object", "required": list(attempt), "properties": attempt},
+        },
+        "chosen": {**params, "description": "The setting that was fitted on all training rows."},
+        "outcome": outcome,
+        "why": _of("string", "Why it was chosen."),
+    }
+    return {
+        "type": "object",
+        "description": "How the generator's setting was chosen on an inner split of the training rows, if by a search.",
+        "required": list(fields),
+        "properties": fields,
     }
 
 

@@ -15,6 +15,7 @@ from synth.report.exposure import Exposure
 from synth.report.families import by_family, gaps
 from synth.report.groups import by_group
 from synth.report.power import power_table
+from synth.report.search import search_table
 
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
 GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
@@ -109,6 +110,7 @@ def render(
         families=_families(measurements, by_check, hide),
         missing=_missing(measurements, hide),
         power=None if power is None or public else power_table(power),
+        search=search_table(measurements.context["search"]) if "search" in measurements.context else None,
         sentences=[said for m in first if (said := words.sentence(m))],
         groups=by_group(measurements, by_check, hide),
         errors=errors,

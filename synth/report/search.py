@@ -1,0 +1,69 @@
+"""How a search chose the generator's setting, for the page: what was tried, what was chosen and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synth.metrics.measurement import Interval
+from synth.report import words
+
+SHOWN = ("fidelity.detection", "privacy.membership_auc", "privacy.membership_tpr")  # of an attempt's figures; all are recorded
+OUTCOMES = {"within": ("pass", "kept"), "beyond": ("fail", "not kept"), "undecided": ("inconclusive", "not shown to be kept")}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One attempt's line: its figures as in SHOWN, each with its 95% interval."""
+
+    setting: str
+    figures: tuple[str, ...]
+    tag: str  # its class: pass where the limits were kept
+    outcome: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class SearchTable:
+    """All lines, and what to know of them."""
+
+    tried: str
+    chosen: str
+    why: str
+    selected: str
+    names: tuple[str, ...]
+    attempts: tuple[Tried, ...]
+
+
+def search_table(record: Mapping[str, Any]) -> SearchTable:
+    """The lines of a search's record, as `synth.tuning` leaves it in the context of the figures."""
+    policy, rows, count = record["policy"], record["rows"], len(record["attempts"])
+    return SearchTable(
+        tried=f"{count} of {record['ladder']} settings of {record['generator']} {'was' if count == 1 else 'were'} tried on an "
+        f"inner split of the training rows, fitted on {rows['train']:,} and judged against {rows['holdout']:,} of them, for "
+        f"the most faithful one that keeps the limits on membership and copies of {policy['name']} {policy['version']}.",
+        chosen=_setting(record["chosen"]),
+        why=record["why"],
+        selected="These figures chose the setting, so they are selected, and they are of fits on fewer rows, which are "
+        "remembered more. The figures above are on real rows that the search never saw.",
+        names=tuple(words.HEADLINES[name] for name in SHOWN),
+        attempts=tuple(_line(attempt, record["chosen"]) for attempt in record["attempts"]),
+    )
+
+
+def _line(attempt: Mapping[str, Any], chosen: Mapping[str, Any]) -> Tried:
+    tag, outcome = OUTCOMES[attempt["outcome"]]
+    figures = tuple(_figure(name, attempt["figures"].get(name)) for name in SHOWN)
+    return Tried(_setting(attempt["params"]), figures, tag, outcome, attempt["params"] == chosen)
+
+
+def _setting(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in params.items())
+
+
+def _figure(name: str, found: Mapping[str, float] | None) -> str:
+    if found is None:
+        return "–"
+    interval = Interval(found["value"], found["low"], found["high"], 0)
+    return f"{words.number(interval.value, name)} {words.interval(interval, name)}"

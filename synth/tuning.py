@@ -1,0 +1,358 @@
+"""Fit to the policy: the most faithful setting of a generator that keeps a policy's membership limits.
+
+A generator declares its ladder, settings from the most faithful to the most private. Part of the training rows is held back; a
+setting is fitted on the rest, and its rows are held to the policy's own rules on membership and copies, with those held back as
+the strangers. The most private setting is tried first, the others by bisection; the one chosen is fitted on all training rows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from synth.data.frames import as_table
+from synth.data.split import By
+from synth.data.table import Table
+from synth.errors import ConfigError, DataError, InputError, did_you_mean
+from synth.folder import new_folder, write, write_json
+from synth.gate.policy import Policy
+from synth.gate.verdict import Decision, Finding, decide
+from synth.generators import by_name, create, names
+from synth.generators._storage import load, serialise
+from synth.generators.base import Generator
+from synth.metrics.evaluation import evaluate
+from synth.metrics.measurement import Measurement, Measurements
+from synth.progress import Progress, silent
+from synth.seed import check_seed
+
+HELD_BACK = 10_000  # rows held back, and never more than half: attacks take no more than 8,000 strangers, and as many members
+FIDELITY = "fidelity.detection"
+MEMBERSHIP = "privacy.membership"  # what the names of the rules that limit the search begin with
+COPIES = ("exact_copies", "unique_copies", "near_copies", "memorised", "memorised_parts")  # rules on these limit it, too
+SEARCH = "search.json"
+DECIMALS = 4  # of every figure in a record that leaves with the rows, as in a verdict
+
+Outcome = Literal["within", "beyond", "undecided"]
+OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond", "inconclusive": "undecided"}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One setting that was tried on the inner split: its figures, and what the policy's rules on membership and copies say."""
+
+    params: Mapping[str, Any]
+    figures: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """Within the limits, beyond one of them, or undecided: no harm was shown, nor does the policy's bound exclude it."""
+        return OUTCOMES[decide(self.findings)]
+
+    @property
+    def within(self) -> bool:
+        """Whether the policy's bound on every figure keeps its limit."""
+        return self.outcome == "within"
+
+    def __getitem__(self, name: str) -> Measurement:
+        """The figure of that name, with its interval and what real rows, or chance, score in its place. Raises KeyError."""
+        for figure in self.figures:
+            if figure.name == name:
+                return figure
+        raise KeyError(f"no figure {name!r}{did_you_mean(name, [m.name for m in self.figures])}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attempt as plain JSON values; a figure that could not be measured is null."""
+        figures = {m.label: None if m.score is None else _rounded(m) for m in self.figures}
+        return {"params": dict(self.params), "outcome": self.outcome, "figures": figures}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fitted model whose setting was chosen by a search, and the record of that search.
+
+    model: fitted on all training rows. params: the setting chosen, the most private one where none kept the limits; outcome:
+    whether its attempt kept them; why: in a sentence. attempts: every one, in the order in which they were made. Their figures
+    chose the setting, so they are selected: an honest figure is one on rows that the search never saw.
+    """
+
+    model: Generator
+    params: Mapping[str, Any]
+    outcome: Outcome
+    why: str
+    attempts: tuple[Attempt, ...]
+    rungs: int  # settings on the ladder
+    rows: Mapping[str, int]  # of the inner split
+    seed: int
+    policy: Policy
+
+    def __repr__(self) -> str:
+        lines = [f"  {_said(a.params)}: {a.outcome}, {_figures_said(a)}" for a in self.attempts]
+        return "\n".join([f"Tuned({self.model.name}, {_said(self.params)}: {self.outcome}; {self.why})", *lines])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What goes with the figures, the verdict and the rows: plain JSON values, the same for the same rows and seed."""
+        return {
+            "generator": self.model.name,
+            "policy": {"name": self.policy.name, "version": self.policy.version, "digest": self.policy.digest()},
+            "ladder": self.rungs,
+            "rows": dict(self.rows),
+            "seed": self.seed,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "chosen": dict(self.params),
+            "outcome": self.outcome,
+            "why": self.why,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record with the model's digest, what every rule said of every attempt, and how long each took."""
+        document = self.record | {"model": self.model.digest()}
+        for entry, attempt in zip(document["attempts"], self.attempts):
+            entry["findings"] = [{"check": f.check, "outcome": f.outcome, "message": f.message} for f in attempt.findings]
+            entry["seconds"] = round(attempt.seconds, 3)
+        return document
+
+    def save(self, path: str | Path) -> None:
+        """Write the model's folder as `Generator.save` does, with the search beside it (search.json); whole or not at all."""
+        with new_folder(path, mark="model.json", keep=False) as folder:
+            for name, content in serialise(self.model).items():
+                write(folder / name, content)
+            write_json(folder / SEARCH, self.to_dict())
+
+
+def fit_to_policy(
+    data: Any,
+    policy: Policy | str | Path = "privacy-release",
+    *,
+    generator: str = "trees",
+    params: Mapping[str, Any] | None = None,
+    target: str | None = None,
+    sensitive: str | Iterable[str] | None = None,
+    n: int | None = None,
+    where: Any = None,
+    by: By | None = None,
+    seed: int = 0,
+    budget_seconds: float | None = None,
+    progress: Progress = silent,
+) -> Tuned:
+    """Fit a generator in the most faithful setting whose rows keep the policy's limits on membership and copies.
+
+    data: the training rows, as for `Generator.fit`; no holdout is looked at. The search splits off some (HELD_BACK; `by` as
+    for `Table.split`) and judges each attempt there. Fewer rows are remembered more, so the choice is on the careful side.
+    policy: a `Policy`, a packaged policy's name or a policy file. generator: one with a ladder; params: hyperparameters that
+    are not on it. n, where: how many rows will be drawn (by default as many as there are), under which condition; attempts draw
+    in proportion.
+    budget_seconds: no attempt is begun that would end later than this, were it as slow as the slowest so far. Without a budget
+    the same rows and seed give the same choice and the same model.
+    Where no setting keeps the limits, or the rows are too few to show that one does, the most private one is fitted, and
+    `outcome` and `why` say so. Raises ConfigError for a generator without a ladder, a hyperparameter that the search would set,
+    and a policy without a blocking rule on membership; DataError for rows that cannot be split; what `fit` and `sample` raise.
+    """
+    rules = policy if isinstance(policy, Policy) else Policy.load(policy)
+    ladder = check_tunable(generator, params, rules)
+    if budget_seconds is not None and not (math.isfinite(budget_seconds) and budget_seconds >= 0):
+        raise InputError(f"a budget of {budget_seconds} seconds is no time; give a number from 0, or none for no limit")
+    table = as_table(data, target=target, sensitive=sensitive)
+    inner, strangers = table.split(min(0.5, HELD_BACK / max(len(table), 1)), seed=check_seed(seed), by=by)
+    trial = _Trial(
+        generator,
+        params or {},
+        inner,
+        strangers,
+        rules,
+        rows=max(1, round((len(table) if n is None else n) * len(inner) / len(table))),
+        where=where,
+        seed=seed,
+    )
+    attempts: list[Attempt] = []
+    started, most = time.monotonic(), 1 + math.ceil(math.log2(len(ladder)))
+
+    def keeps(rung: int) -> bool:
+        progress(f"search: attempt {len(attempts) + 1} of at most {most}", len(attempts), most)
+        attempts.append(trial.attempt(ladder[rung]))
+        return attempts[-1].within
+
+    def in_time() -> bool:
+        slowest = max((attempt.seconds for attempt in attempts), default=0.0)
+        return budget_seconds is None or time.monotonic() - started + slowest < budget_seconds
+
+    rung, ended = climb(len(ladder), keeps, in_time)
+    progress("search: done", most, most)
+    chosen = ladder[rung]
+    tried = next((attempt for attempt in attempts if attempt.params == chosen), None)
+    model = create(generator, {**(params or {}), **chosen})
+    model.fit(data, seed=seed, target=target, sensitive=sensitive, progress=progress)
+    return Tuned(
+        model=model,
+        params=chosen,
+        outcome="undecided" if tried is None else tried.outcome,
+        why=_why(tried, tuple(attempts), rung, ladder, ended),
+        attempts=tuple(attempts),
+        rungs=len(ladder),
+        rows={"train": len(inner), "holdout": len(strangers)},
+        seed=seed,
+        policy=rules,
+    )
+
+
+def climb(rungs: int, keeps: Callable[[int], bool], in_time: Callable[[], bool]) -> tuple[int, bool]:
+    """The lowest rung that keeps the limits, and whether the search came to its end.
+
+    Rungs go from the most faithful, 0, to the most private. The last is tried first: where it does not keep the limits no other
+    is expected to, and where it does, there is something to fall back on. Then bisection: leaks fall from rung to rung in
+    expectation, and a rung that misses by bad luck only leads to a more private one.
+    """
+    best, low = rungs - 1, 0
+    if not in_time():
+        return best, False
+    if not keeps(best):
+        return best, True
+    while low < best:
+        if not in_time():
+            return best, False
+        middle = (low + best) // 2
+        if keeps(middle):
+            best = middle
+        else:
+            low = middle + 1
+    return best, True
+
+
+def check_tunable(generator: str, params: Mapping[str, Any] | None, policy: Policy) -> tuple[Mapping[str, Any], ...]:
+    """The generator's ladder. Raises ConfigError where there is nothing to search, or nothing that limits the search."""
+    ladder = by_name(generator).ladder
+    if not ladder:
+        able = ", ".join(name for name in names() if by_name(name).ladder)
+        raise ConfigError(
+            f"{generator!r} has no ladder of settings, from faithful to private, that could be fitted to a policy; "
+            f"the generators that have one: {able}"
+        )
+    create(generator, params)
+    if both := [name for name in params or {} if name in ladder[0]]:
+        raise ConfigError(
+            f"{both[0]!r} is given, but fitting to the policy is what chooses it; leave it out, or do without the search"
+        )
+    if not any(name.startswith(MEMBERSHIP) for name in _limits(policy)):
+        raise ConfigError(
+            f"policy {policy.name!r} has no blocking rule on membership ({MEMBERSHIP}_auc, …), so nothing limits the search;\n"
+            "name a policy that has one, such as 'privacy-release'"
+        )
+    return ladder
+
+
+def with_record(measured: Measurements, record: Mapping[str, Any] | None) -> Measurements:
+    """The same figures, whose context tells how the generator's setting was chosen; a verdict on them tells it too."""
+    return measured if record is None else replace(measured, context={**measured.context, "search": dict(record)})
+
+
+def recorded(folder: str | Path) -> dict[str, Any] | None:
+    """The record of the search that a saved model came from; None where there was none.
+
+    Raises DataError where it is damaged, or about another model than the one that lies beside it.
+    """
+    file = Path(folder) / SEARCH
+    if not file.is_file():
+        return None
+    try:
+        document = json.loads(file.read_bytes())
+        about = document.pop("model")
+        for attempt in document["attempts"]:
+            del attempt["findings"], attempt["seconds"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise DataError(f"{file} cannot be read as the record of a search ({problem}); fit to the policy again") from problem
+    if about != load(folder).digest():
+        raise DataError(f"{file} is about another model than the one beside it; fit to the policy again")
+    return dict(document)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What all attempts share, the seed too: what one owes to chance, its neighbours on the ladder owe it alike."""
+
+    generator: str
+    params: Mapping[str, Any]
+    inner: Table
+    strangers: Table
+    policy: Policy
+    rows: int
+    where: Any
+    seed: int
+
+    def attempt(self, setting: Mapping[str, Any]) -> Attempt:
+        started = time.monotonic()
+        limits = _limits(self.policy)
+        model = create(self.generator, {**self.params, **setting}).fit(self.inner, seed=self.seed)
+        made = model.sample_table(self.rows, where=self.where, seed=self.seed)
+        # the model goes along: attacks ask it, as they will ask the one that is released
+        measured = evaluate(self.inner, self.strangers, made, seed=self.seed, only=(FIDELITY, *limits), model=model)
+        judged = self.policy.judge(measured).findings
+        findings = tuple(finding for finding in judged if finding.check.split("[")[0] in limits)
+        return Attempt(dict(setting), tuple(measured), findings, time.monotonic() - started)
+
+
+def _limits(policy: Policy) -> tuple[str, ...]:
+    """The measures that limit the search: those on membership and copies that the policy blocks on."""
+    copies = {f"privacy.{name}" for name in COPIES}
+    blocking = (check.measure for check in policy.checks if check.severity == "block")
+    return tuple(name for name in blocking if name.startswith(MEMBERSHIP) or name in copies)
+
+
+# in words --------------------------------------------------------------------------------------------------------------
+
+
+def _why(
+    tried: Attempt | None,
+    attempts: tuple[Attempt, ...],
+    rung: int,
+    ladder: tuple[Mapping[str, Any], ...],
+    ended: bool,
+) -> str:
+    """Why this rung was chosen, in a sentence that holds no value of any row."""
+    if tried is None:
+        return "no attempt could be made within the budget of time, so the most private setting was taken, untried"
+    if tried.outcome == "beyond":
+        return f"even the most private setting does not keep the limits, and was taken: {_worst(tried)}"
+    if tried.outcome == "undecided":
+        return (
+            "the rows held back are too few to show that even the most private setting keeps the limits, and it was taken: "
+            f"{_worst(tried)}"
+        )
+    if not ended:
+        return (
+            "the most faithful setting found in the budget of time to keep the limits; a more faithful one may keep them, too"
+        )
+    if rung == 0:
+        return "the most faithful setting of all keeps the limits"
+    before = next(attempt for attempt in attempts if attempt.params == ladder[rung - 1])
+    return f"the most faithful setting that keeps the limits; of the next more faithful one {_worst(before)}"
+
+
+def _worst(attempt: Attempt) -> str:
+    """What most stands in the way. A reason may count real rows, so of a figure that is not there it says only that."""
+    found = sorted((finding for finding in attempt.findings if finding.blocks), key=lambda finding: finding.outcome != "fail")
+    if not found or found[0].value is None:
+        return f"{found[0].check if found else 'membership'} could not be measured"
+    return f"{found[0].check} is {found[0].message}"
+
+
+def _said(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())
+
+
+def _figures_said(attempt: Attempt) -> str:
+    told = [m for m in attempt.figures if m.name in (FIDELITY, f"{MEMBERSHIP}_auc", f"{MEMBERSHIP}_tpr")]
+    return ", ".join(f"{m.name} {m.score if m.score is not None else m.status}" for m in told)
+
+
+def _rounded(m: Measurement) -> dict[str, float | None]:
+    assert m.score is not None
+    ends = {"value": m.score.value, "low": m.score.low, "high": m.score.high}
+    real = None if m.reference is None else round(m.reference.value, DECIMALS)
+    return {name: round(end, DECIMALS) for name, end in ends.items()} | {"reference": real}
