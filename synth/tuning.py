@@ -2,7 +2,7 @@
 
 A generator declares its ladder, settings from the most faithful to the most private. Part of the training rows is held back; a
 setting is fitted on the rest, and its rows are held to the policy's own rules on membership and copies, with those held back as
-the strangers. The most private setting is tried first, the others by bisection; the one chosen is fitted on all training rows.
+the strangers. The most private setting is tried first, the others by bisection; what is found must hold on a second split, too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,7 @@ SEARCH = "search.json"
 DECIMALS = 4  # of every figure in a record that leaves with the rows, as in a verdict
 
 Outcome = Literal["within", "beyond", "undecided"]
+SEVERITY: tuple[Outcome, ...] = ("within", "undecided", "beyond")
 OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond", "inconclusive": "undecided"}
 
 
@@ -46,6 +48,7 @@ class Attempt:
     """One setting that was tried on the inner split: its figures, and what the policy's rules on membership and copies say."""
 
     params: Mapping[str, Any]
+    seed: int  # of the inner split, the fit and the figures
     figures: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
     seconds: float
@@ -70,7 +73,7 @@ class Attempt:
     def to_dict(self) -> dict[str, Any]:
         """The attempt as plain JSON values; a figure that could not be measured is null."""
         figures = {m.label: None if m.score is None else _rounded(m) for m in self.figures}
-        return {"params": dict(self.params), "outcome": self.outcome, "figures": figures}
+        return {"params": dict(self.params), "seed": self.seed, "outcome": self.outcome, "figures": figures}
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def fit_to_policy(
     """Fit a generator in the most faithful setting whose rows keep the policy's limits on membership and copies.
 
     data: the training rows, as for `Generator.fit`; no holdout is looked at. The search splits off some (HELD_BACK; `by` as
-    for `Table.split`) and judges each attempt there. Fewer rows are remembered more, so the choice is on the careful side.
+    for `Table.split`) and judges each attempt there, the one that it finds once more on a second split. Fewer rows are
+    remembered more, so the choice is on the careful side.
     policy: a `Policy`, a packaged policy's name or a policy file. generator: one with a ladder; params: hyperparameters that
     are not on it. n, where: how many rows will be drawn (by default as many as there are), under which condition; attempts draw
     in proportion.
@@ -160,23 +164,15 @@ def fit_to_policy(
     if budget_seconds is not None and not (math.isfinite(budget_seconds) and budget_seconds >= 0):
         raise InputError(f"a budget of {budget_seconds} seconds is no time; give a number from 0, or none for no limit")
     table = as_table(data, target=target, sensitive=sensitive)
-    inner, strangers = table.split(min(0.5, HELD_BACK / max(len(table), 1)), seed=check_seed(seed), by=by)
-    trial = _Trial(
-        generator,
-        params or {},
-        inner,
-        strangers,
-        rules,
-        rows=max(1, round((len(table) if n is None else n) * len(inner) / len(table))),
-        where=where,
-        seed=seed,
-    )
+    rows = len(table) if n is None else n
+    trial = cache(lambda look: _Trial.of(table, by, generator, params or {}, rules, rows, where, check_seed(seed) + look))
     attempts: list[Attempt] = []
-    started, most = time.monotonic(), 1 + math.ceil(math.log2(len(ladder)))
+    started, usual = time.monotonic(), 2 + math.ceil(math.log2(len(ladder)))
 
-    def keeps(rung: int) -> bool:
-        progress(f"search: attempt {len(attempts) + 1} of at most {most}", len(attempts), most)
-        attempts.append(trial.attempt(ladder[rung]))
+    def keeps(rung: int, look: int) -> bool:
+        done = len(attempts)
+        progress(f"search: attempt {done + 1}", done, max(usual, done + 1))
+        attempts.append(trial(look).attempt(ladder[rung]))
         return attempts[-1].within
 
     def in_time() -> bool:
@@ -184,45 +180,53 @@ def fit_to_policy(
         return budget_seconds is None or time.monotonic() - started + slowest < budget_seconds
 
     rung, ended = climb(len(ladder), keeps, in_time)
-    progress("search: done", most, most)
-    chosen = ladder[rung]
-    tried = next((attempt for attempt in attempts if attempt.params == chosen), None)
-    model = create(generator, {**(params or {}), **chosen})
+    progress("search: done", len(attempts), len(attempts))
+    model = create(generator, {**(params or {}), **ladder[rung]})
     model.fit(data, seed=seed, target=target, sensitive=sensitive, progress=progress)
+    outcomes = [attempt.outcome for attempt in attempts if attempt.params == ladder[rung]]
+    outcome: Outcome = max(outcomes, key=SEVERITY.index, default="undecided")
     return Tuned(
         model=model,
-        params=chosen,
-        outcome="undecided" if tried is None else tried.outcome,
-        why=_why(tried, tuple(attempts), rung, ladder, ended),
+        params=ladder[rung],
+        outcome=outcome,
+        why=_why(tuple(attempts), rung, ladder, outcome, ended),
         attempts=tuple(attempts),
         rungs=len(ladder),
-        rows={"train": len(inner), "holdout": len(strangers)},
+        rows={"train": len(trial(0).inner), "holdout": len(trial(0).strangers)},
         seed=seed,
         policy=rules,
     )
 
 
-def climb(rungs: int, keeps: Callable[[int], bool], in_time: Callable[[], bool]) -> tuple[int, bool]:
-    """The lowest rung that keeps the limits, and whether the search came to its end.
+def climb(rungs: int, keeps: Callable[[int, int], bool], in_time: Callable[[], bool]) -> tuple[int, bool]:
+    """The lowest rung that keeps the limits, and whether the search came to its end. keeps(rung, look): on which inner split.
 
     Rungs go from the most faithful, 0, to the most private. The last is tried first: where it does not keep the limits no other
     is expected to, and where it does, there is something to fall back on. Then bisection: leaks fall from rung to rung in
-    expectation, and a rung that misses by bad luck only leads to a more private one.
+    expectation, and a rung that misses by bad luck only leads to a more private one. Near the limit one may keep it by good
+    luck, so what was found must keep it once more, on a second split, or gives way to the next more private rung that does.
     """
     best, low = rungs - 1, 0
     if not in_time():
         return best, False
-    if not keeps(best):
+    if not keeps(best, 0):
         return best, True
+    kept = [best]
     while low < best:
         if not in_time():
             return best, False
         middle = (low + best) // 2
-        if keeps(middle):
+        if keeps(middle, 0):
             best = middle
+            kept.append(middle)
         else:
             low = middle + 1
-    return best, True
+    rung = best
+    while in_time():
+        if keeps(rung, 1) or rung == rungs - 1:
+            return rung, True
+        rung += 1
+    return min(other for other in kept if other >= rung), False
 
 
 def check_tunable(generator: str, params: Mapping[str, Any] | None, policy: Policy) -> tuple[Mapping[str, Any], ...]:
@@ -274,27 +278,44 @@ def recorded(folder: str | Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What all attempts share, the seed too: what one owes to chance, its neighbours on the ladder owe it alike."""
+    """An inner split and what its attempts share, the seed too: what one owes to chance, its neighbours owe to it alike."""
 
     generator: str
     params: Mapping[str, Any]
+    policy: Policy
     inner: Table
     strangers: Table
-    policy: Policy
-    rows: int
+    n: int
     where: Any
     seed: int
+
+    @classmethod
+    def of(
+        cls,
+        table: Table,
+        by: By | None,
+        generator: str,
+        params: Mapping[str, Any],
+        policy: Policy,
+        n: int,
+        where: Any,
+        seed: int,
+    ) -> _Trial:
+        """n: of the rows that will be drawn from a model of the whole table; attempts draw in proportion to what they fit."""
+        inner, strangers = table.split(min(0.5, HELD_BACK / max(len(table), 1)), seed=seed, by=by)
+        n = max(1, round(n * len(inner) / len(table)))
+        return cls(generator, params, policy, inner, strangers, n, where, seed)
 
     def attempt(self, setting: Mapping[str, Any]) -> Attempt:
         started = time.monotonic()
         limits = _limits(self.policy)
         model = create(self.generator, {**self.params, **setting}).fit(self.inner, seed=self.seed)
-        made = model.sample_table(self.rows, where=self.where, seed=self.seed)
+        made = model.sample_table(self.n, where=self.where, seed=self.seed)
         # the model goes along: attacks ask it, as they will ask the one that is released
         measured = evaluate(self.inner, self.strangers, made, seed=self.seed, only=(FIDELITY, *limits), model=model)
         judged = self.policy.judge(measured).findings
         findings = tuple(finding for finding in judged if finding.check.split("[")[0] in limits)
-        return Attempt(dict(setting), tuple(measured), findings, time.monotonic() - started)
+        return Attempt(dict(setting), self.seed, tuple(measured), findings, time.monotonic() - started)
 
 
 def _limits(policy: Policy) -> tuple[str, ...]:
@@ -307,36 +328,31 @@ def _limits(policy: Policy) -> tuple[str, ...]:
 # in words --------------------------------------------------------------------------------------------------------------
 
 
-def _why(
-    tried: Attempt | None,
-    attempts: tuple[Attempt, ...],
-    rung: int,
-    ladder: tuple[Mapping[str, Any], ...],
-    ended: bool,
-) -> str:
+def _why(attempts: tuple[Attempt, ...], rung: int, ladder: tuple[Mapping[str, Any], ...], outcome: Outcome, ended: bool) -> str:
     """Why this rung was chosen, in a sentence that holds no value of any row."""
-    if tried is None:
+    tried = [attempt for attempt in attempts if attempt.params == ladder[rung]]
+    if not tried:
         return "no attempt could be made within the budget of time, so the most private setting was taken, untried"
-    if tried.outcome == "beyond":
+    if outcome == "beyond":
         return f"even the most private setting does not keep the limits, and was taken: {_worst(tried)}"
-    if tried.outcome == "undecided":
+    if outcome == "undecided":
         return (
             "the rows held back are too few to show that even the most private setting keeps the limits, and it was taken: "
             f"{_worst(tried)}"
         )
     if not ended:
-        return (
-            "the most faithful setting found in the budget of time to keep the limits; a more faithful one may keep them, too"
-        )
+        twice = "on both inner splits" if len(tried) > 1 else "on the first inner split; there was none to try it on the second"
+        return f"the most faithful setting found in the budget of time to keep the limits {twice}"
     if rung == 0:
         return "the most faithful setting of all keeps the limits"
-    before = next(attempt for attempt in attempts if attempt.params == ladder[rung - 1])
-    return f"the most faithful setting that keeps the limits; of the next more faithful one {_worst(before)}"
+    before = [attempt for attempt in attempts if attempt.params == ladder[rung - 1]]
+    return f"the most faithful setting that keeps the limits on both inner splits; of the next one {_worst(before)}"
 
 
-def _worst(attempt: Attempt) -> str:
+def _worst(attempts: Sequence[Attempt]) -> str:
     """What most stands in the way. A reason may count real rows, so of a figure that is not there it says only that."""
-    found = sorted((finding for finding in attempt.findings if finding.blocks), key=lambda finding: finding.outcome != "fail")
+    blocking = (finding for attempt in attempts for finding in attempt.findings if finding.blocks)
+    found = sorted(blocking, key=lambda finding: finding.outcome != "fail")
     if not found or found[0].value is None:
         return f"{found[0].check if found else 'membership'} could not be measured"
     return f"{found[0].check} is {found[0].message}"

@@ -130,12 +130,13 @@ def show_search(record: Mapping[str, Any]) -> None:
     out.print(f"[dim]{escape(table.tried)}[/]")
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("setting", overflow="fold")
-    for heading in (*table.names, "limits"):
+    for heading in ("split", *table.names, "limits"):
         grid.add_column(heading, justify="right" if heading != "limits" else "left")
     for attempt in table.attempts:
         chosen = " [bold](chosen)[/]" if attempt.is_chosen else ""
         said = f"[{OUTCOME_STYLE[attempt.tag]}]{attempt.outcome}[/]"
-        grid.add_row(escape(attempt.setting) + chosen, *(escape(figure) for figure in attempt.figures), said)
+        figures = [escape(figure) for figure in attempt.figures]
+        grid.add_row(escape(attempt.setting) + chosen, str(attempt.split), *figures, said)
     out.print(grid)
     out.print(f"chosen   {table.chosen}: {table.why}\n", soft_wrap=True, markup=False)
 

@@ -161,7 +161,7 @@ def _search_part(verdict: Verdict) -> str:
     return f"""
 ## How the generator's setting was chosen
 
-Among {search["ladder"]} settings, by {len(search["attempts"])} attempts on an inner split of the training rows, under the
+Among {search["ladder"]} settings, by {len(search["attempts"])} attempts on inner splits of the training rows, under the
 limits on membership and copies of {search["policy"]["name"]} {search["policy"]["version"]}: {setting};
 {search["why"]}. The figures below are on rows that the search never saw.
 """

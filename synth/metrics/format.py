@@ -100,6 +100,7 @@ def _search() -> dict[str, Any]:
     figure = {"anyOf": [_of("object", "value, low, high and reference, rounded."), {"type": "null"}]}
     attempt = {
         "params": params,
+        "seed": {**ROWS, "description": "The seed of its inner split, its fit and its figures."},
         "outcome": outcome,
         "figures": {
             "type": "object",
@@ -112,7 +113,7 @@ def _search() -> dict[str, Any]:
         "policy": _of("object", "Name, version and digest of the policy whose limits were to be kept."),
         "ladder": {"type": "integer", "minimum": 1, "description": "How many settings there were to choose from."},
         "rows": _of("object", "The training rows that attempts were fitted on (train) and judged against (holdout)."),
-        "seed": {**ROWS, "description": "The seed of the inner split, the fits and the figures."},
+        "seed": {**ROWS, "description": "The seed of the first inner split; the second has the next one."},
         "attempts": {
             "type": "array",
             "description": "Every attempt, in the order made. These figures chose the setting: they are selected.",

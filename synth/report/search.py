@@ -18,6 +18,7 @@ class Tried:
     """One attempt's line: its figures as in SHOWN, each with its 95% interval."""
 
     setting: str
+    split: int  # 1, or 2 for the second look at what was found on the first
     figures: tuple[str, ...]
     tag: str  # its class: pass where the limits were kept
     outcome: str
@@ -40,22 +41,23 @@ def search_table(record: Mapping[str, Any]) -> SearchTable:
     """The lines of a search's record, as `synth.tuning` leaves it in the context of the figures."""
     policy, rows, count = record["policy"], record["rows"], len(record["attempts"])
     return SearchTable(
-        tried=f"{count} of {record['ladder']} settings of {record['generator']} {'was' if count == 1 else 'were'} tried on an "
-        f"inner split of the training rows, fitted on {rows['train']:,} and judged against {rows['holdout']:,} of them, for "
-        f"the most faithful one that keeps the limits on membership and copies of {policy['name']} {policy['version']}.",
+        tried=f"{count} attempt{'' if count == 1 else 's'} among {record['ladder']} settings of {record['generator']} on inner "
+        f"splits of the training rows, fitted on {rows['train']:,} and judged against {rows['holdout']:,} of them, for the "
+        f"most faithful one that keeps the limits on membership and copies of {policy['name']} {policy['version']}.",
         chosen=_setting(record["chosen"]),
         why=record["why"],
         selected="These figures chose the setting, so they are selected, and they are of fits on fewer rows, which are "
         "remembered more. The figures above are on real rows that the search never saw.",
         names=tuple(words.HEADLINES[name] for name in SHOWN),
-        attempts=tuple(_line(attempt, record["chosen"]) for attempt in record["attempts"]),
+        attempts=tuple(_line(attempt, record) for attempt in record["attempts"]),
     )
 
 
-def _line(attempt: Mapping[str, Any], chosen: Mapping[str, Any]) -> Tried:
+def _line(attempt: Mapping[str, Any], record: Mapping[str, Any]) -> Tried:
     tag, outcome = OUTCOMES[attempt["outcome"]]
     figures = tuple(_figure(name, attempt["figures"].get(name)) for name in SHOWN)
-    return Tried(_setting(attempt["params"]), figures, tag, outcome, attempt["params"] == chosen)
+    split = 1 + attempt["seed"] - record["seed"]
+    return Tried(_setting(attempt["params"]), split, figures, tag, outcome, attempt["params"] == record["chosen"])
 
 
 def _setting(params: Mapping[str, Any]) -> str:
