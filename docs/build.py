@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -55,11 +56,17 @@ def _generators() -> str:
     for name in names():
         kind = by_name(name)
         parts += [f"## {name}", "", kind.summary, ""]
+        if kind.ladder:
+            parts += [f"`synth fit --policy` chooses among {len(kind.ladder)} settings of {_listed(kind.ladder[0])}.", ""]
         if fields(kind):
             parts += ["| hyperparameter | default |", "|---|---|"]
             parts += [f"| `{field.name}` | `{getattr(kind(), field.name)!r}` |" for field in fields(kind)]
             parts.append("")
     return "\n".join(parts)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _metrics() -> str:

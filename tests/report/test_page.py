@@ -202,6 +202,41 @@ def test_each_group_has_a_row_and_small_groups_are_named() -> None:
         assert kept not in public
 
 
+def test_a_search_is_told_on_the_private_and_on_the_exported_page() -> None:
+    figure = {"value": 0.5301, "low": 0.52, "high": 0.54, "reference": 0.5}
+    attempt = {"params": {"leaf": 80}, "seed": 4, "outcome": "undecided", "figures": {"privacy.membership_auc": figure}}
+    search = {
+        "generator": "trees",
+        "policy": {"name": "small", "version": "1.0.0", "digest": "0" * 64},
+        "ladder": 3,
+        "rows": {"train": 2_000, "holdout": 1_000},
+        "seed": 3,
+        "attempts": [
+            attempt | {"params": {"leaf": 5}, "outcome": "beyond", "figures": {"privacy.membership_auc": None}},
+            attempt,
+        ],
+        "chosen": {"leaf": 80},
+        "outcome": "undecided",
+        "why": "few <b>rows</b>",
+    }
+    found = figures()
+    told = Measurements(found.items, {**found.context, "search": search})
+    for public in (False, True):
+        page = render(told, judged(), public=public)
+        parsed(page)
+        section = page[page.index("How the setting was chosen") : page.index("The run")]
+        for words in (
+            "2 attempts among 3 settings of trees",
+            "0.530 [0.520, 0.540]",
+            "leaf 80 <small>(chosen)</small>",
+            "not kept",
+        ):
+            assert words in section
+        assert "fitted on 2,000 and judged against 1,000" in section
+        assert "<b>rows" not in section
+    assert "How the setting was chosen" not in render(found, judged())
+
+
 def test_hostile_names_and_values_stay_text() -> None:
     bad = "<script>alert(1)</script>\"'&"
     column = Column(bad, Kind.CATEGORICAL, categories=(bad, "b"))
