@@ -56,7 +56,11 @@ class GeneratorConfig(Part):
         "split of the training rows",
     )
     search_seconds: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="with `fit_to_policy`: how long to search; by default to the end"
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="with `fit_to_policy`: how long to search, so that what is chosen "
+        "depends on how fast the machine is; by default to the end",
     )
 
     @model_validator(mode="after")

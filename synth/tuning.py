@@ -1,8 +1,8 @@
 """Fit to the policy: the most faithful setting of a generator that keeps a policy's membership limits.
 
-A generator declares its ladder, settings from the most faithful to the most private. Part of the training rows is held back; a
-setting is fitted on the rest, and its rows are held to the policy's own rules on membership and copies, with those held back as
-the strangers. The most private setting is tried first, the others by bisection; what is found must hold on a second split, too.
+A generator declares its ladder, settings from the most faithful to the most private. Half of the training rows are held back; a
+setting is fitted on the others, and its rows are held to the policy's own rules on membership and copies, the held-back rows
+being strangers. The most private setting is tried first, then bisection; what is found must hold on a second split, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from synth.metrics.measurement import Measurement, Measurements
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
-HELD_BACK = 10_000  # rows held back, and never more than half: attacks take no more than 8,000 strangers, and as many members
+HELD_BACK = 0.5  # share of the rows; with fewer strangers to learn from, attacks are weaker than on a release (decision 009)
 FIDELITY = "fidelity.detection"
 MEMBERSHIP = "privacy.membership"  # what the names of the rules that limit the search begin with
 COPIES = ("exact_copies", "unique_copies", "near_copies", "memorised", "memorised_parts")  # rules on these limit it, too
@@ -45,7 +45,7 @@ OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond",
 
 @dataclass(frozen=True)
 class Attempt:
-    """One setting that was tried on the inner split: its figures, and what the policy's rules on membership and copies say."""
+    """One setting that was tried on an inner split: its figures, and what the policy's rules on membership and copies say."""
 
     params: Mapping[str, Any]
     seed: int  # of the inner split, the fit and the figures
@@ -91,7 +91,7 @@ class Tuned:
     why: str
     attempts: tuple[Attempt, ...]
     rungs: int  # settings on the ladder
-    rows: Mapping[str, int]  # of the inner split
+    rows: Mapping[str, int]  # of the first inner split: "train", which attempts were fitted on, and "holdout", the strangers
     seed: int
     policy: Policy
 
@@ -147,9 +147,9 @@ def fit_to_policy(
 ) -> Tuned:
     """Fit a generator in the most faithful setting whose rows keep the policy's limits on membership and copies.
 
-    data: the training rows, as for `Generator.fit`; no holdout is looked at. The search splits off some (HELD_BACK; `by` as
-    for `Table.split`) and judges each attempt there, the one that it finds once more on a second split. Fewer rows are
-    remembered more, so the choice is on the careful side.
+    data: the training rows, as for `Generator.fit`; no holdout is looked at. The search splits off half (`by` as for
+    `Table.split`) and judges each attempt there, the one that it finds once more on a second split. Fewer rows are remembered
+    more, so the choice is on the careful side.
     policy: a `Policy`, a packaged policy's name or a policy file. generator: one with a ladder; params: hyperparameters that
     are not on it. n, where: how many rows will be drawn (by default as many as there are), under which condition; attempts draw
     in proportion.
@@ -163,6 +163,8 @@ def fit_to_policy(
     ladder = check_tunable(generator, params, rules)
     if budget_seconds is not None and not (math.isfinite(budget_seconds) and budget_seconds >= 0):
         raise InputError(f"a budget of {budget_seconds} seconds is no time; give a number from 0, or none for no limit")
+    if n is not None and n < 1:
+        raise ConfigError(f"n is {n!r}; give how many rows will be drawn, 1 or more, or none for as many as there are")
     table = as_table(data, target=target, sensitive=sensitive)
     rows = len(table) if n is None else n
     trial = cache(lambda look: _Trial.of(table, by, generator, params or {}, rules, rows, where, check_seed(seed) + look))
@@ -302,7 +304,7 @@ class _Trial:
         seed: int,
     ) -> _Trial:
         """n: of the rows that will be drawn from a model of the whole table; attempts draw in proportion to what they fit."""
-        inner, strangers = table.split(min(0.5, HELD_BACK / max(len(table), 1)), seed=seed, by=by)
+        inner, strangers = table.split(HELD_BACK, seed=seed, by=by)
         n = max(1, round(n * len(inner) / len(table)))
         return cls(generator, params, policy, inner, strangers, n, where, seed)
 

@@ -247,6 +247,7 @@ def test_without_time_nothing_is_tried_and_that_is_said(train: Table, rules: Pol
         ({"generator": "independent"}, "'independent' has no ladder.*have one: trees"),
         ({"generator": "treez"}, "did you mean 'trees'"),
         ({"params": {"min_samples_leaf": 5}}, "'min_samples_leaf' is given, but fitting to the policy is what chooses it"),
+        ({"n": 0}, "n is 0; give how many rows will be drawn"),
         ({"params": {"leaf": 5}}, "no hyperparameter 'leaf'"),
         ({"policy": "class-balance"}, "'class-balance' has no blocking rule on membership"),
     ],
