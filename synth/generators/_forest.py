@@ -6,7 +6,7 @@ arrays that save without pickle, and a loaded one gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -88,14 +88,15 @@ class Forest:
         last_run = np.searchsorted(self.run_last, self.last, side="left") + 1
         return replace(self, first=ends[first_run], last=ends[last_run], run_last=last)
 
-    def share_of(self, part: Forest, features: np.ndarray, smoothing: float) -> np.ndarray:
-        """How likely a row draws a donor that is also in `part` (of `restricted`), of shape (rows,)."""
+    def shares_of(self, parts: Iterable[Forest], features: np.ndarray, smoothing: float) -> np.ndarray:
+        """How likely a row draws a donor that is also in each part (of `restricted`), of shape (rows, parts)."""
         node, weight = self.candidates(features, smoothing)
-        return np.asarray((weight * self._mass(part, node)).sum(axis=1))
+        shares = [(weight * self._mass(part, node)).sum(axis=1) for part in parts]
+        return np.column_stack(shares) if shares else np.zeros((len(features), 0))
 
     def draw_within(self, part: Forest, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
         """As `draw`, given that the donor is in `part`: exact, since trees are chosen by how likely they give such a donor.
-        Only for rows where `share_of` is above 0."""
+        Only for rows where `shares_of` is above 0."""
         node, weight = self.candidates(features, smoothing)
         reach = np.cumsum(weight * self._mass(part, node), axis=1)
         pick = (reach < (rng.random(len(node)) * reach[:, -1])[:, None]).sum(axis=1)
