@@ -199,7 +199,12 @@ def sample(
     with watching(quiet) as progress:
         table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
     write_parquet(table, to, metadata=QUARANTINE)
+    made = table.provenance
+    assert made is not None
+    if made.notice and not quiet:
+        notice(made.notice)
     if as_json:
-        print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
+        worth = {"acceptance": made.acceptance, "effective_rows": made.effective_rows}
+        print_json({"file": str(to), "rows": n, "where": where, **worth, "seed": seed, "model_digest": loaded.digest()})
     else:
         out.print(f"{n:,} rows, not approved for release: {to}", soft_wrap=True, markup=False)

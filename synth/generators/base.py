@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +26,7 @@ from synth.data.conditions import Where
 from synth.data.constraints import broken_rows, within_range, without_repeats
 from synth.data.table import Provenance, Table
 from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
+from synth.generators._effort import Drawn, Effort
 from synth.generators._fitted import Fitted
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -149,8 +150,11 @@ class Generator:
         condition = Where.parse(where, fitted.schema)
         self._check_condition(condition, fitted)
         rng = np.random.default_rng([seed, 1])
-        learned = self._draw(int(n), condition, fitted, rng, progress)
-        provenance = Provenance(self.name, self.digest(), seed, int(n), str(condition) if condition else None)
+        learned, effort = self._draw(int(n), condition, fitted, rng, progress)
+        provenance = Provenance(self.name, self.digest(), seed, int(n))
+        if condition:
+            worth = effort.worth(int(n))
+            provenance = replace(provenance, where=str(condition), acceptance=effort.acceptance, effective_rows=worth)
         return fitted.complete(learned, rng, provenance)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
@@ -162,17 +166,20 @@ class Generator:
                     "name a learned column in `where`"
                 )
 
-    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> Table:
+    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> tuple[Table, Effort]:
         """n rows of the learned columns that satisfy the condition and the constraints, by rejection of what is left over."""
         direct = where.on(fitted.learned_schema)
         kept: list[Table] = []
         have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
+        effort = Effort()
         while have < n or not kept:
             rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
             made = fitted.rebuild(rows)
             good = where.mask(made) & within_range(made, fitted.seen)
             for broken in broken_rows(made).values():
                 good &= ~broken
+            cost = rows.effort if isinstance(rows, Drawn) else Effort(ask, ask, ask)
+            effort += cost.less(float(good.mean()))
             drawn += ask
             kept = without_repeats([*kept, made if good.all() else made.filter(good)])
             have = sum(len(part) for part in kept)
@@ -186,7 +193,7 @@ class Generator:
                 )
             rate = (have + 1) / (drawn + 1)
             ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))
-        return Table.concat(kept).head(n)
+        return Table.concat(kept).head(n), effort
 
     def _advice(self, where: Where) -> str:
         columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))

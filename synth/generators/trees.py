@@ -21,8 +21,9 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
-from synth.generators._forest import Forest, Tree, grow, plant, single_leaf
-from synth.generators._given import Rows, first_columns
+from synth.generators._effort import Drawn
+from synth.generators._forest import Forest, Tree, Within, grow, plant, single_leaf
+from synth.generators._given import Rows, draw_given
 from synth.generators._outcomes import associations, level_order, outcomes
 from synth.generators.base import Generator
 from synth.progress import Progress
@@ -177,11 +178,12 @@ class Trees(Generator):
         return self._continue(Rows(n), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
-        """Exact for clauses on the leading columns; the caller rejects rows that break the others."""
-        clauses = {clause.column: clause for clause in where.clauses if clause.column in self._leading}
-        if not clauses:
+        """Exact, as `_given` says, for all clauses."""
+        if not where:
             return self._sample(n, rng)
-        return self._continue(first_columns(self, len(self._leading), n, clauses, rng), rng)
+        first, effort = draw_given(self, n, {clause.column: clause for clause in where.clauses}, rng)
+        rows = self._continue(first, rng)
+        return Drawn(rows.columns, rows.rows, effort)
 
     def _continue(self, rows: Rows, rng: np.random.Generator) -> Encoded:
         """Whole rows, of which the first few columns may be there already."""
@@ -189,18 +191,21 @@ class Trees(Generator):
             rows = rows.having(self._books[name], self._draw_column(name, rows, rng))
         return self._template.with_values(rows.values)
 
-    def _draw_column(self, name: str, rows: Rows, rng: np.random.Generator, part: Forest | None = None) -> np.ndarray:
-        """A value for each row, given that its donor is in this part of the forest."""
-        forest, features = self._forests[name], self._stack(name, rows.features, rows.size)
-        if part is None:
-            run = forest.draw(features, rng, self._shrink(name))
-        else:
-            run = forest.draw_within(part, features, rng, self._shrink(name))
-        return self._values(name, run, rng)
+    def _draw_column(self, name: str, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        features = self._stack(name, rows.features, rows.size)
+        return self._values(name, self._forests[name].draw(features, rng, self._shrink(name)), rng)
+
+    def _within(self, name: str, part: Forest, rows: Rows) -> Within:
+        return self._forests[name].within(part, self._stack(name, rows.features, rows.size), self._shrink(name))
+
+    def _draw_within(self, name: str, within: Within, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        return self._values(name, within.draw(rng), rng)
 
     def _shares(self, name: str, parts: Iterable[Forest], rows: Rows) -> np.ndarray:
-        """How likely the donor of each row is in each part, float64 of shape (rows, parts)."""
         return self._forests[name].shares_of(parts, self._stack(name, rows.features, rows.size), self._shrink(name))
+
+    def _highest_share(self, name: str, part: Forest) -> float:
+        return self._forests[name].highest_share(part, self._shrink(name))
 
     def _part(self, name: str, clause: Clause) -> Forest:
         """The donors from which a value that satisfies the clause can come."""
