@@ -116,6 +116,18 @@ class Forest:
             share = (part.last[node] - part.first[node]) / (self.last[node] - self.first[node])
         return np.asarray(np.nan_to_num(share))
 
+    def counts(self, group: np.ndarray) -> np.ndarray:
+        """Donors of each node by group, int64 of shape (nodes, groups); group says which one each run belongs to."""
+        leaf = np.flatnonzero((self.left < 0) & (self.last > self.first))
+        leaf = leaf[np.argsort(self.first[leaf])]  # together they hold every donor once
+        size = np.diff(self.run_last, prepend=0)
+        at = np.searchsorted(self.last[leaf], self.run_last)
+        groups = int(group.max(initial=-1)) + 1
+        each = np.bincount(at * groups + group, weights=size, minlength=len(leaf) * groups).reshape(len(leaf), groups)
+        up_to = np.vstack([np.zeros((1, groups)), np.cumsum(each, axis=0)]).astype(np.int64)
+        ends = np.append(0, self.last[leaf])
+        return np.asarray(up_to[np.searchsorted(ends, self.last)] - up_to[np.searchsorted(ends, self.first)])
+
     def neighbours(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The runs before and after each run in its leaf; at the ends of a leaf, the run itself."""
         starts_leaf = np.concatenate([[True], self.run_ends_leaf[:-1]])

@@ -7,6 +7,7 @@ constraints kept by construction, exact conditions, physical types, seeds, savin
     _sample(n, rng)                     n encoded rows
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
     _score(rows)                        how likely each encoded row is, where the method knows (optional)
+    _impute(rows, rng, progress)        the encoded rows with a value in place of every null (optional)
     _state() and _restore(…)            what was learned, as JSON values and arrays
 
 Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
@@ -71,6 +72,10 @@ class Generator:
 
     def _score(self, rows: Encoded) -> np.ndarray:
         """Log-likelihood of each row in nats, shape (rows,), finite. A method that has none leaves this hook alone."""
+        raise NotImplementedError
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        """The same rows, with draws given the observed cells in place of nulls. A method that cannot leaves this hook alone."""
         raise NotImplementedError
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -222,6 +227,34 @@ class Generator:
             raise ConfigError(f"{type(self).__name__} does not know how likely a row is; it has no score to give")
         return self._score(fitted.encode(data if isinstance(data, Table) else as_table(data)))
 
+    # filling in ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_impute(self) -> bool:
+        """Whether the method can fill in missing cells, so that `impute` can be called."""
+        return type(self)._impute is not Generator._impute
+
+    def impute(self, data: Any, *, seed: int = 0, progress: Progress = silent) -> Rows:
+        """The rows with every missing cell of the learned columns filled in: drawn given the row's observed cells.
+
+        data: a `Table`, a pandas, polars or Arrow frame, or a path, with the learned columns. Observed cells, types, the order
+        of the rows, and columns that are not learned (keys, identifiers, free text) come back as they are, nulls of the latter
+        among them. Returns a `Table` for a `Table`, else the kind of frame that was given.
+        What comes back holds real cells: it is not synthetic, and as confidential as the data.
+        Raises NotFittedError before `fit`, ConfigError where the method cannot fill in or a missing column is tied to others by
+        a constraint, DataError where a learned column is missing or holds a category that the schema does not list,
+        GenerationError where a constraint cannot be kept or a column was null in every training row.
+        """
+        from synth.data.frames import as_table
+        from synth.generators._imputing import impute
+
+        self.fitted  # noqa: B018 - raises before fit
+        if not self.has_impute:
+            raise ConfigError(f"{type(self).__name__} cannot fill in missing cells; {_fillers()} can: fit one of them")
+        table = data if isinstance(data, Table) else as_table(data)
+        done = impute(self, table, np.random.default_rng([check_seed(seed), 2]), progress)
+        return done if isinstance(data, Table) else done.to_frame()
+
     # identity ------------------------------------------------------------------------------------------------------
 
     def digest(self) -> str:
@@ -253,6 +286,17 @@ class Generator:
                 raise ConfigError(f"{type(self).__name__} has no hyperparameter {name!r}{did_you_mean(name, known)}")
             setattr(self, name, value)
         return self
+
+
+def nothing_to_fill(column: str) -> GenerationError:
+    """For a missing cell of a column that the method has never seen a value of."""
+    return GenerationError(f"column {column!r} was null in every training row: there is nothing to fill it with; drop it")
+
+
+def _fillers() -> str:
+    from synth.generators import by_name, names
+
+    return " and ".join(name for name in names() if by_name(name)._impute is not Generator._impute)
 
 
 def _check_room(made: Table, n: int) -> None:

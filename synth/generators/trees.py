@@ -22,6 +22,7 @@ from synth.data.schema import Schema
 from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
 from synth.generators._effort import Drawn
+from synth.generators._filling import fill
 from synth.generators._forest import Forest, Tree, Within, grow, plant, single_leaf
 from synth.generators._given import Rows, draw_given
 from synth.generators._outcomes import associations, level_order, outcomes
@@ -30,6 +31,9 @@ from synth.progress import Progress
 
 FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others
 RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
+
+
+EVEN_BINS = 32  # bins of about equal rows in which a number counts as one value, when it is evidence for others
 
 
 @dataclass
@@ -93,6 +97,7 @@ class Trees(Generator):
         self._template = rows.take(np.arange(0))
         self._forests: dict[str, Forest] = {}
         self._slopes: dict[str, np.ndarray] = {}
+        self._evidence: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._places: dict[str, dict[str, np.ndarray]] = {}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done, name in enumerate(self._order):
@@ -211,6 +216,29 @@ class Trees(Generator):
         """The donors from which a value that satisfies the clause can come."""
         return self._forests[name].restricted(self._may_hold(name, clause))
 
+    # filling in ----------------------------------------------------------------------------------------------------
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        return rows.with_values(fill(self, rows, rng, progress))
+
+    def _likelihood(self, name: str, rows: Rows) -> np.ndarray:
+        """The share of the row's value, or of values about like it, among the donors it could have: mean over the trees.
+
+        As if one donor more came from all rows alike, so that nothing is impossible.
+        """
+        if name not in self._evidence:
+            bins = self._books[name].bins(EVEN_BINS)
+            counts = self._forests[name].counts(bins[self._forests[name].run_code])
+            counts = np.pad(counts, ((0, 0), (0, bins[-1] + 1 - counts.shape[1])))
+            everywhere = np.bincount(bins, np.append(self._books[name].counts, self._books[name].nulls)) + 1 / len(bins)
+            share = (counts + everywhere / everywhere.sum()) / (counts.sum(axis=1, keepdims=True) + 1)
+            self._evidence[name] = bins, share.astype(np.float32)
+        bins, share = self._evidence[name]
+        features = self._stack(name, rows.features, rows.size)
+        node, weight = self._forests[name].candidates(features, self._shrink(name))
+        here = bins[self._books[name].code_near(rows.values[name])]
+        return np.asarray((weight * share[node, here[:, None]]).sum(axis=1))
+
     def _stack(self, name: str, features: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         """What the trees of one column ask about, float32 of shape (rows, predictors)."""
         predictors, slopes = self._predictors[name], self._slopes[name]
@@ -283,6 +311,7 @@ class Trees(Generator):
         }
         self._forests = {name: Forest.from_arrays(f"{place}", arrays) for place, name in enumerate(order)}
         self._slopes = {name: arrays[f"{place}.slopes"] for place, name in enumerate(order)}
+        self._evidence = {}
         self._places = {}
         for place, name in enumerate(order):
             ordered = [earlier for earlier in self._predictors[name] if self._books[earlier].has_order_per_target]
