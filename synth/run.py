@@ -84,6 +84,8 @@ def run(
             progress=progress,
         )
         log("sample", rows=len(synthetic))
+        if synthetic.provenance.notice:
+            notice(synthetic.provenance.notice)
 
         again = tuple(_again(config, train, number, progress) for number in range(1, config.evaluate.fits + 1))
         if again:
