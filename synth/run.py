@@ -25,6 +25,7 @@ from synth.folder import Log, new_folder, replace, write, write_json
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey
 from synth.gate.policy import Policy
+from synth.gate.quarantine import refuse_real
 from synth.gate.selftest import check_size
 from synth.gate.selftest import self_test as run_self_test
 from synth.gate.verdict import Verdict
@@ -90,6 +91,8 @@ def run(
             progress=progress,
         )
         log("sample", rows=len(synthetic))
+        if synthetic.provenance.notice:
+            notice(synthetic.provenance.notice)
 
         again = tuple(_again(config, generator, train, number, progress) for number in range(1, config.evaluate.fits + 1))
         if again:
@@ -217,6 +220,8 @@ def evaluate_files(
     others = None if holdout is None else read(holdout, schema=train.schema)
     if self_test:
         check_size(others)
+    for path in (synthetic, *also):
+        refuse_real(Path(path))
     claimed = read_file(Path(synthetic))  # under no schema: what breaks the real one is measured, not refused
     again = [read_file(Path(path)) for path in also]
     with new_folder(out, mark="measurements.json") as folder:

@@ -252,6 +252,39 @@ def _provenance(case: _Case) -> None:
     require(mark.where is not None or where is None, "the rows do not name their condition")
 
 
+def _impute(case: _Case) -> None:
+    """Observed cells stay, learned ones are filled, one seed gives one result; a method that cannot says so."""
+    table = case.other()
+    if not case.model.has_impute:
+        _must_raise(ConfigError, lambda: case.model.impute(table), "impute by a method that cannot")
+        return
+    before = _bytes(table.arrow)
+    done = case.model.impute(table, seed=1)
+    require(_bytes(table.arrow) == before, "impute changes the table it is given")
+    require(done.schema == table.schema and done.arrow.schema.equals(table.arrow.schema), "impute changes schema or types")
+    learned = {column.name for column in case.made.schema.learned}
+    for name in table.columns:
+        old, new = table.column(name), done.column(name)
+        seen = old.is_valid()
+        require(new.filter(seen).equals(old.filter(seen)), f"impute changes observed cells of {name!r}")
+        if name in learned:
+            require(new.null_count == 0, f"impute leaves {new.null_count} cells of {name!r} empty")
+        else:
+            require(new.equals(old), f"impute changes {name!r}, which is not learned")
+    try:
+        encode(done)
+    except DataError as problem:
+        raise Broken(f"impute fills in a value outside the schema: {problem}") from problem
+    require(_bytes(case.model.impute(table, seed=1).arrow) == _bytes(done.arrow), "one seed fills in two ways")
+    if done.arrow != table.arrow:
+        require(_bytes(case.model.impute(table, seed=2).arrow) != _bytes(done.arrow), "two seeds fill in the same way")
+    some = next(iter(learned))
+    _must_raise(
+        DataError, lambda: case.model.impute(table.select([n for n in table.columns if n != some])), "impute without a column"
+    )
+    _must_raise(NotFittedError, lambda: case.fresh().impute(table), "impute before fit")
+
+
 def _frames(case: _Case) -> None:
     packages = [package for package in ("pandas", "polars") if find_spec(package)]
     if not packages:
@@ -328,6 +361,7 @@ CHECKS: dict[str, Callable[[_Case], None]] = {
     "where": _where,
     "save and load": _save,
     "provenance": _provenance,
+    "impute": _impute,
     "frames": _frames,
     "hyperparameters": _hyperparameters,
 }

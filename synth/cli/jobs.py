@@ -1,4 +1,4 @@
-"""Commands that make something: demo, run, fit, sample."""
+"""Commands that make something: demo, run, fit, sample, impute."""
 
 from __future__ import annotations
 
@@ -237,7 +237,47 @@ def sample(
     with watching(quiet) as progress:
         table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
     write_parquet(table, to, metadata=QUARANTINE)
+    made = table.provenance
+    assert made is not None
+    if made.notice and not quiet:
+        notice(made.notice)
     if as_json:
-        print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
+        worth = {"acceptance": made.acceptance, "effective_rows": made.effective_rows}
+        print_json({"file": str(to), "rows": n, "where": where, **worth, "seed": seed, "model_digest": loaded.digest()})
     else:
         out.print(f"{n:,} rows, not approved for release: {to}", soft_wrap=True, markup=False)
+
+
+@app.command(epilog="Example: synth impute models/adult adult.parquet --out adult-filled.parquet")
+def impute(
+    model: Annotated[Path, typer.Argument(help="A folder made by `synth fit` or a run's model/.", metavar="MODEL")],
+    data: Annotated[Path, typer.Argument(help="A real table with missing cells: CSV, Parquet or Arrow IPC.", metavar="DATA")],
+    to: Annotated[
+        Path, typer.Option("--out", help="A .parquet file; its metadata says that it holds real cells.", metavar="FILE")
+    ],
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill in the missing cells of a real table, drawn given what each row shows; observed cells stay as they are.
+
+    What comes out is REAL DATA, as confidential as what went in: no command measures, approves or exports it as synthetic.
+    """
+    from synth.data.sources import read, write_parquet
+    from synth.gate.quarantine import REAL
+    from synth.generators._storage import load
+
+    if to.suffix != ".parquet":
+        raise DataError(
+            f"{to}: real rows are written as .parquet only, which carries the mark that says so; name a .parquet file"
+        )
+    loaded = load(model)
+    table = read(data)
+    with watching(quiet) as progress:
+        done = loaded.impute(table, seed=seed, progress=progress)
+    write_parquet(done, to, metadata=REAL)
+    cells = sum(table.column(name).null_count - done.column(name).null_count for name in table.columns)
+    if as_json:
+        print_json({"file": str(to), "rows": len(done), "cells": cells, "seed": seed, "model_digest": loaded.digest()})
+    else:
+        out.print(f"{cells:,} cells of {len(done):,} real rows filled in, not for release: {to}", soft_wrap=True, markup=False)

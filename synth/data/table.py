@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +29,24 @@ class Provenance:
     seed: int
     rows: int
     where: str | None = None  # the condition, in canonical words
+    acceptance: float | None = None  # with a condition: rows kept, of those that were begun
+    effective_rows: float | None = None  # ... and as many independent rows as these are worth (Kish's effective sample size)
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know before using the rows, where there is something."""
+        if self.effective_rows is None or self.effective_rows >= self.rows / 2:
+            return None
+        return (
+            f"the condition is so rare in the model that these {self.rows:,} rows are worth {self.effective_rows:,.0f} "
+            "independent ones: many share their first columns;\n"
+            "ask for fewer rows, widen the condition, or fit with its columns in condition_on"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts by name; those about a condition only where there is one."""
+        facts = asdict(self)
+        return facts if self.where else {k: v for k, v in facts.items() if k not in ("acceptance", "effective_rows")}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from synth.data.encoding import EncodedColumn
 
 NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them rather than copied
 MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
+MOST_BINNED = 256  # a category with more levels has those that are rare counted together, as evidence for other columns
 FARTHEST = 10.0  # standard deviations at which a value is held when it enters a slope
 SMOOTHED = 200  # rows over which the density of numbers is taken to be even, for its likelihood
 SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
@@ -130,6 +131,35 @@ class Codebook:
         if self.decimals is not None and self.decimals < 17:
             moved = np.round(moved, self.decimals)
         return np.where(code < 0, np.nan, moved)
+
+    def bins(self, most: int) -> np.ndarray:
+        """A bin for each code and, last, for null: int64 of shape (levels + 1,).
+
+        Each level of a category has its own, up to MOST_BINNED. Otherwise bins hold about equal rows, and there are not many
+        more than `most`: values stand in their order, levels in that of their frequency, and one that holds a bin's share of
+        the rows has a bin to itself.
+        """
+        if not self.is_number and self.levels <= MOST_BINNED:
+            return np.arange(self.levels + 1)
+        order = np.arange(self.levels) if self.is_number else np.argsort(-self.counts, kind="stable")
+        counts = self.counts[order]
+        ends, share = np.cumsum(counts), max(1.0, counts.sum() / most)
+        own = counts >= share
+        cut = np.floor((ends - counts / 2) / share)
+        starts = (np.diff(cut, prepend=0) > 0) | own | np.append(False, own[:-1])[: len(own)]
+        bin_of = np.empty(self.levels + 1, dtype=np.int64)
+        bin_of[order] = np.cumsum(starts) - starts[:1].sum()
+        bin_of[-1] = bin_of[:-1].max(initial=-1) + 1
+        return bin_of
+
+    def code_near(self, values: np.ndarray) -> np.ndarray:
+        """The code of each encoded value; for a number that was never seen, that of the nearest one below or above."""
+        if self.values is None:
+            return values.astype(np.int64)
+        if not len(self.values):
+            return np.full(len(values), -1)
+        near = np.minimum(np.searchsorted(self.values, np.nan_to_num(values)), self.levels - 1)
+        return np.where(np.isnan(values), -1, near)
 
     def chance(self, values: np.ndarray) -> np.ndarray:
         """The probability that a draw from this column alone gives each encoded value, shape (rows,), above 0.

@@ -6,7 +6,7 @@ arrays that save without pickle, and a loaded one gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -47,16 +47,19 @@ class Forest:
         return np.asarray(node)
 
     def candidates(self, features: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
-        """Every node a row may draw its donor from, and how likely: two arrays of shape (rows, 2 × trees).
-
-        They are its leaf in each tree, all trees alike, and with smoothing s and m donors there, with probability s / (s + m),
-        that leaf's parent.
-        """
+        """Every node a row may draw its donor from, and how likely: two arrays of shape (rows, candidates)."""
         trees, rows = len(self.root), len(features)
-        leaf = np.column_stack([self.leaves(features, np.full(rows, tree)) for tree in range(trees)])
+        above = [self._above(self.leaves(features, np.full(rows, tree)), smoothing) for tree in range(trees)]
+        return np.hstack([node for node, _ in above]), np.hstack([weight for _, weight in above]) / trees
+
+    def _above(self, leaf: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
+        """The nodes that a row at this leaf of one tree draws from, and how likely: two arrays of shape (rows, nodes).
+
+        They are the leaf and, with smoothing s and m donors there, with probability s / (s + m), its parent.
+        """
         parent = np.where(self.parent[leaf] >= 0, self.parent[leaf], leaf)
         up = smoothing / (smoothing + self.last[leaf] - self.first[leaf])
-        return np.hstack([leaf, parent]), np.hstack([1 - up, up]) / trees
+        return np.column_stack([leaf, parent]), np.column_stack([1 - up, up])
 
     def draw(self, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
         """The run of a donor for each row, as `candidates` says, of shape (rows,)."""
@@ -88,21 +91,42 @@ class Forest:
         last_run = np.searchsorted(self.run_last, self.last, side="left") + 1
         return replace(self, first=ends[first_run], last=ends[last_run], run_last=last)
 
-    def share_of(self, part: Forest, features: np.ndarray, smoothing: float) -> np.ndarray:
-        """How likely a row draws a donor that is also in `part` (of `restricted`), of shape (rows,)."""
+    def shares_of(self, parts: Iterable[Forest], features: np.ndarray, smoothing: float) -> np.ndarray:
+        """How likely a row draws a donor that is also in each part (of `restricted`), of shape (rows, parts)."""
         node, weight = self.candidates(features, smoothing)
-        return np.asarray((weight * self._mass(part, node)).sum(axis=1))
+        shares = [(weight * self._mass(part, node)).sum(axis=1) for part in parts]
+        return np.column_stack(shares) if shares else np.zeros((len(features), 0))
 
-    def draw_within(self, part: Forest, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
-        """As `draw`, given that the donor is in `part`: exact, since trees are chosen by how likely they give such a donor.
-        Only for rows where `share_of` is above 0."""
+    def within(self, part: Forest, features: np.ndarray, smoothing: float) -> Within:
+        """For each row, how likely it draws a donor that is in the part, and the draw of such a donor."""
         node, weight = self.candidates(features, smoothing)
-        reach = np.cumsum(weight * self._mass(part, node), axis=1)
-        pick = (reach < (rng.random(len(node)) * reach[:, -1])[:, None]).sum(axis=1)
-        return part._draw_at(node[np.arange(len(node)), np.minimum(pick, node.shape[1] - 1)], rng)
+        return Within(part, node, np.cumsum(weight * self._mass(part, node), axis=1))
+
+    def highest_share(self, part: Forest, smoothing: float) -> float:
+        """What no row's share of the part exceeds: the mean over trees of the highest share among their leaves."""
+        leaf = np.flatnonzero((self.left < 0) & (self.last > self.first))
+        node, weight = self._above(leaf, smoothing)
+        tree = np.searchsorted(self.root, leaf, side="right") - 1
+        highest = np.zeros(len(self.root))
+        np.maximum.at(highest, tree, (weight * self._mass(part, node)).sum(axis=1))
+        return float(highest.mean())
 
     def _mass(self, part: Forest, node: np.ndarray) -> np.ndarray:
-        return np.asarray((part.last[node] - part.first[node]) / (self.last[node] - self.first[node]))
+        with np.errstate(invalid="ignore"):  # nodes inside a merged leaf hold no donor, and no row comes to them
+            share = (part.last[node] - part.first[node]) / (self.last[node] - self.first[node])
+        return np.asarray(np.nan_to_num(share))
+
+    def counts(self, group: np.ndarray) -> np.ndarray:
+        """Donors of each node by group, int64 of shape (nodes, groups); group says which one each run belongs to."""
+        leaf = np.flatnonzero((self.left < 0) & (self.last > self.first))
+        leaf = leaf[np.argsort(self.first[leaf])]  # together they hold every donor once
+        size = np.diff(self.run_last, prepend=0)
+        at = np.searchsorted(self.last[leaf], self.run_last)
+        groups = int(group.max(initial=-1)) + 1
+        each = np.bincount(at * groups + group, weights=size, minlength=len(leaf) * groups).reshape(len(leaf), groups)
+        up_to = np.vstack([np.zeros((1, groups)), np.cumsum(each, axis=0)]).astype(np.int64)
+        ends = np.append(0, self.last[leaf])
+        return np.asarray(up_to[np.searchsorted(ends, self.last)] - up_to[np.searchsorted(ends, self.first)])
 
     def neighbours(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The runs before and after each run in its leaf; at the ends of a leaf, the run itself."""
@@ -115,6 +139,30 @@ class Forest:
     @classmethod
     def from_arrays(cls, prefix: str, arrays: Mapping[str, np.ndarray]) -> Forest:
         return cls(**{f.name: arrays[f"{prefix}.{f.name}"] for f in fields(cls)})
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """Rows whose donors are to come from a part of a forest: the nodes each may draw from, and the summed probabilities of a
+    donor that is at the node and in the part; both of shape (rows, candidates)."""
+
+    part: Forest
+    node: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """How likely each row draws a donor in the part, of shape (rows,)."""
+        return np.asarray(self.reach[:, -1])
+
+    def take(self, rows: np.ndarray) -> Within:
+        return Within(self.part, self.node[rows], self.reach[rows])
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """A run for each row, of shape (rows,): exact, since trees are chosen by how likely they give a donor in the part.
+        Only for rows whose share is above 0."""
+        pick = (self.reach < (rng.random(len(self.node)) * self.share)[:, None]).sum(axis=1)
+        return self.part._draw_at(self.node[np.arange(len(self.node)), np.minimum(pick, self.node.shape[1] - 1)], rng)
 
 
 @dataclass(frozen=True, eq=False)

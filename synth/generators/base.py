@@ -7,6 +7,7 @@ constraints kept by construction, exact conditions, physical types, seeds, savin
     _sample(n, rng)                     n encoded rows
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
     _score(rows)                        how likely each encoded row is, where the method knows (optional)
+    _impute(rows, rng, progress)        the encoded rows with a value in place of every null (optional)
     _state() and _restore(…)            what was learned, as JSON values and arrays
 
 Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ from synth.data.conditions import Where
 from synth.data.constraints import broken_rows, within_range, without_repeats
 from synth.data.table import Provenance, Table
 from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
+from synth.generators._effort import Drawn, Effort
 from synth.generators._fitted import Fitted
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -71,6 +73,10 @@ class Generator:
 
     def _score(self, rows: Encoded) -> np.ndarray:
         """Log-likelihood of each row in nats, shape (rows,), finite. A method that has none leaves this hook alone."""
+        raise NotImplementedError
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        """The same rows, with draws given the observed cells in place of nulls. A method that cannot leaves this hook alone."""
         raise NotImplementedError
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -150,8 +156,11 @@ class Generator:
         condition = Where.parse(where, fitted.schema)
         self._check_condition(condition, fitted)
         rng = np.random.default_rng([seed, 1])
-        learned = self._draw(int(n), condition, fitted, rng, progress)
-        provenance = Provenance(self.name, self.digest(), seed, int(n), str(condition) if condition else None)
+        learned, effort = self._draw(int(n), condition, fitted, rng, progress)
+        provenance = Provenance(self.name, self.digest(), seed, int(n))
+        if condition:
+            worth = effort.worth(int(n))
+            provenance = replace(provenance, where=str(condition), acceptance=effort.acceptance, effective_rows=worth)
         return fitted.complete(learned, rng, provenance)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
@@ -163,17 +172,20 @@ class Generator:
                     "name a learned column in `where`"
                 )
 
-    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> Table:
+    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> tuple[Table, Effort]:
         """n rows of the learned columns that satisfy the condition and the constraints, by rejection of what is left over."""
         direct = where.on(fitted.learned_schema)
         kept: list[Table] = []
         have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
+        effort = Effort()
         while have < n or not kept:
             rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
             made = fitted.rebuild(rows)
             good = where.mask(made) & within_range(made, fitted.seen)
             for broken in broken_rows(made).values():
                 good &= ~broken
+            cost = rows.effort if isinstance(rows, Drawn) else Effort(ask, ask, ask)
+            effort += cost.less(float(good.mean()))
             drawn += ask
             kept = without_repeats([*kept, made if good.all() else made.filter(good)])
             have = sum(len(part) for part in kept)
@@ -187,7 +199,7 @@ class Generator:
                 )
             rate = (have + 1) / (drawn + 1)
             ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))
-        return Table.concat(kept).head(n)
+        return Table.concat(kept).head(n), effort
 
     def _advice(self, where: Where) -> str:
         columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))
@@ -215,6 +227,34 @@ class Generator:
         if not self.has_score:
             raise ConfigError(f"{type(self).__name__} does not know how likely a row is; it has no score to give")
         return self._score(fitted.encode(data if isinstance(data, Table) else as_table(data)))
+
+    # filling in ----------------------------------------------------------------------------------------------------
+
+    @property
+    def has_impute(self) -> bool:
+        """Whether the method can fill in missing cells, so that `impute` can be called."""
+        return type(self)._impute is not Generator._impute
+
+    def impute(self, data: Any, *, seed: int = 0, progress: Progress = silent) -> Rows:
+        """The rows with every missing cell of the learned columns filled in: drawn given the row's observed cells.
+
+        data: a `Table`, a pandas, polars or Arrow frame, or a path, with the learned columns. Observed cells, types, the order
+        of the rows, and columns that are not learned (keys, identifiers, free text) come back as they are, nulls of the latter
+        among them. Returns a `Table` for a `Table`, else the kind of frame that was given.
+        What comes back holds real cells: it is not synthetic, and as confidential as the data.
+        Raises NotFittedError before `fit`, ConfigError where the method cannot fill in or a missing column is tied to others by
+        a constraint, DataError where a learned column is missing or holds a category that the schema does not list,
+        GenerationError where a constraint cannot be kept or a column was null in every training row.
+        """
+        from synth.data.frames import as_table
+        from synth.generators._imputing import impute
+
+        self.fitted  # noqa: B018 - raises before fit
+        if not self.has_impute:
+            raise ConfigError(f"{type(self).__name__} cannot fill in missing cells; {_fillers()} can: fit one of them")
+        table = data if isinstance(data, Table) else as_table(data)
+        done = impute(self, table, np.random.default_rng([check_seed(seed), 2]), progress)
+        return done if isinstance(data, Table) else done.to_frame()
 
     # identity ------------------------------------------------------------------------------------------------------
 
@@ -247,6 +287,17 @@ class Generator:
                 raise ConfigError(f"{type(self).__name__} has no hyperparameter {name!r}{did_you_mean(name, known)}")
             setattr(self, name, value)
         return self
+
+
+def nothing_to_fill(column: str) -> GenerationError:
+    """For a missing cell of a column that the method has never seen a value of."""
+    return GenerationError(f"column {column!r} was null in every training row: there is nothing to fill it with; drop it")
+
+
+def _fillers() -> str:
+    from synth.generators import by_name, names
+
+    return " and ".join(name for name in names() if by_name(name)._impute is not Generator._impute)
 
 
 def _check_room(made: Table, n: int) -> None:

@@ -13,7 +13,7 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError
 from synth.generators._codes import Codebook
-from synth.generators.base import Generator
+from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
 
 
@@ -85,6 +85,19 @@ class Independent(Generator):
                     f"only {have:,} of {drawn:,} values drawn for {clause.column!r} satisfy the condition; widen the condition"
                 )
         return np.concatenate(kept)[:n]
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        """Exact: what is missing does not depend on what is observed."""
+        filled = {}
+        for name, book in self._books.items():
+            values, null = rows[name].values.copy(), rows[name].null
+            if null.any() and not book.counts.any():
+                raise nothing_to_fill(name)
+            if null.any():
+                present = np.append(False, np.ones(book.levels, dtype=bool))
+                values[null] = self._from_marginal(book, present, int(null.sum()), rng)
+            filled[name] = values
+        return rows.with_values(filled)
 
     def _score(self, rows: Encoded) -> np.ndarray:
         """The columns' log-probabilities, added up: each with one row more than was seen, spread over what was never seen."""

@@ -19,17 +19,21 @@ import numpy as np
 from synth.data.conditions import Clause, Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
-from synth.errors import ConfigError, GenerationError, did_you_mean
+from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
-from synth.generators._forest import Forest, Tree, grow, plant, single_leaf
+from synth.generators._effort import Drawn
+from synth.generators._filling import fill
+from synth.generators._forest import Forest, Tree, Within, grow, plant, single_leaf
+from synth.generators._given import Rows, draw_given
 from synth.generators._outcomes import associations, level_order, outcomes
 from synth.generators.base import Generator
 from synth.progress import Progress
 
-MOST_CELLS = 20_000  # combinations of leading categories that are enumerated
 FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others
 RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
-MOST_BLOCKS = 2_000  # draws of the leading columns per row wanted, before a condition on them is given up
+
+
+EVEN_BINS = 32  # bins of about equal rows in which a number counts as one value, when it is evidence for others
 
 # What fitting to a policy chooses from, the most faithful setting first: min_samples_leaf, three quarters of it for near-unique
 # numbers and as much smoothing. No honest ones: they cost more likeness for the same membership (decision 009).
@@ -100,6 +104,7 @@ class Trees(Generator):
         self._template = rows.take(np.arange(0))
         self._forests: dict[str, Forest] = {}
         self._slopes: dict[str, np.ndarray] = {}
+        self._evidence: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._places: dict[str, dict[str, np.ndarray]] = {}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done, name in enumerate(self._order):
@@ -182,26 +187,64 @@ class Trees(Generator):
     # sampling ------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._template.with_values(self._continue({}, n, self._order, rng))
+        return self._continue(Rows(n), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
-        """Exact for clauses on the leading columns; the caller rejects rows that break the others."""
-        clauses = {clause.column: clause for clause in where.clauses if clause.column in self._leading}
-        if not clauses:
+        """Exact, as `_given` says, for all clauses."""
+        if not where:
             return self._sample(n, rng)
-        return self._template.with_values(self._continue(self._leading_values(n, clauses, rng), n, self._order, rng))
+        first, effort = draw_given(self, n, {clause.column: clause for clause in where.clauses}, rng)
+        rows = self._continue(first, rng)
+        return Drawn(rows.columns, rows.rows, effort)
 
-    def _continue(
-        self, values: Mapping[str, np.ndarray], n: int, names: tuple[str, ...], rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """The encoded values of these first columns of the order, of which the first few may be there already."""
-        values = dict(values)
-        features: dict[str, np.ndarray] = {}
-        for name in names:
-            if name not in values:
-                values[name] = self._values(name, self._donors(name, self._stack(name, features, n), rng), rng)
-            features[name] = self._books[name].features(values[name])
-        return values
+    def _continue(self, rows: Rows, rng: np.random.Generator) -> Encoded:
+        """Whole rows, of which the first few columns may be there already."""
+        for name in self._order[len(rows.values) :]:
+            rows = rows.having(self._books[name], self._draw_column(name, rows, rng))
+        return self._template.with_values(rows.values)
+
+    def _draw_column(self, name: str, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        features = self._stack(name, rows.features, rows.size)
+        return self._values(name, self._forests[name].draw(features, rng, self._shrink(name)), rng)
+
+    def _within(self, name: str, part: Forest, rows: Rows) -> Within:
+        return self._forests[name].within(part, self._stack(name, rows.features, rows.size), self._shrink(name))
+
+    def _draw_within(self, name: str, within: Within, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        return self._values(name, within.draw(rng), rng)
+
+    def _shares(self, name: str, parts: Iterable[Forest], rows: Rows) -> np.ndarray:
+        return self._forests[name].shares_of(parts, self._stack(name, rows.features, rows.size), self._shrink(name))
+
+    def _highest_share(self, name: str, part: Forest) -> float:
+        return self._forests[name].highest_share(part, self._shrink(name))
+
+    def _part(self, name: str, clause: Clause) -> Forest:
+        """The donors from which a value that satisfies the clause can come."""
+        return self._forests[name].restricted(self._may_hold(name, clause))
+
+    # filling in ----------------------------------------------------------------------------------------------------
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        return rows.with_values(fill(self, rows, rng, progress))
+
+    def _likelihood(self, name: str, rows: Rows) -> np.ndarray:
+        """The share of the row's value, or of values about like it, among the donors it could have: mean over the trees.
+
+        As if one donor more came from all rows alike, so that nothing is impossible.
+        """
+        if name not in self._evidence:
+            bins = self._books[name].bins(EVEN_BINS)
+            counts = self._forests[name].counts(bins[self._forests[name].run_code])
+            counts = np.pad(counts, ((0, 0), (0, bins[-1] + 1 - counts.shape[1])))
+            everywhere = np.bincount(bins, np.append(self._books[name].counts, self._books[name].nulls)) + 1 / len(bins)
+            share = (counts + everywhere / everywhere.sum()) / (counts.sum(axis=1, keepdims=True) + 1)
+            self._evidence[name] = bins, share.astype(np.float32)
+        bins, share = self._evidence[name]
+        features = self._stack(name, rows.features, rows.size)
+        node, weight = self._forests[name].candidates(features, self._shrink(name))
+        here = bins[self._books[name].code_near(rows.values[name])]
+        return np.asarray((weight * share[node, here[:, None]]).sum(axis=1))
 
     def _stack(self, name: str, features: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         """What the trees of one column ask about, float32 of shape (rows, predictors)."""
@@ -221,9 +264,6 @@ class Trees(Generator):
     def _shrink(self, name: str) -> float:
         return 0.0 if self._books[name].smooth else self.smoothing
 
-    def _donors(self, name: str, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._forests[name].draw(features, rng, self._shrink(name))
-
     def _values(self, name: str, run: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What these runs of donors give: their own values, or for near-unique numbers one on the way to a neighbour."""
         book, forest = self._books[name], self._forests[name]
@@ -233,74 +273,6 @@ class Trees(Generator):
         before, after = forest.neighbours(run)
         neighbour = np.where(rng.random(len(run)) < 0.5, before, after)
         return book.between(code, forest.run_code[neighbour], rng.random(len(run)))
-
-    # conditions on the leading columns -----------------------------------------------------------------------------
-
-    def _leading_values(self, n: int, clauses: Mapping[str, Clause], rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """n draws of the first columns, up to the last that has a clause, given that all clauses hold.
-
-        Restricting each column in turn would be biased: a first value after which the next clause is unlikely would come too
-        often. So the leading categories are enumerated with their exact joint probability, times the probability that the
-        first number after them can hold; what is left of the clauses is met by drawing these few columns again.
-        """
-        names = self._leading[: 1 + max(self._leading.index(name) for name in clauses)]
-        cells, weight = self._cells(names, clauses)
-        direct = names[len(cells)] if len(cells) < len(names) and names[len(cells)] in clauses else None
-        part = None
-        if direct is not None:
-            forest = self._forests[direct]
-            part = forest.restricted(self._may_hold(direct, clauses[direct]))
-            weight = weight * forest.share_of(part, self._cell_features(direct, cells, len(weight)), self._shrink(direct))
-        if weight.sum() <= 0:
-            raise GenerationError(
-                f"the model gives no row with this condition on {', '.join(clauses)}: no training row was near it;\n"
-                "widen the condition"
-            )
-        weight = weight / weight.sum()
-        kept: list[dict[str, np.ndarray]] = []
-        have, drawn = 0, 0
-        while have < n or not kept:
-            ask = int(min(200_000, max(1_000, 1.1 * (n - have) * (drawn + 1) / (have + 1)))) if drawn else n
-            cell = rng.choice(len(weight), size=ask, p=weight)
-            values = {name: self._books[name].at(codes[cell]) for name, codes in cells.items()}
-            if direct is not None and part is not None:
-                features = self._cell_features(direct, {name: codes[cell] for name, codes in cells.items()}, ask)
-                run = self._forests[direct].draw_within(part, features, rng, self._shrink(direct))
-                values[direct] = self._values(direct, run, rng)
-            values = self._continue(values, ask, names, rng)
-            good = np.logical_and.reduce([clause.holds(values[name]) for name, clause in clauses.items()])
-            kept.append({name: column[good] for name, column in values.items()})
-            have, drawn = have + int(good.sum()), drawn + ask
-            if have < n and drawn > MOST_BLOCKS * max(n, 1_000):
-                raise GenerationError(
-                    f"only {have:,} of {drawn:,} draws satisfy the condition on {', '.join(clauses)}; {n:,} were asked for.\n"
-                    "Ask for fewer rows, or widen the condition."
-                )
-        return {name: np.concatenate([rows[name] for rows in kept])[:n] for name in names}
-
-    def _cells(self, names: tuple[str, ...], clauses: Mapping[str, Clause]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Every combination of the leading categories that the clauses allow: codes by name, and their probability."""
-        cells: dict[str, np.ndarray] = {}
-        weight = np.ones(1)
-        for name in names:
-            book, forest = self._books[name], self._forests[name]
-            if book.is_number or book.distinct * len(weight) > MOST_CELLS:
-                break
-            levels = np.flatnonzero(np.append(book.counts, book.nulls))
-            codes = np.where(levels == book.levels, -1, levels).astype(np.int32)
-            if name in clauses:
-                codes = codes[clauses[name].holds(codes)]
-            features = self._cell_features(name, cells, len(weight))
-            shares = [forest.share_of(forest.restricted(forest.run_code == c), features, self._shrink(name)) for c in codes]
-            joint = weight[:, None] * np.column_stack(shares) if shares else np.zeros((len(weight), 0))
-            cell, level = np.nonzero(joint)
-            cells = {earlier: held[cell] for earlier, held in cells.items()} | {name: codes[level]}
-            weight = joint[cell, level]
-        return cells, weight
-
-    def _cell_features(self, name: str, cells: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-        features = {earlier: self._books[earlier].features(codes) for earlier, codes in cells.items()}
-        return self._stack(name, features, rows)
 
     def _may_hold(self, name: str, clause: Clause) -> np.ndarray:
         """The runs, of shape (runs,), from which a value that satisfies the clause can come."""
@@ -346,6 +318,7 @@ class Trees(Generator):
         }
         self._forests = {name: Forest.from_arrays(f"{place}", arrays) for place, name in enumerate(order)}
         self._slopes = {name: arrays[f"{place}.slopes"] for place, name in enumerate(order)}
+        self._evidence = {}
         self._places = {}
         for place, name in enumerate(order):
             ordered = [earlier for earlier in self._predictors[name] if self._books[earlier].has_order_per_target]

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from synth import __version__
@@ -211,7 +211,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "synth": __version__,
     }
     if evidence.synthetic.provenance is not None:
-        context["provenance"] = asdict(evidence.synthetic.provenance)
+        context["provenance"] = evidence.synthetic.provenance.to_dict()
     if evidence.repeats:
         context["repeats"] = [table.digest() for table in evidence.repeats]
     if evidence.model is not None and hasattr(evidence.model, "digest"):

@@ -58,6 +58,10 @@ def _context() -> dict[str, Any]:
             "type": ["string", "null"],
         },
     }
+    conditioned = {
+        "acceptance": _of("number", "With a condition: rows kept, of those that the generator began."),
+        "effective_rows": _of("number", "With a condition: as many independent rows as these are worth (Kish)."),
+    }
     digests = {"schema": {**SHA256, "description": "SHA-256 of the training table's schema."}}
     return {
         "type": "object",
@@ -87,7 +91,7 @@ def _context() -> dict[str, Any]:
                 "type": "object",
                 "description": "Where the rows came from; only for rows of a model of synth.",
                 "required": list(provenance),
-                "properties": provenance,
+                "properties": provenance | conditioned,
             },
             "search": _search(),
         },

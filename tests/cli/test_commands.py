@@ -117,3 +117,24 @@ def on_a_terminal(command: list[str]) -> str:
 
 def test_shell_completion_is_offered(cli: Callable[..., object]) -> None:
     assert "--install-completion" in cli("--help").out
+
+
+def test_filled_in_rows_are_real_and_cannot_pass_for_synthetic(
+    cli: Callable[..., object], people: Path, tmp_path: Path
+) -> None:
+    lines = people.read_text().splitlines()
+    holes = [line if place % 3 else "," + line.split(",", 1)[1] for place, line in enumerate(lines[1:])]
+    data, model, filled = tmp_path / "holes.csv", tmp_path / "model", tmp_path / "filled.parquet"
+    data.write_text("\n".join([lines[0], *holes]) + "\n")
+    assert cli("fit", people, "--out", model).code == 0
+    ended = cli("impute", model, data, "--out", filled)
+    assert ended.code == 0, ended.err
+    assert "267 cells of 800 real rows" in ended.out
+    table = pq.read_table(filled)
+    assert table.column("age").null_count == 0
+    assert b"holds real cells" in b" ".join((table.schema.metadata or {}).values())
+    ended = cli("evaluate", "--real", people, "--synthetic", filled, "--out", tmp_path / "judged")
+    assert ended.code == 2
+    assert "holds real cells" in ended.err
+    assert not (tmp_path / "judged").exists()
+    assert cli("impute", model, data, "--out", tmp_path / "filled.csv").code == 2

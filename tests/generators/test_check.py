@@ -155,6 +155,27 @@ class ForgetsWhenSaved(Independent):
 
 
 @dataclass
+class TouchesObservedCells(Independent):
+    def impute(self, data: Any, **options: Any) -> Any:
+        done = super().impute(data, **options)
+        upside_down = done.arrow.column(1).take(np.arange(len(done))[::-1])
+        return replace(done, arrow=done.arrow.set_column(1, done.arrow.schema.field(1), upside_down))
+
+
+@dataclass
+class LeavesHoles(Independent):
+    def impute(self, data: Any, **options: Any) -> Any:
+        self.fitted  # noqa: B018
+        return data
+
+
+@dataclass
+class FillsByChance(Independent):
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        return super()._impute(rows, np.random.default_rng(), progress)
+
+
+@dataclass
 class HidesItsOrigin(Independent):
     def sample(self, n: int, **options: Any) -> Any:
         rows = super().sample(n, **options)
@@ -207,6 +228,9 @@ FAULTS = {
     NeedsPickle: "save and load",
     ForgetsWhenSaved: "save and load",
     HidesItsOrigin: "provenance",
+    TouchesObservedCells: "impute",
+    LeavesHoles: "impute",
+    FillsByChance: "impute",
     AlwaysGivesTables: "frames",
     HasADeadKnob: "hyperparameters",
 }
