@@ -15,11 +15,15 @@ import numpy as np
 from synth.data.encoding import EncodedColumn
 
 NEAR_UNIQUE = 200  # a number with more distinct values than this is drawn between them rather than copied
+FEWEST_EVEN = 30  # ... and one with at least so many, where neighbouring values are about equally frequent, as ages are
+REACH = 4  # values to either side that tell how frequent a value's neighbours usually are
+OFTEN = 5  # a number is drawn on the values that were seen, not between them, where they occur so often on average
 MOST_ORDERED = 64  # a category with more levels is ordered once, by frequency: ordering many by a target overfits
 MOST_BINNED = 256  # a category with more levels has those that are rare counted together, as evidence for other columns
 FARTHEST = 10.0  # standard deviations at which a value is held when it enters a slope
 SMOOTHED = 200  # rows over which the density of numbers is taken to be even, for its likelihood
-SPIKE = 0.005  # ... but never next to a value that holds more than this share of the rows, such as 0 or 99999
+SPIKE = 0.005  # a value is a spike, such as 0 or 99999, where it holds more of the rows than this and twice its neighbours' ...
+FEWEST_SPIKED = 10  # ... or stands out among rare ones: at least so many rows, and three times its neighbours' share
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,8 @@ class Codebook:
     """The distinct values of one column.
 
     values: for numbers, float64 of shape (levels,), ascending; None for a category. counts: rows per code, of shape (levels,).
-    smooth: whether draws lie between values; spike: boolean of shape (levels,), the values they must not lie next to.
+    smooth: whether draws move between values; spike: boolean of shape (levels,), the values that they must not come from or
+    lead to.
     """
 
     name: str
@@ -68,13 +73,31 @@ class Codebook:
         """Whether the levels are few enough to be ordered anew for each column that is drawn from them."""
         return not self.is_number and self.levels <= MOST_ORDERED
 
-    @property
+    @cached_property
     def smooth(self) -> bool:
-        return self.is_number and self.levels > NEAR_UNIQUE
+        return self.is_number and (self.levels > NEAR_UNIQUE or self._is_even)
 
     @property
+    def _is_even(self) -> bool:
+        """Whether most rows hold a value that is about as frequent as its neighbours on the scale."""
+        if self.levels < FEWEST_EVEN:
+            return False
+        usual = np.maximum(self._usual, 1)
+        alike = (self.counts <= 2 * usual) & (2 * self.counts >= usual) | (self.counts < OFTEN)
+        return bool(self.counts[alike].sum() >= 0.8 * self.counts.sum())
+
+    @cached_property
+    def _usual(self) -> np.ndarray:
+        """How frequent the neighbours of each value are: the median count around it, of shape (levels,)."""
+        padded = np.pad(self.counts.astype(np.float64), REACH, mode="reflect")
+        return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * REACH + 1), axis=1))
+
+    @cached_property
     def spike(self) -> np.ndarray:
-        return np.asarray(self.counts > SPIKE * self.rows)
+        if self.levels < FEWEST_EVEN:
+            return np.asarray(self.counts > SPIKE * self.rows)
+        common = self.counts > np.maximum(SPIKE * self.rows, 2 * self._usual)
+        return np.asarray(common | (self.counts > np.maximum(FEWEST_SPIKED, 3 * self._usual)))
 
     def features(self, values: np.ndarray) -> np.ndarray:
         """Encoded values as trees ask about them, float32 of shape (rows, 1) for categories and (rows, 3) for numbers.
@@ -124,12 +147,19 @@ class Codebook:
         assert self.values is not None
         if not len(self.values):
             return np.full(len(code), np.nan)
-        value = self.values[code]
         spike = self.spike
         free = (code >= 0) & (neighbour >= 0) & ~spike[code] & ~spike[neighbour]
-        moved = np.where(free, value + u * (self.values[neighbour] - value), value)
-        if self.decimals is not None and self.decimals < 17:
-            moved = np.round(moved, self.decimals)
+        if self.rows >= OFTEN * self.levels:  # the way is counted in rows, and ends at a value that was seen
+            ends = np.cumsum(self.counts)
+            place = ends - self.counts / 2
+            to = np.searchsorted(ends, place[code] + u * (place[neighbour] - place[code]), side="right")
+            to = np.where(free, np.minimum(to, self.levels - 1), code)
+            moved = self.values[np.where(spike[to], code, to)]
+        else:
+            value = self.values[code]
+            moved = np.where(free, value + u * (self.values[neighbour] - value), value)
+            if self.decimals is not None and self.decimals < 17:
+                moved = np.round(moved, self.decimals)
         return np.where(code < 0, np.nan, moved)
 
     def bins(self, most: int) -> np.ndarray:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from synth.generators._walk import walkers
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +23,8 @@ class Forest:
     A row at an inner node goes left where its feature is at most the threshold. The donors of a node are the positions
     `first` to `last` (excluded) of one long list; that list is kept as runs: run r holds the code `run_code[r]` and ends
     before position `run_last[r]`. Within a leaf codes ascend; `run_ends_leaf` marks the last run of each leaf.
+
+    A row at a leaf draws its donor from there or, with probability `up` of the leaf, from the node `back`.
     """
 
     root: np.ndarray
@@ -27,48 +32,46 @@ class Forest:
     right: np.ndarray
     feature: np.ndarray
     threshold: np.ndarray
-    parent: np.ndarray  # -1 at a root
+    up: np.ndarray
+    back: np.ndarray
     first: np.ndarray
     last: np.ndarray
     run_code: np.ndarray
     run_last: np.ndarray
     run_ends_leaf: np.ndarray
 
+    @cached_property
+    def _walkers(self) -> tuple[Any, ...]:
+        walked = int(self.back.min(initial=len(self.left), where=self.back >= 0))  # what leaves draw from comes after all trees
+        return walkers(self.root, *(part[:walked] for part in (self.left, self.right, self.feature, self.threshold)))
+
     def leaves(self, features: np.ndarray, tree: np.ndarray) -> np.ndarray:
         """The leaf of each row: features of shape (rows, features), tree of shape (rows,) says which tree it walks."""
-        node = self.root[tree]
-        moving = np.flatnonzero(self.left[node] >= 0)
-        while len(moving):
-            at = node[moving]
-            goes_left = features[moving, self.feature[at]] <= self.threshold[at]
-            at = np.where(goes_left, self.left[at], self.right[at])
-            node[moving] = at
-            moving = moving[self.left[at] >= 0]
-        return np.asarray(node)
+        leaf = np.empty(len(features), dtype=np.int64)
+        for which, walker in enumerate(self._walkers):
+            mine = np.flatnonzero(tree == which)
+            leaf[mine] = self.root[which] + walker.apply(np.ascontiguousarray(features[mine]))
+        return leaf
 
-    def candidates(self, features: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
-        """Every node a row may draw its donor from, and how likely: two arrays of shape (rows, candidates)."""
-        trees, rows = len(self.root), len(features)
-        above = [self._above(self.leaves(features, np.full(rows, tree)), smoothing) for tree in range(trees)]
-        return np.hstack([node for node, _ in above]), np.hstack([weight for _, weight in above]) / trees
+    def candidates(self, features: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Every node a row may draw its donor from, and how likely: two arrays of shape (rows, candidates).
 
-    def _above(self, leaf: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
-        """The nodes that a row at this leaf of one tree draws from, and how likely: two arrays of shape (rows, nodes).
-
-        They are the leaf and, with smoothing s and m donors there, with probability s / (s + m), its parent.
+        features: a table as for `leaves`, or several that the trees take in turn.
         """
-        parent = np.where(self.parent[leaf] >= 0, self.parent[leaf], leaf)
-        up = smoothing / (smoothing + self.last[leaf] - self.first[leaf])
-        return np.column_stack([leaf, parent]), np.column_stack([1 - up, up])
+        trees, rows = len(self.root), len(features[0])
+        leaves = [self.leaves(features[tree % len(features)], np.full(rows, tree)) for tree in range(trees)]
+        of_tree = [self._drawn_from(leaf) for leaf in leaves]
+        return np.hstack([node for node, _ in of_tree]), np.hstack([weight for _, weight in of_tree]) / trees
 
-    def draw(self, features: np.ndarray, rng: np.random.Generator, smoothing: float) -> np.ndarray:
-        """The run of a donor for each row, as `candidates` says, of shape (rows,)."""
-        node = self.leaves(features, rng.integers(len(self.root), size=len(features)))
-        if smoothing > 0:
-            count = self.last[node] - self.first[node]
-            up = (rng.random(len(node)) * (smoothing + count) < smoothing) & (self.parent[node] >= 0)
-            node = np.where(up, self.parent[node], node)
-        return self._draw_at(node, rng)
+    def _drawn_from(self, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The nodes that a row at this leaf of one tree draws from, and how likely: two arrays of shape (rows, nodes)."""
+        up = self.up[leaf]
+        return np.column_stack([leaf, self.back[leaf]]), np.column_stack([1 - up, up])
+
+    def draw(self, features: np.ndarray, tree: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The run of a donor for each row, of shape (rows,), where tree of shape (rows,) says which tree it walks."""
+        node = self.leaves(features, tree)
+        return self._draw_at(np.where(rng.random(len(node)) < self.up[node], self.back[node], node), rng)
 
     def _draw_at(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A donor's run for each row. Rows at one node share its donors out evenly (stratified sampling), which is what each
@@ -91,21 +94,22 @@ class Forest:
         last_run = np.searchsorted(self.run_last, self.last, side="left") + 1
         return replace(self, first=ends[first_run], last=ends[last_run], run_last=last)
 
-    def shares_of(self, parts: Iterable[Forest], features: np.ndarray, smoothing: float) -> np.ndarray:
+    def shares_of(self, parts: Iterable[Forest], features: Sequence[np.ndarray]) -> np.ndarray:
         """How likely a row draws a donor that is also in each part (of `restricted`), of shape (rows, parts)."""
-        node, weight = self.candidates(features, smoothing)
+        node, weight = self.candidates(features)
         shares = [(weight * self._mass(part, node)).sum(axis=1) for part in parts]
-        return np.column_stack(shares) if shares else np.zeros((len(features), 0))
+        return np.column_stack(shares) if shares else np.zeros((len(features[0]), 0))
 
-    def within(self, part: Forest, features: np.ndarray, smoothing: float) -> Within:
+    def within(self, part: Forest, features: Sequence[np.ndarray]) -> Within:
         """For each row, how likely it draws a donor that is in the part, and the draw of such a donor."""
-        node, weight = self.candidates(features, smoothing)
+        node, weight = self.candidates(features)
         return Within(part, node, np.cumsum(weight * self._mass(part, node), axis=1))
 
-    def highest_share(self, part: Forest, smoothing: float) -> float:
+    def highest_share(self, part: Forest) -> float:
         """What no row's share of the part exceeds: the mean over trees of the highest share among their leaves."""
-        leaf = np.flatnonzero((self.left < 0) & (self.last > self.first))
-        node, weight = self._above(leaf, smoothing)
+        leaf = np.flatnonzero((self.left < 0) & ((self.last > self.first) | (self.up > 0)))
+        leaf = np.setdiff1d(leaf, self.back)
+        node, weight = self._drawn_from(leaf)
         tree = np.searchsorted(self.root, leaf, side="right") - 1
         highest = np.zeros(len(self.root))
         np.maximum.at(highest, tree, (weight * self._mass(part, node)).sum(axis=1))
@@ -118,14 +122,13 @@ class Forest:
 
     def counts(self, group: np.ndarray) -> np.ndarray:
         """Donors of each node by group, int64 of shape (nodes, groups); group says which one each run belongs to."""
-        leaf = np.flatnonzero((self.left < 0) & (self.last > self.first))
-        leaf = leaf[np.argsort(self.first[leaf])]  # together they hold every donor once
+        ends = np.unique(np.concatenate([[0], self.first, self.last]))  # between two of them all donors are of the same nodes
         size = np.diff(self.run_last, prepend=0)
-        at = np.searchsorted(self.last[leaf], self.run_last)
-        groups = int(group.max(initial=-1)) + 1
-        each = np.bincount(at * groups + group, weights=size, minlength=len(leaf) * groups).reshape(len(leaf), groups)
+        held = np.flatnonzero(size)
+        at = np.searchsorted(ends, self.run_last[held]) - 1
+        groups, parts = int(group.max(initial=-1)) + 1, len(ends) - 1
+        each = np.bincount(at * groups + group[held], weights=size[held], minlength=parts * groups).reshape(parts, groups)
         up_to = np.vstack([np.zeros((1, groups)), np.cumsum(each, axis=0)]).astype(np.int64)
-        ends = np.append(0, self.last[leaf])
         return np.asarray(up_to[np.searchsorted(ends, self.last)] - up_to[np.searchsorted(ends, self.first)])
 
     def neighbours(self, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,14 +255,14 @@ def _merge_thin_leaves(left: np.ndarray, right: np.ndarray, count: np.ndarray, f
     return left, home
 
 
-def plant(trees: Sequence[Tree]) -> Forest:
-    """Trees over the same features as one forest."""
+def plant(trees: Sequence[Tree], *, discount: bool) -> Forest:
+    """Trees over the same features as one forest; discount: as in `_discounted`."""
     parts: dict[str, list[Any]] = {f.name: [] for f in fields(Forest)}
-    nodes, donors = 0, 0
+    parents, nodes, donors = [], 0, 0
     for tree in trees:
         size = len(tree.left)
         inner = np.flatnonzero(tree.left >= 0)
-        parent = np.full(size, -1, dtype=np.int64)
+        parent = np.arange(size)
         parent[tree.left[inner]] = inner
         parent[tree.right[inner]] = inner
         start = np.concatenate([[0], np.cumsum(tree.count)])
@@ -278,13 +281,59 @@ def plant(trees: Sequence[Tree]) -> Forest:
         parts["right"].append(np.where(tree.left >= 0, tree.right + nodes, -1))
         parts["feature"].append(tree.feature)
         parts["threshold"].append(tree.threshold)
-        parts["parent"].append(np.where(parent >= 0, parent + nodes, -1))
+        parts["up"].append(np.zeros(size))
+        parts["back"].append(np.full(size, -1))
         parts["first"].append(first + donors)
         parts["last"].append(last + donors)
         parts["run_code"].append(tree.donors[run_end])
         parts["run_last"].append(run_end + 1 + donors)
         parts["run_ends_leaf"].append(ends_leaf)
+        parents.append(parent + nodes)
         nodes, donors = nodes + size, donors + len(tree.donors)
-    place = np.int32 if donors < 2**31 else np.int64
-    kinds = {"threshold": np.float64, "run_ends_leaf": np.bool_, "first": place, "last": place, "run_last": place}
-    return Forest(**{name: np.concatenate(part).astype(kinds.get(name, np.int32)) for name, part in parts.items()})
+    place = np.int32 if 2 * donors < 2**31 else np.int64
+    kinds = {
+        "threshold": np.float64,
+        "up": np.float64,
+        "run_ends_leaf": np.bool_,
+        "first": place,
+        "last": place,
+        "run_last": place,
+    }
+    forest = Forest(**{name: np.concatenate(part).astype(kinds.get(name, np.int32)) for name, part in parts.items()})
+    return _discounted(forest, np.concatenate(parents)) if discount else forest
+
+
+def _discounted(forest: Forest, parent: np.ndarray) -> Forest:
+    """Each leaf gives one donor of every value that it holds to its relatives, the leaves under the node two above it, and gets
+    as many back: any of the values that they hold, each as often as it is held by a leaf of theirs.
+
+    A value that a leaf holds once says little more than that one training row was there; one that it holds often keeps all
+    but one of its donors. That is absolute discounting as Kneser and Ney have it ("Improved backing-off for m-gram language
+    modeling", 1995): what is given equals what is got, value by value, so that margins stay.
+    """
+    runs, size = len(forest.run_code), np.diff(forest.run_last, prepend=0)
+    first_run = np.searchsorted(forest.run_last, forest.first, side="right")
+    stop_run = np.searchsorted(forest.run_last, forest.last, side="left") + 1
+    leaf = np.flatnonzero((forest.left < 0) & (forest.last > forest.first))
+    above, relatives = np.unique(parent[parent[leaf]], return_inverse=True)
+    up, back = forest.up.copy(), forest.back.copy()
+    up[leaf] = (stop_run - first_run)[leaf] / (forest.last - forest.first)[leaf]
+    back[leaf] = len(forest.left) + relatives
+    kept = np.append(0, np.cumsum(size - 1))  # donors that stay, then one donor of each run
+    empty = forest.last == forest.first
+    none = np.full(len(above), -1, dtype=np.int32)
+    place = forest.first.dtype
+    return replace(
+        forest,
+        left=np.append(forest.left, none),
+        right=np.append(forest.right, none),
+        feature=np.append(forest.feature, none + 1),
+        threshold=np.append(forest.threshold, np.zeros(len(above))),
+        up=np.append(up, np.zeros(len(above))),
+        back=np.append(back, none),
+        first=np.append(np.where(empty, 0, kept[first_run * ~empty]), kept[-1] + first_run[above]).astype(place),
+        last=np.append(np.where(empty, 0, kept[stop_run * ~empty]), kept[-1] + stop_run[above]).astype(place),
+        run_code=np.tile(forest.run_code, 2),
+        run_last=np.append(kept[1:], kept[-1] + np.arange(1, runs + 1)).astype(place),
+        run_ends_leaf=np.append(forest.run_ends_leaf, np.ones(runs, dtype=bool)),
+    )

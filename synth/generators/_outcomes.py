@@ -13,8 +13,12 @@ SPIKES_ABOVE = 0.02  # a number holding more than this share of the rows is an o
 MOST_SPIKES = 12  # at most so many of them, the commonest ones
 
 
-def outcomes(book: Codebook, codes: np.ndarray) -> tuple[np.ndarray, bool]:
-    """What impurity is measured on, and whether it is a class: for numbers their rank in [0, 1] and whether they are null."""
+def outcomes(book: Codebook, codes: np.ndarray, repeats: np.ndarray) -> tuple[np.ndarray, bool]:
+    """What impurity is measured on, and whether it is a class.
+
+    For numbers their rank in [0, 1], whether they are a spike or null, and which earlier column they repeat (repeats: int of
+    shape (rows,), -1 for none).
+    """
     null = codes < 0
     if not book.is_number:
         if book.distinct <= MOST_CLASSES:
@@ -27,7 +31,8 @@ def outcomes(book: Codebook, codes: np.ndarray) -> tuple[np.ndarray, bool]:
     rank[~null] = book.ranks[codes[~null]]
     spikes = np.flatnonzero(book.counts > SPIKES_ABOVE * len(codes))
     spikes = spikes[np.argsort(-book.counts[spikes], kind="stable")[:MOST_SPIKES]]
-    outputs = [rank, *(codes == spike for spike in spikes), *([null] if null.any() else [])]
+    repeated = (repeats == place for place in range(repeats.max(initial=-1) + 1))
+    outputs = [rank, *(codes == spike for spike in spikes), *repeated, *([null] if null.any() else [])]
     return np.column_stack(outputs).astype(np.float64), False
 
 

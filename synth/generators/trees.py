@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from types import NoneType
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,22 +20,18 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
+from synth.generators._conditional import Conditional
 from synth.generators._effort import Drawn
 from synth.generators._filling import fill
-from synth.generators._forest import Forest, Tree, Within, grow, plant, single_leaf
+from synth.generators._forest import Forest, Within
 from synth.generators._given import Rows, draw_given
-from synth.generators._outcomes import associations, level_order, outcomes
+from synth.generators._learning import Manner, learn_column
+from synth.generators._outcomes import associations
 from synth.generators.base import Generator
 from synth.progress import Progress
 
-FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others
-RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
-
-
-EVEN_BINS = 32  # bins of about equal rows in which a number counts as one value, when it is evidence for others
-
-# What fitting to a policy chooses from, the most faithful setting first: min_samples_leaf, three quarters of it for near-unique
-# numbers and as much smoothing. No honest ones: they cost more likeness for the same membership (decision 009).
+# What fitting to a policy chooses from, the most faithful setting first: min_samples_leaf, and for numbers that the columns
+# before them settle a quarter of it. No honest ones: they cost more likeness for the same membership (decision 009).
 LADDER = (5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200, 300, 400, 600)
 
 
@@ -50,22 +45,24 @@ class Trees(Generator):
     ones scatter, do not compare samples of several seeds, which differ too little, but draw the training rows again.
     """
 
-    min_samples_leaf: int = 80  # fewest training rows behind a leaf
-    min_samples_leaf_smooth: int = 60  # the same for near-unique numbers, which are drawn between donors rather than copied
+    min_samples_leaf: int = 60  # fewest training rows behind a leaf
+    min_samples_leaf_smooth: int = 15  # the same for numbers on a scale that the columns before them settle (R² of rank > .3)
     trees_per_column: int = 5  # trees per column; each synthetic row walks one of them at random
     subsample: float = 0.63  # share of the rows that the questions of one tree are grown on
     honest: bool = False  # leaf values from the rows a tree was not grown on only (Wager and Athey 2018)
-    smoothing: float = 80.0  # s: a leaf of m donors draws from its parent with probability s / (s + m); not for smooth numbers
-    interpolate: bool = True  # near-unique numbers are drawn between neighbours in the leaf
+    discount: bool = True  # a leaf gives one donor of each value to the leaves around it and gets others (Kneser and Ney 1995)
+    interpolate: bool = True  # numbers on a scale are drawn between neighbours in the leaf
     slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
-    condition_on: tuple[str, ...] | None = None  # columns drawn first, exactly conditionable; None: target and sensitive ones
+    guess: bool = True  # the target's trees may also ask a boosted guess (Friedman 2001)
+    condition_on: tuple[str, ...] = ()  # columns drawn first; the others follow by how many values they have, the target last
     max_predictors: int = 64  # at most so many earlier columns behind one column, the most correlated ones
-    grow_rows: int = 100_000  # at most so many rows per tree for growing; donors always come from all
+    grow_rows: int = 100_000  # at most so many rows per tree for growing; donors always come from all that are learned from
+    max_rows: int = 1_000_000  # at most so many training rows are learned from, drawn at random
 
     name: ClassVar[str] = "trees"
     summary: ClassVar[str] = "sequential trees: each column from trees on the columns before it; the default"
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
-        {"min_samples_leaf": leaf, "min_samples_leaf_smooth": round(0.75 * leaf), "smoothing": float(leaf)} for leaf in LADDER
+        {"min_samples_leaf": leaf, "min_samples_leaf_smooth": max(5, leaf // 4)} for leaf in LADDER
     )
 
     def _validate(self) -> None:
@@ -74,87 +71,56 @@ class Trees(Generator):
         _whole("trees_per_column", self.trees_per_column, 1)
         _whole("max_predictors", self.max_predictors, 1)
         _whole("grow_rows", self.grow_rows, 2)
+        _whole("max_rows", self.max_rows, 2)
         highest = 1.0 if not self.honest else 0.9
         if not _is_number(self.subsample) or not 0.05 <= self.subsample <= highest:
             raise ConfigError(f"subsample is {self.subsample!r}; give a share from 0.05 to {highest}")
-        if not _is_number(self.smoothing) or not 0 <= self.smoothing < np.inf:
-            raise ConfigError(f"smoothing is {self.smoothing!r}; give 0 (none) or a positive number of donors")
-        for name in ("honest", "interpolate", "slopes"):
+        for name in ("honest", "discount", "interpolate", "slopes", "guess"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; give true or false")
         if isinstance(self.condition_on, str):
             raise ConfigError(
                 f"condition_on is the text {self.condition_on!r}; give a list of column names: [{self.condition_on!r}]"
             )
-        if not isinstance(self.condition_on, (tuple, list, NoneType)):
-            raise ConfigError(f"condition_on is {self.condition_on!r}; give a list of column names, or None")
-        if self.condition_on is not None and len(set(self.condition_on)) != len(self.condition_on):
+        if not isinstance(self.condition_on, (tuple, list)):
+            raise ConfigError(f"condition_on is {self.condition_on!r}; give a list of column names")
+        if len(set(self.condition_on)) != len(self.condition_on):
             raise ConfigError(f"condition_on names a column twice: {list(self.condition_on)}; name each once")
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
+        if rows.rows > self.max_rows:
+            rows = rows.take(np.sort(rng.choice(rows.rows, self.max_rows, replace=False)))
         books, codes = {}, {}
         for column in rows.columns:
             books[column.name], codes[column.name] = Codebook.of(column)
         self._books: dict[str, Codebook] = books
-        self._leading = self._leading_columns(schema, tuple(books))
-        rest = sorted((n for n in books if n not in self._leading), key=lambda n: books[n].distinct)
-        self._order = (*self._leading, *rest)
-        self._predictors = self._choose_predictors(codes, rng)
-        features = {column.name: books[column.name].features(column.values) for column in rows.columns}
+        self._order = self._in_order(schema)
         self._template = rows.take(np.arange(0))
-        self._forests: dict[str, Forest] = {}
-        self._slopes: dict[str, np.ndarray] = {}
-        self._evidence: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._places: dict[str, dict[str, np.ndarray]] = {}
+        self._columns: dict[str, Conditional] = {}
+        predictors = self._choose_predictors(codes, rng)
+        values = {column.name: column.values for column in rows.columns}
+        known = Rows(rows.rows, values, {name: books[name].features(values[name]) for name in books})
+        manner = Manner(**{f.name: getattr(self, f.name) for f in fields(Manner)})
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done, name in enumerate(self._order):
-                seeds = rng.spawn(self.trees_per_column)
-                target, classify = outcomes(books[name], codes[name])
-                self._places[name] = {
-                    earlier: level_order(codes[earlier], books[earlier], target, classify)
-                    for earlier in self._predictors[name]
-                    if books[earlier].has_order_per_target
-                }
-                self._slopes[name] = self._lean(name, features)
-                table = self._stack(name, features, rows.rows)
-                fewest = self.min_samples_leaf_smooth if books[name].smooth else self.min_samples_leaf
-                jobs = [pool.submit(self._grow, table, target, codes[name], classify, fewest, seed) for seed in seeds]
-                self._forests[name] = plant([job.result() for job in jobs])
+                last = schema.target is not None and name == schema.target.name and done == len(self._order) - 1
+                self._columns[name] = learn_column(
+                    name, predictors[name], known, books, codes, manner, guessed=last, pool=pool, rng=rng
+                )
                 progress("fit", done + 1, len(self._order))
 
-    def _grow(
-        self, table: np.ndarray, target: np.ndarray, codes: np.ndarray, classify: bool, fewest: int, rng: np.random.Generator
-    ) -> Tree:
-        n = len(codes)
-        if not table.shape[1] or n < 2 * fewest:
-            return single_leaf(codes)
-        size = min(max(2, round(self.subsample * n)), self.grow_rows, n - 1 if self.honest else n)
-        order = rng.permutation(n)
-        grow_rows = np.sort(order[:size])
-        donor_rows = np.sort(order[size:]) if self.honest else np.arange(n)
-        return grow(
-            table,
-            target,
-            codes,
-            classify=classify,
-            grow_rows=grow_rows,
-            donor_rows=donor_rows,
-            min_samples_leaf=fewest,
-            seed=int(rng.integers(2**31)),
-        )
-
-    def _leading_columns(self, schema: Schema, names: tuple[str, ...]) -> tuple[str, ...]:
-        if self.condition_on is None:
-            chosen = [c.name for c in (schema.target, *schema.sensitive) if c is not None]
-            return self._categories_first(name for name in chosen if name in names)
+    def _in_order(self, schema: Schema) -> tuple[str, ...]:
+        """Columns in the order in which they are drawn: those conditioned on, then from few values to many, then the target."""
         for name in self.condition_on:
-            if name not in names:
-                raise ConfigError(f"condition_on names {name!r}, which is not a learned column{did_you_mean(name, names)}")
-        return self._categories_first(self.condition_on)
-
-    def _categories_first(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Categories first: their combinations can be enumerated, which makes conditions on them exact at once."""
-        return tuple(sorted(names, key=lambda name: self._books[name].is_number))
+            if name not in self._books:
+                raise ConfigError(
+                    f"condition_on names {name!r}, which is not a learned column{did_you_mean(name, tuple(self._books))}"
+                )
+        # Categories first: their combinations can be enumerated, which makes conditions on them exact at once.
+        first = sorted(self.condition_on, key=lambda name: self._books[name].is_number)
+        target = None if schema.target is None else schema.target.name
+        rest = (name for name in self._books if name not in first)
+        return (*first, *sorted(rest, key=lambda name: (name == target, self._books[name].distinct)))
 
     def _choose_predictors(self, codes: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
         """The earlier columns that each column's trees may ask about."""
@@ -166,23 +132,6 @@ class Trees(Generator):
             strongest = sorted(earlier, key=lambda other: -strength[name][other])[: self.max_predictors]
             chosen[name] = tuple(other for other in earlier if other in strongest)
         return chosen
-
-    def _lean(self, name: str, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Ridge regressions of a number on the numbers before it, of shape (2, numbers): by value, and by log-odds of rank.
-
-        What they say is one more thing that trees can ask about: splits on single columns lose smooth relations.
-        """
-        numbers = [earlier for earlier in self._predictors[name] if self._books[earlier].is_number]
-        if not self.slopes or not numbers or not self._books[name].is_number or self._books[name].levels < FEWEST_FOR_SLOPES:
-            return np.empty((0, 0), dtype=np.float32)
-        known = features[name][:, 0] >= 0
-        weights = []
-        for form in (1, 2):
-            columns = np.column_stack([features[earlier][known, form] for earlier in numbers]).astype(np.float64)
-            outcome = features[name][known, form].astype(np.float64)
-            square = columns.T @ columns + RIDGE * len(columns) * np.eye(len(numbers))
-            weights.append(np.linalg.solve(square, columns.T @ outcome))
-        return np.array(weights).astype(np.float32)
 
     # sampling ------------------------------------------------------------------------------------------------------
 
@@ -204,24 +153,22 @@ class Trees(Generator):
         return self._template.with_values(rows.values)
 
     def _draw_column(self, name: str, rows: Rows, rng: np.random.Generator) -> np.ndarray:
-        features = self._stack(name, rows.features, rows.size)
-        return self._values(name, self._forests[name].draw(features, rng, self._shrink(name)), rng)
-
-    def _within(self, name: str, part: Forest, rows: Rows) -> Within:
-        return self._forests[name].within(part, self._stack(name, rows.features, rows.size), self._shrink(name))
-
-    def _draw_within(self, name: str, within: Within, rows: Rows, rng: np.random.Generator) -> np.ndarray:
-        return self._values(name, within.draw(rng), rng)
-
-    def _shares(self, name: str, parts: Iterable[Forest], rows: Rows) -> np.ndarray:
-        return self._forests[name].shares_of(parts, self._stack(name, rows.features, rows.size), self._shrink(name))
-
-    def _highest_share(self, name: str, part: Forest) -> float:
-        return self._forests[name].highest_share(part, self._shrink(name))
+        return self._columns[name].draw(rows, rng)
 
     def _part(self, name: str, clause: Clause) -> Forest:
-        """The donors from which a value that satisfies the clause can come."""
-        return self._forests[name].restricted(self._may_hold(name, clause))
+        return self._columns[name].part(clause)
+
+    def _within(self, name: str, part: Forest, rows: Rows) -> Within:
+        return self._columns[name].within(part, rows)
+
+    def _draw_within(self, name: str, within: Within, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        return self._columns[name].values(within.draw(rng), rows, rng)
+
+    def _shares(self, name: str, parts: Iterable[Forest], rows: Rows) -> np.ndarray:
+        return self._columns[name].shares(parts, rows)
+
+    def _highest_share(self, name: str, part: Forest) -> float:
+        return self._columns[name].forest.highest_share(part)
 
     # filling in ----------------------------------------------------------------------------------------------------
 
@@ -229,101 +176,40 @@ class Trees(Generator):
         return rows.with_values(fill(self, rows, rng, progress))
 
     def _likelihood(self, name: str, rows: Rows) -> np.ndarray:
-        """The share of the row's value, or of values about like it, among the donors it could have: mean over the trees.
-
-        As if one donor more came from all rows alike, so that nothing is impossible.
-        """
-        if name not in self._evidence:
-            bins = self._books[name].bins(EVEN_BINS)
-            counts = self._forests[name].counts(bins[self._forests[name].run_code])
-            counts = np.pad(counts, ((0, 0), (0, bins[-1] + 1 - counts.shape[1])))
-            everywhere = np.bincount(bins, np.append(self._books[name].counts, self._books[name].nulls)) + 1 / len(bins)
-            share = (counts + everywhere / everywhere.sum()) / (counts.sum(axis=1, keepdims=True) + 1)
-            self._evidence[name] = bins, share.astype(np.float32)
-        bins, share = self._evidence[name]
-        features = self._stack(name, rows.features, rows.size)
-        node, weight = self._forests[name].candidates(features, self._shrink(name))
-        here = bins[self._books[name].code_near(rows.values[name])]
-        return np.asarray((weight * share[node, here[:, None]]).sum(axis=1))
-
-    def _stack(self, name: str, features: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-        """What the trees of one column ask about, float32 of shape (rows, predictors)."""
-        predictors, slopes = self._predictors[name], self._slopes[name]
-        table = np.empty((rows, len(predictors) + len(slopes)), dtype=np.float32)
-        for place, earlier in enumerate(predictors):
-            order, first = self._places[name].get(earlier), features[earlier][:, 0]
-            table[:, place] = first if order is None else order[first.astype(np.int64)]
-        if len(slopes):
-            numbers = [earlier for earlier in predictors if self._books[earlier].is_number]
-            for form, slope in enumerate(slopes):
-                columns = np.column_stack([features[earlier][:, 1 + form] for earlier in numbers])
-                # Not by a matrix product, whose last bits depend on the number of threads.
-                table[:, len(predictors) + form] = np.einsum("rc,c->r", columns, slope)
-        return table
-
-    def _shrink(self, name: str) -> float:
-        return 0.0 if self._books[name].smooth else self.smoothing
-
-    def _values(self, name: str, run: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What these runs of donors give: their own values, or for near-unique numbers one on the way to a neighbour."""
-        book, forest = self._books[name], self._forests[name]
-        code = forest.run_code[run]
-        if not (book.smooth and self.interpolate):
-            return book.at(code)
-        before, after = forest.neighbours(run)
-        neighbour = np.where(rng.random(len(run)) < 0.5, before, after)
-        return book.between(code, forest.run_code[neighbour], rng.random(len(run)))
-
-    def _may_hold(self, name: str, clause: Clause) -> np.ndarray:
-        """The runs, of shape (runs,), from which a value that satisfies the clause can come."""
-        book, forest = self._books[name], self._forests[name]
-        run = np.arange(len(forest.run_code))
-        own = clause.holds(book.at(forest.run_code))
-        if clause.null or not (book.smooth and self.interpolate):
-            return own
-        before, after = forest.neighbours(run)
-        low, high = book.at(forest.run_code[before]), book.at(forest.run_code[after])
-        here = book.at(forest.run_code)
-        low, high = np.fmin(low, here), np.fmax(high, here)
-        return np.asarray(own | ((low <= clause.high) & (high >= clause.low)))
+        return self._columns[name].likelihood(rows)
 
     # saving --------------------------------------------------------------------------------------------------------
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         places = {name: place for place, name in enumerate(self._order)}
+        columns = [self._columns[name] for name in self._order]
         state = {
             "order": list(self._order),
-            "leading": len(self._leading),
-            "nulls": [self._books[name].nulls for name in self._order],
-            "predictors": [[places[earlier] for earlier in self._predictors[name]] for name in self._order],
+            "nulls": [column.book.nulls for column in columns],
+            "predictors": [[places[earlier] for earlier in column.questions.predictors] for column in columns],
+            "repeats": [[places[earlier] for earlier in column.repeats] for column in columns],
         }
         arrays: dict[str, np.ndarray] = {}
-        for place, name in enumerate(self._order):
-            arrays |= self._books[name].to_arrays(f"{place}") | self._forests[name].to_arrays(f"{place}")
-            arrays[f"{place}.slopes"] = self._slopes[name]
-            arrays[f"{place}.levels"] = np.concatenate([np.empty(0, dtype=np.float32), *self._places[name].values()])
+        for place, column in enumerate(columns):
+            arrays |= column.to_arrays(f"{place}")
         return state, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         order = tuple(state["order"])
         self._template = template
         self._order = order
-        self._leading = order[: state["leading"]]
-        self._predictors = {
-            name: tuple(order[place] for place in places) for name, places in zip(order, state["predictors"], strict=True)
-        }
-        self._books = {
-            name: Codebook.from_arrays(f"{place}", arrays, template[name], state["nulls"][place])
-            for place, name in enumerate(order)
-        }
-        self._forests = {name: Forest.from_arrays(f"{place}", arrays) for place, name in enumerate(order)}
-        self._slopes = {name: arrays[f"{place}.slopes"] for place, name in enumerate(order)}
-        self._evidence = {}
-        self._places = {}
+        self._books, self._columns = {}, {}
         for place, name in enumerate(order):
-            ordered = [earlier for earlier in self._predictors[name] if self._books[earlier].has_order_per_target]
-            ends = np.cumsum([self._books[earlier].levels + 1 for earlier in ordered])
-            self._places[name] = dict(zip(ordered, np.split(arrays[f"{place}.levels"], ends[:-1]), strict=False))
+            self._books[name] = Codebook.from_arrays(f"{place}", arrays, template[name], state["nulls"][place])
+            self._columns[name] = Conditional.from_arrays(
+                f"{place}",
+                arrays,
+                book=self._books[name],
+                books=self._books,
+                predictors=[order[earlier] for earlier in state["predictors"][place]],
+                repeats=[order[earlier] for earlier in state["repeats"][place]],
+                interpolate=self.interpolate,
+            )
 
 
 def _is_number(value: Any) -> bool:
