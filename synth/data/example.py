@@ -19,7 +19,7 @@ def example_table(rows: int = 600, seed: int = 0) -> Table:
     age = rng.integers(18, 90, rows)
     sex = rng.choice(["female", "male"], rows)
     city = rng.choice(["Aarhus", "Bergen", "Cork", "Delft", "Espoo"], rows, p=[0.4, 0.3, 0.15, 0.1, 0.05])
-    income = np.round(np.where(rng.random(rows) < 0.1, 0.0, rng.lognormal(10, 0.5, rows) + 100 * age), 2)
+    income = np.round(np.where(rng.random(rows) < 0.1, 0.0, rng.lognormal(8, 0.5, rows) + 500 * age), 2)
     left = np.where(rng.random(rows) < 1 / (1 + np.exp((age - 40) / 10)), "yes", "no")
     joined = np.datetime64("2015-01-01") + rng.integers(0, 3000, rows)
     seen = np.datetime64("2024-01-01T00:00:00") + rng.integers(0, 10**7, rows)

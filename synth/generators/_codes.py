@@ -86,6 +86,11 @@ class Codebook:
         alike = (self.counts <= 2 * usual) & (2 * self.counts >= usual) | (self.counts < OFTEN)
         return bool(self.counts[alike].sum() >= 0.8 * self.counts.sum())
 
+    @property
+    def is_often(self) -> bool:
+        """Whether values of a number occur so often that draws end at one that was seen."""
+        return self.rows >= OFTEN * self.levels
+
     @cached_property
     def _usual(self) -> np.ndarray:
         """How frequent the neighbours of each value are: the median count around it, of shape (levels,)."""
@@ -149,7 +154,7 @@ class Codebook:
             return np.full(len(code), np.nan)
         spike = self.spike
         free = (code >= 0) & (neighbour >= 0) & ~spike[code] & ~spike[neighbour]
-        if self.rows >= OFTEN * self.levels:  # the way is counted in rows, and ends at a value that was seen
+        if self.is_often:  # the way is counted in rows, and ends at a value that was seen
             ends = np.cumsum(self.counts)
             place = ends - self.counts / 2
             to = np.searchsorted(ends, place[code] + u * (place[neighbour] - place[code]), side="right")

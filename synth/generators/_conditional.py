@@ -46,7 +46,7 @@ class Questions:
         return table
 
     def answers(self, rows: Rows, half: np.ndarray) -> np.ndarray:
-        """What a tree is told of each row, float32 of shape (rows, questions), where `half` says which guess it was grown with."""
+        """What a tree is told of each row, float32 of shape (rows, questions), by the guess of this half."""
         table = self.plain(rows)
         return table if self.guess is None else np.hstack([table, self.guess.of(table, half)])
 
@@ -82,7 +82,7 @@ class Conditional:
         return self.values(self.forest.draw(self.questions.answers(rows, tree % 2), tree, rng), rows, rng)
 
     def values(self, run: np.ndarray, rows: Rows, rng: np.random.Generator) -> np.ndarray:
-        """What these runs of donors give the rows: their own value, one on the way to a neighbour's, or one of the row's own."""
+        """What these runs of donors give the rows, encoded, of shape (rows,)."""
         code = self.forest.run_code[run]
         repeated = code - self.book.levels
         own = np.where(repeated < 0, code, -1) if self.repeats else code

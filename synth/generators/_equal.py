@@ -27,7 +27,7 @@ def repeated(
     column by themselves (spikes, such as 0) do not count: equal zeros say nothing.
     """
     which = np.full(len(values), -1, dtype=np.int32)
-    if not book.smooth or not others:
+    if book.values is None or not book.smooth or not others:
         return (), which
     own = ~np.isnan(values)
     own[own] = ~book.spike[np.searchsorted(book.values, values[own])]

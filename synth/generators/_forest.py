@@ -255,8 +255,8 @@ def _merge_thin_leaves(left: np.ndarray, right: np.ndarray, count: np.ndarray, f
     return left, home
 
 
-def plant(trees: Sequence[Tree], *, discount: bool) -> Forest:
-    """Trees over the same features as one forest; discount: as in `_discounted`."""
+def plant(trees: Sequence[Tree], *, relatives: int = 0) -> Forest:
+    """Trees over the same features as one forest; relatives: leaves discount among so many donors (0: they do not)."""
     parts: dict[str, list[Any]] = {f.name: [] for f in fields(Forest)}
     parents, nodes, donors = [], 0, 0
     for tree in trees:
@@ -300,12 +300,12 @@ def plant(trees: Sequence[Tree], *, discount: bool) -> Forest:
         "run_last": place,
     }
     forest = Forest(**{name: np.concatenate(part).astype(kinds.get(name, np.int32)) for name, part in parts.items()})
-    return _discounted(forest, np.concatenate(parents)) if discount else forest
+    return _discounted(forest, np.concatenate(parents), relatives) if relatives else forest
 
 
-def _discounted(forest: Forest, parent: np.ndarray) -> Forest:
-    """Each leaf gives one donor of every value that it holds to its relatives, the leaves under the node two above it, and gets
-    as many back: any of the values that they hold, each as often as it is held by a leaf of theirs.
+def _discounted(forest: Forest, parent: np.ndarray, relatives: int) -> Forest:
+    """Each leaf gives one donor of every value that it holds to its relatives, and gets as many back: any of the values that
+    they hold, each as often as it is held by a leaf of theirs. Relatives share an ancestor of at most so many donors.
 
     A value that a leaf holds once says little more than that one training row was there; one that it holds often keeps all
     but one of its donors. That is absolute discounting as Kneser and Ney have it ("Improved backing-off for m-gram language
@@ -314,25 +314,30 @@ def _discounted(forest: Forest, parent: np.ndarray) -> Forest:
     runs, size = len(forest.run_code), np.diff(forest.run_last, prepend=0)
     first_run = np.searchsorted(forest.run_last, forest.first, side="right")
     stop_run = np.searchsorted(forest.run_last, forest.last, side="left") + 1
-    leaf = np.flatnonzero((forest.left < 0) & (forest.last > forest.first))
-    above, relatives = np.unique(parent[parent[leaf]], return_inverse=True)
+    donors = forest.last - forest.first
+    small = donors <= relatives
+    head = np.arange(len(parent))
+    for node in np.flatnonzero(small & small[parent]):  # parents come before their children
+        head[node] = head[parent[node]]
+    leaf = np.flatnonzero((forest.left < 0) & (donors > 0))
+    heads, family = np.unique(head[leaf], return_inverse=True)
     up, back = forest.up.copy(), forest.back.copy()
-    up[leaf] = (stop_run - first_run)[leaf] / (forest.last - forest.first)[leaf]
-    back[leaf] = len(forest.left) + relatives
+    up[leaf] = (stop_run - first_run)[leaf] / donors[leaf]
+    back[leaf] = len(forest.left) + family
     kept = np.append(0, np.cumsum(size - 1))  # donors that stay, then one donor of each run
-    empty = forest.last == forest.first
-    none = np.full(len(above), -1, dtype=np.int32)
+    empty = donors == 0
+    none = np.full(len(heads), -1, dtype=np.int32)
     place = forest.first.dtype
     return replace(
         forest,
         left=np.append(forest.left, none),
         right=np.append(forest.right, none),
         feature=np.append(forest.feature, none + 1),
-        threshold=np.append(forest.threshold, np.zeros(len(above))),
-        up=np.append(up, np.zeros(len(above))),
+        threshold=np.append(forest.threshold, np.zeros(len(heads))),
+        up=np.append(up, np.zeros(len(heads))),
         back=np.append(back, none),
-        first=np.append(np.where(empty, 0, kept[first_run * ~empty]), kept[-1] + first_run[above]).astype(place),
-        last=np.append(np.where(empty, 0, kept[stop_run * ~empty]), kept[-1] + stop_run[above]).astype(place),
+        first=np.append(np.where(empty, 0, kept[first_run * ~empty]), kept[-1] + first_run[heads]).astype(place),
+        last=np.append(np.where(empty, 0, kept[stop_run * ~empty]), kept[-1] + stop_run[heads]).astype(place),
         run_code=np.tile(forest.run_code, 2),
         run_last=np.append(kept[1:], kept[-1] + np.arange(1, runs + 1)).astype(place),
         run_ends_leaf=np.append(forest.run_ends_leaf, np.ones(runs, dtype=bool)),

@@ -22,7 +22,7 @@ ROUNDS = 40  # trees that add up to a guess, for each class where there are more
 RATE = 0.2  # how much of its correction each of them makes
 LEAVES = 31  # of one of them
 FEWEST_IN_LEAF = 20
-FEWEST_ROWS = 1_000  # below which there is too little to learn a guess from
+FEWEST_ROWS = 400  # below which there is too little to learn a guess from
 MOST_CLASSES = 8  # beyond which a guess for each class costs too much
 
 
@@ -45,10 +45,6 @@ class Guess:
     def _walkers(self) -> tuple[Any, ...]:
         return walkers(self.root, self.left, self.right, self.feature, self.threshold)
 
-    @property
-    def outputs(self) -> int:
-        return self.start.shape[1]
-
     def of(self, features: np.ndarray, half: np.ndarray) -> np.ndarray:
         """The guess of each row by one half: features float32 of shape (rows, features), half of shape (rows,).
 
@@ -60,7 +56,7 @@ class Guess:
             asked = np.ascontiguousarray(features[mine], dtype=np.float32)
             for tree in np.flatnonzero(self.half == which):
                 out[mine, self.output[tree]] += self.value[self.root[tree] + self._walkers[tree].apply(asked)]
-        return out.astype(np.float32)
+        return np.asarray(out, dtype=np.float32)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         return {f"{prefix}.guess.{f.name}": getattr(self, f.name) for f in fields(self)}

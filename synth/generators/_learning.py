@@ -18,7 +18,11 @@ from synth.generators._outcomes import level_order, outcomes
 
 FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others, nor guessed
 RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
+import os
+
+RELATIVES = int(os.environ.get("REL", "6"))  # leaves of the smallest size whose donors may be those of one family
 SETTLED = 0.3  # share of the variance of a number's rank beyond which the columns before it settle it
+SETTLED_IN_STEPS = 0.5  # the same where draws end at values that were seen, and so may repeat a donor's
 TRIED = 8_000  # rows on which that is tried
 LEAF_TRIED = 20  # ... with leaves of so many rows
 
@@ -71,15 +75,17 @@ def learn_column(
         if guess is not None:
             questions = Questions(predictors, numbers, places, slopes, guess[0])
             table = np.hstack([table, guess[1]])
-    fewest = manner.min_samples_leaf
-    if book.smooth and manner.min_samples_leaf_smooth != fewest and _is_settled(table, target[:, 0], rng):
-        fewest = manner.min_samples_leaf_smooth
+    moves = book.smooth and manner.interpolate
+    settled = book.smooth and _is_settled(table, target[:, 0], SETTLED_IN_STEPS if book.is_often else SETTLED, rng)
+    fewest = manner.min_samples_leaf_smooth if settled else manner.min_samples_leaf
     given = np.where(repeats_of < 0, codes[name], book.levels + repeats_of)
     jobs = [
         pool.submit(_grow, table, target, given, classify, fewest, manner, seed) for seed in rng.spawn(manner.trees_per_column)
     ]
-    moves = book.smooth and manner.interpolate
-    forest = plant([job.result() for job in jobs], discount=manner.discount and not moves)
+    # Draws that move between neighbours need no discount, unless they move in steps and nothing holds them in place.
+    discounts = manner.discount and (not moves or (book.is_often and not settled))
+    relatives = RELATIVES * fewest if discounts else 0
+    forest = plant([job.result() for job in jobs], relatives=relatives)
     return Conditional(book, questions, forest, repeats, manner.interpolate)
 
 
@@ -104,8 +110,8 @@ def _lean(name: str, numbers: tuple[str, ...], rows: Rows) -> np.ndarray:
     return np.array(weights).astype(np.float32)
 
 
-def _is_settled(table: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> bool:
-    """Whether what the trees may ask says most of where a number lies: tried by a tree on rows that it was not grown on.
+def _is_settled(table: np.ndarray, rank: np.ndarray, share: float, rng: np.random.Generator) -> bool:
+    """Whether what the trees may ask says this share of where a number lies: tried by a tree on rows that it was not grown on.
 
     Only then are small leaves worth what they give away: a number that nothing settles is as likely anywhere in a large leaf.
     """
@@ -117,7 +123,7 @@ def _is_settled(table: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -
     learned, held = some[: len(some) // 2], some[len(some) // 2 :]
     tree = DecisionTreeRegressor(min_samples_leaf=LEAF_TRIED, random_state=0).fit(table[learned], rank[learned])
     spread = ((rank[held] - rank[held].mean()) ** 2).sum()
-    return bool(((tree.predict(table[held]) - rank[held]) ** 2).sum() < (1 - SETTLED) * spread)
+    return bool(((tree.predict(table[held]) - rank[held]) ** 2).sum() < (1 - share) * spread)
 
 
 def _grow(

@@ -78,14 +78,12 @@ class Trees(Generator):
         for name in ("honest", "discount", "interpolate", "slopes", "guess"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; give true or false")
-        if isinstance(self.condition_on, str):
-            raise ConfigError(
-                f"condition_on is the text {self.condition_on!r}; give a list of column names: [{self.condition_on!r}]"
-            )
-        if not isinstance(self.condition_on, (tuple, list)):
-            raise ConfigError(f"condition_on is {self.condition_on!r}; give a list of column names")
-        if len(set(self.condition_on)) != len(self.condition_on):
-            raise ConfigError(f"condition_on names a column twice: {list(self.condition_on)}; name each once")
+        first: Any = self.condition_on
+        if not isinstance(first, (tuple, list)):
+            hint = f": [{first!r}]" if isinstance(first, str) else ""
+            raise ConfigError(f"condition_on is {first!r}; give a list of column names{hint}")
+        if len(set(first)) != len(first):
+            raise ConfigError(f"condition_on names a column twice: {list(first)}; name each once")
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         if rows.rows > self.max_rows:

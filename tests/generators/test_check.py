@@ -34,7 +34,7 @@ def test_every_registered_generator_keeps_every_promise(name: str) -> None:
 @pytest.mark.parametrize(
     "generator",
     [
-        Trees(honest=True, smoothing=20.0, trees_per_column=3, min_samples_leaf=10),
+        Trees(honest=True, discount=False, trees_per_column=3, min_samples_leaf=10),
         Trees(interpolate=False, trees_per_column=1, subsample=1.0, condition_on=("age", "city")),
         Smote(kind="random"),
         Smote(max_rows=200),

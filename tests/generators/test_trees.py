@@ -138,7 +138,7 @@ def test_leaves_of_one_row_copy_rows_and_the_default_does_not() -> None:
         made = generator.fit(real).sample(2_000).to_pandas().to_numpy().tolist()
         return sum(tuple(row) in rows for row in made) / len(made)
 
-    alone = Trees(min_samples_leaf=1, trees_per_column=1, subsample=1.0, smoothing=0.0)
+    alone = Trees(min_samples_leaf=1, trees_per_column=1, subsample=1.0, discount=False)
     assert copied(alone) > 0.5
     assert copied(Trees()) < 0.01
 
@@ -240,11 +240,10 @@ def test_five_hundred_columns_finish() -> None:
         {"trees_per_column": True},
         {"subsample": 0.0},
         {"subsample": 1.0, "honest": True},
-        {"smoothing": -1.0},
-        {"smoothing": None},
+        {"discount": None},
         {"subsample": "half"},
         {"condition_on": 3},
-        {"smoothing": float("nan")},
+        {"max_rows": 1},
         {"honest": 1},
         {"condition_on": "a"},
         {"condition_on": ("a", "a")},

@@ -50,7 +50,7 @@ def thirds(table: Table, rows: int, seed: int) -> Three:
 
 def test_trees_with_a_leaf_for_every_row_are_caught(adult: Table) -> None:
     train, holdout, _ = thirds(adult, 3_000, 0)
-    model = Trees(min_samples_leaf=1, min_samples_leaf_smooth=1, smoothing=0, interpolate=False).fit(train)
+    model = Trees(min_samples_leaf=1, min_samples_leaf_smooth=1, discount=False, interpolate=False).fit(train)
     measured = evaluate(train, holdout, model.sample_table(len(train)), only=STRONGEST)
     assert score(measured, "privacy.membership_auc").low >= 0.80
     assert score(measured, "privacy.membership_tpr").low >= 0.30
@@ -194,7 +194,9 @@ def test_one_false_alarm_in_a_thousand_needs_thousands_of_controls(three: Three)
 def test_shadow_models_find_the_vulnerable_rows_that_trees_copied(draw: Callable[[int, int], Table]) -> None:
     train, holdout = draw(800, 1), draw(800, 2)
     name = "privacy.shadow"
-    copier = Trees(min_samples_leaf=1, min_samples_leaf_smooth=1, smoothing=0, interpolate=False, trees_per_column=1).fit(train)
+    copier = Trees(min_samples_leaf=1, min_samples_leaf_smooth=1, discount=False, interpolate=False, trees_per_column=1).fit(
+        train
+    )
     caught = evaluate(train, holdout, copier.sample_table(800), only=[name], model=copier, shadow=4)
     assert score(caught, name).low > 0.6
     assert caught[name].detail["members"] + caught[name].detail["controls"] == 100
