@@ -18,9 +18,7 @@ from synth.generators._outcomes import level_order, outcomes
 
 FEWEST_FOR_SLOPES = 20  # distinct values below which a number is not leant on others, nor guessed
 RIDGE = 1e-4  # penalty per row, against columns that nearly repeat each other
-import os
-
-RELATIVES = int(os.environ.get("REL", "6"))  # leaves of the smallest size whose donors may be those of one family
+RELATIVES = 30  # leaves of the smallest size whose donors those may be that discount among each other
 SETTLED = 0.3  # share of the variance of a number's rank beyond which the columns before it settle it
 SETTLED_IN_STEPS = 0.5  # the same where draws end at values that were seen, and so may repeat a donor's
 TRIED = 8_000  # rows on which that is tried
