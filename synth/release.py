@@ -8,6 +8,7 @@ from typing import Any
 
 import synth
 from synth.data.frames import as_table
+from synth.data.quarantine import QUARANTINE
 from synth.data.sources import write_parquet
 from synth.data.table import Table
 from synth.errors import InputError, NotApprovedError
@@ -17,7 +18,6 @@ from synth.gate import export as gate_export
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey, default_key
 from synth.gate.leaving import leaving_rows, leaving_verdict
-from synth.gate.quarantine import QUARANTINE
 from synth.gate.verdict import Verdict
 from synth.metrics.measurement import Measurements
 from synth.report.page import render

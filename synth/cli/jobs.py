@@ -22,11 +22,13 @@ from synth.cli.screen import (
     show_verdict,
     watching,
 )
-from synth.errors import ConfigError, DataError
+from synth.errors import ConfigError
 
 Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
+
+MANY_ROWS = 1_000_000  # from here on worker processes save more time than they take to start
 
 DEMO: dict[str, Any] = {  # as in configs/arrests.yaml, which an installed package does not bring along
     "name": "arrests",
@@ -182,23 +184,21 @@ def sample(
     ],
     where: Annotated[str | None, typer.Option(help="A condition that every row satisfies.")] = None,
     seed: Seed = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that draw; the bytes do not depend on it. By default one per core for many rows."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw rows from a saved model. They are quarantined: `synth export` is what releases rows."""
-    from synth.data.sources import write_parquet
-    from synth.gate.quarantine import QUARANTINE
     from synth.generators._storage import load
+    from synth.scale import Processes, cores
 
-    if to.suffix != ".parquet":
-        raise DataError(
-            f"{to}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says so;\n"
-            "name a .parquet file, or release them with `synth run` and `synth export --format csv`"
-        )
     loaded = load(model)
+    count = workers or (cores() if n >= MANY_ROWS else 1)
     with watching(quiet) as progress:
-        table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
-    write_parquet(table, to, metadata=QUARANTINE)
+        loaded.sample_to(to, n, where=where, seed=seed, workers=Processes(count) if count > 1 else None, progress=progress)
     if as_json:
         print_json({"file": str(to), "rows": n, "where": where, "seed": seed, "model_digest": loaded.digest()})
     else:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -25,16 +26,16 @@ import numpy as np
 from synth.data.conditions import Where
 from synth.data.constraints import broken_rows, within_range, without_repeats
 from synth.data.table import Provenance, Table
-from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, did_you_mean
 from synth.generators._fitted import Fitted
+from synth.generators._shards import SHARD, Shards, drawn_by, drawn_here, write_shards
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from synth.data.encoding import Encoded
     from synth.data.schema import Schema
+    from synth.workers import Workers
 
 # Rejection gives up after this many draws per requested row, and never before a hundred thousand.
 MAX_DRAWS_PER_ROW = 1_000
@@ -52,6 +53,8 @@ class Generator:
 
     name: ClassVar[str] = ""  # its registry name, which is its file name
     summary: ClassVar[str] = ""  # one line, shown by `synth generators`
+
+    _shard_rows: ClassVar[int] = SHARD
 
     # hooks ---------------------------------------------------------------------------------------------------------
 
@@ -142,16 +145,51 @@ class Generator:
 
     def sample_table(self, n: int, *, where: Any = None, seed: int = 0, progress: Progress = silent) -> Table:
         """The rows of `sample` as a `Table`, whatever kind of frame was fitted."""
+        shards = self._shards(n, where, seed)
+        parts: list[Table] = []
+        for part in drawn_here(shards, progress):
+            _check_room(part, shards.n)
+            parts.append(part)
+        condition = str(shards.where) if shards.where else None
+        provenance = Provenance(self.name, self.digest(), shards.seed, shards.n, condition)
+        return replace(Table.concat(parts), provenance=provenance)
+
+    def sample_to(
+        self,
+        path: str | Path,
+        n: int,
+        *,
+        where: Any = None,
+        seed: int = 0,
+        workers: Workers | None = None,
+        progress: Progress = silent,
+    ) -> Path:
+        """Draw n rows into one Parquet file, in memory that does not grow with n; these are the rows of `sample`.
+
+        path: ends in .parquet; the file appears whole or not at all, and its metadata says that its rows are not approved.
+        workers: who draws them, such as `synth.Processes(2)`; by default this process. The bytes do not depend on it.
+        Returns the path. Raises as `sample` does, DataError where the file cannot be written, TooLargeError
+        where the disk has no room for it, WorkerError where a worker dies.
+        """
+        file = Path(path)
+        if file.suffix != ".parquet":
+            raise DataError(
+                f"{file}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says "
+                "so;\nname a .parquet file, or release them with `synth run` and `synth export --format csv`"
+            )
+        shards = self._shards(n, where, seed)
+        parts = drawn_here(shards, progress) if workers is None else drawn_by(workers, shards, progress)
+        write_shards(parts, file, shards.n)
+        return file
+
+    def _shards(self, n: int, where: Any, seed: int) -> Shards:
+        """What `sample` was asked for, checked."""
         fitted = self.fitted
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
-        seed = check_seed(seed)
         condition = Where.parse(where, fitted.schema)
         self._check_condition(condition, fitted)
-        rng = np.random.default_rng([seed, 1])
-        learned = self._draw(int(n), condition, fitted, rng, progress)
-        provenance = Provenance(self.name, self.digest(), seed, int(n), str(condition) if condition else None)
-        return fitted.complete(learned, rng, provenance)
+        return Shards(self, int(n), condition, check_seed(seed), self._shard_rows)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
         for clause in where.clauses:
@@ -163,7 +201,7 @@ class Generator:
                 )
 
     def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> Table:
-        """n rows of the learned columns that satisfy the condition and the constraints, by rejection of what is left over."""
+        """One shard: n rows of the learned columns that satisfy all that is asked, by rejection of what is left over."""
         direct = where.on(fitted.learned_schema)
         kept: list[Table] = []
         have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
@@ -177,7 +215,6 @@ class Generator:
             kept = without_repeats([*kept, made if good.all() else made.filter(good)])
             have = sum(len(part) for part in kept)
             progress("sample", min(have, n), n)
-            _check_room(made, n)
             limit = max(MIN_DRAWS, MAX_DRAWS_PER_ROW * min(n, max(have, ENOUGH)))  # hopeless whatever n is
             if have < n and drawn >= limit:
                 raise GenerationError(
@@ -255,5 +292,5 @@ def _check_room(made: Table, n: int) -> None:
     if needed > there:
         raise GenerationError(
             f"{n:,} rows would need about {needed / 2**30:,.0f} GiB of memory, and this machine has {there / 2**30:,.0f}; "
-            "ask for fewer, in several calls with different seeds"
+            "write them to a file with `sample_to`, or ask for fewer"
         )

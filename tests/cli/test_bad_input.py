@@ -207,7 +207,7 @@ def test_a_config_that_no_memory_could_hold_is_refused(text: str | bytes, cli: C
     nothing_else(tmp_path, "config.yaml")
 
 
-def test_more_rows_than_memory_holds_are_refused_at_once(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+def test_more_rows_than_the_disk_holds_are_refused_at_once(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
     assert cli("fit", people, "--out", tmp_path / "model", "--generator", "independent").code == 0
     ended = cli("sample", tmp_path / "model", "-n", 10**15, "--out", tmp_path / "fake.parquet")
     assert ended.code == 2
