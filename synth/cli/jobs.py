@@ -28,6 +28,7 @@ Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with com
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
 
+WORTH_SAYING = 5.0  # seconds that a fit is expected to take, from which on it is said beforehand
 MANY_ROWS = 1_000_000  # from here on worker processes save more time than they take to start
 
 DEMO: dict[str, Any] = {  # as in configs/arrests.yaml, which an installed package does not bring along
@@ -143,6 +144,8 @@ def fit(
     model = create(generator, _params(change or ()))
     table = read(data, schema=schema, target=target, sensitive=names(sensitive))
     check_constraints(table)
+    if not quiet and model.has_estimate and (expected := model.estimate(table)).seconds > WORTH_SAYING:
+        notice(f"{generator} on {len(table):,} rows × {len(table.columns)} columns: {expected}")
     with watching(quiet) as progress:
         model.fit(table, seed=seed, progress=progress)
     model.save(to)

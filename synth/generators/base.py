@@ -7,6 +7,7 @@ constraints kept by construction, exact conditions, physical types, seeds, savin
     _sample(n, rng)                     n encoded rows
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
     _score(rows)                        how likely each encoded row is, where the method knows (optional)
+    _estimate(size) and _plans()        what a fit costs, and hyperparameters that make it cost less (optional)
     _state() and _restore(…)            what was learned, as JSON values and arrays
 
 Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
@@ -15,8 +16,7 @@ scikit-learn.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -26,9 +26,11 @@ import numpy as np
 from synth.data.conditions import Where
 from synth.data.constraints import broken_rows, within_range, without_repeats
 from synth.data.table import Provenance, Table
-from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, did_you_mean
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, TooLargeError, did_you_mean
+from synth.generators._estimate import Estimate, TableSize, smaller
 from synth.generators._fitted import Fitted
 from synth.generators._shards import SHARD, Shards, drawn_by, drawn_here, write_shards
+from synth.memory import in_words, memory_there
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
@@ -75,6 +77,14 @@ class Generator:
         """Log-likelihood of each row in nats, shape (rows,), finite. A method that has none leaves this hook alone."""
         raise NotImplementedError
 
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """Seconds, peak bytes of memory beside table and encoding, and bytes of the model. A method may leave it unsaid."""
+        raise NotImplementedError
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        """Hyperparameters that need less memory than these, the least harmful first."""
+        return iter(())
+
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise NotImplementedError
 
@@ -97,7 +107,8 @@ class Generator:
 
         data: a `Table`, or a pandas, polars or Arrow frame, or a file's path, whose schema is then inferred.
         target, sensitive: column names, where the table's schema does not already give them.
-        Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range.
+        Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range, and
+        TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says).
         """
         from synth.data.frames import as_table
 
@@ -105,10 +116,48 @@ class Generator:
         self._validate()
         seed = check_seed(seed)
         table = as_table(data, target=target, sensitive=sensitive)
+        self._check_memory(table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
         self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
         self.__dict__["_fitted"] = fitted
         return self
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether the method knows what a fit costs, so that `estimate` can be called."""
+        return type(self)._estimate is not Generator._estimate
+
+    def estimate(self, data: Any, *, target: str | None = None, sensitive: str | Iterable[str] | None = None) -> Estimate:
+        """What `fit` of this table would cost in time and memory, told from a few thousand of its rows.
+
+        Raises ConfigError where the method does not know, and as `fit` does for data and hyperparameters it cannot use.
+        """
+        from synth.data.frames import as_table
+
+        if not self.has_estimate:
+            raise ConfigError(f"{type(self).__name__} does not know what a fit costs; it has no estimate to give")
+        self._validate()
+        return self._cost(TableSize.of(as_table(data, target=target, sensitive=sensitive)))
+
+    def _cost(self, size: TableSize) -> Estimate:
+        seconds, peak, model = self._estimate(size)
+        return Estimate(size.rows, len(size.columns), seconds, round(size.encoded_bytes + peak), round(model))
+
+    def _check_memory(self, table: Table) -> None:
+        there = memory_there()
+        if there is None or not self.has_estimate or not table.schema.learned:
+            return
+        size = TableSize.of(table)
+        cost = self._cost(size)
+        if cost.peak_bytes > there:
+
+            def peak_of(size: TableSize, plan: Mapping[str, Any]) -> int:
+                return replace(self, **plan)._cost(size).peak_bytes
+
+            raise TooLargeError(
+                f"a fit on {cost.rows:,} rows × {cost.columns} columns needs about {in_words(cost.peak_bytes)} of memory, and "
+                f"{in_words(there)} are there;\n{smaller(size, self._plans(), peak_of, there)}"
+            )
 
     def forget(self) -> None:
         """Drop everything learned; the hyperparameters stay."""
@@ -148,7 +197,8 @@ class Generator:
         shards = self._shards(n, where, seed)
         parts: list[Table] = []
         for part in drawn_here(shards, progress):
-            _check_room(part, shards.n)
+            if not parts:
+                _check_room(part, shards.n)
             parts.append(part)
         condition = str(shards.where) if shards.where else None
         provenance = Provenance(self.name, self.digest(), shards.seed, shards.n, condition)
@@ -286,11 +336,10 @@ class Generator:
 
 
 def _check_room(made: Table, n: int) -> None:
-    """Refuse, after the first batch rather than after hours, a number of rows that this machine's memory cannot hold."""
-    needed = made.arrow.nbytes / max(len(made), 1) * n
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise GenerationError(
-            f"{n:,} rows would need about {needed / 2**30:,.0f} GiB of memory, and this machine has {there / 2**30:,.0f}; "
+    """Refuse, after the first shard rather than after hours, a number of rows that memory cannot hold."""
+    needed, there = made.arrow.nbytes / max(len(made), 1) * (n - len(made)), memory_there()
+    if there is not None and needed > there:
+        raise TooLargeError(
+            f"{n:,} rows would need about {in_words(needed)} of memory, and {in_words(there)} are there; "
             "write them to a file with `sample_to`, or ask for fewer"
         )
