@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test check controls calibrate bench docs clean
+.PHONY: setup demo test check controls calibrate bench size docs clean
 
 setup: $(INSTALLED)
 
@@ -41,6 +41,10 @@ controls: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.trees
+
+# Time and memory against rows and columns, and ten million rows written: an hour.
+size: $(INSTALLED)
+	$(BIN)/python -m benchmarks.size
 
 # The pages under docs/ that are made from the code: the command line, the metrics, the policies.
 docs: $(INSTALLED)

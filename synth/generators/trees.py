@@ -8,7 +8,7 @@ random one of them for each row, which keeps a row from retracing one training r
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import NoneType
@@ -21,7 +21,9 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
+from synth.generators._costs import cost_of
 from synth.generators._effort import Drawn
+from synth.generators._estimate import TableSize
 from synth.generators._filling import fill
 from synth.generators._forest import Forest, Tree, Within, grow, plant, single_leaf
 from synth.generators._given import Rows, draw_given
@@ -121,6 +123,16 @@ class Trees(Generator):
                 jobs = [pool.submit(self._grow, table, target, codes[name], classify, fewest, seed) for seed in seeds]
                 self._forests[name] = plant([job.result() for job in jobs])
                 progress("fit", done + 1, len(self._order))
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        return cost_of(self, size)
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        for trees in range(self.trees_per_column - 1, 0, -1):
+            yield {"trees_per_column": trees}
+        for predictors in (32, 16, 8):
+            if predictors < self.max_predictors:
+                yield {"trees_per_column": 1, "max_predictors": predictors}
 
     def _grow(
         self, table: np.ndarray, target: np.ndarray, codes: np.ndarray, classify: bool, fewest: int, rng: np.random.Generator
