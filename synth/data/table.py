@@ -44,9 +44,9 @@ class Provenance:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts by name; those about a condition only where there is one."""
-        facts = asdict(self)
-        return facts if self.where else {k: v for k, v in facts.items() if k not in ("acceptance", "effective_rows")}
+        """The facts by name; what is only known under a condition is left out where it is not."""
+        optional = ("acceptance", "effective_rows")
+        return {name: fact for name, fact in asdict(self).items() if fact is not None or name not in optional}
 
 
 @dataclass(frozen=True, eq=False)
