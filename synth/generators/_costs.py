@@ -15,6 +15,7 @@ PER_COLUMN = 0.01  # seconds per column and tree, however few the rows
 ROW = 200  # bytes per row that hold whatever the columns: the leaves and sorted donors of the trees at work, each
 CELL = 24  # bytes per cell beside its encoding: its code, its features, its place in the table that trees ask about
 RUN = 9  # bytes of the model per run of equal donors
+LIBRARY = 80e6  # bytes of scikit-learn, loaded by the first fit
 NODE = 40  # bytes of the model per node
 
 
@@ -37,8 +38,8 @@ def cost_of(trees: _Hyperparameters, size: TableSize) -> tuple[float, float, flo
         asked = min(place, trees.max_predictors) + 2
         growing = GROW * grown_on * math.log2(grown_on) * asked + FILL * rows + PER_COLUMN
         seconds += growing * per_column / at_once + PASS * rows * (1 + asked / 20)
-        runs += per_column * min(rows, leaves * column.distinct)
+        runs += per_column * min(rows, leaves * (1 + column.spread))
     widest = min(len(size.columns), trees.max_predictors + 1) + 2
     model = RUN * runs + NODE * 2 * leaves * per_column * len(size.columns)
     sorting = ROW * rows * at_once + 12 * grown_on * widest * at_once
-    return seconds, CELL * rows * len(size.columns) / 2 + 4 * rows * widest + sorting + 2 * model + 20e6, model
+    return seconds, CELL * rows * len(size.columns) / 2 + 4 * rows * widest + sorting + 2 * model + LIBRARY, model

@@ -18,16 +18,18 @@ from synth.data.table import Table
 from synth.memory import in_words
 
 LOOKED_AT = 5_000  # rows that tell how many distinct values a column has
-WITHIN = 3.0  # by what factor the truth may differ from an estimate
+WITHIN = 3.0  # by what factor the memory of a fit may differ from its estimate
 FEWEST_ROWS = 1_000  # a plan of fewer rows is none
 
 
 @dataclass(frozen=True)
 class ColumnSize:
-    """One learned column: whether it holds numbers, and about how many distinct values in how many rows."""
+    """One learned column: whether it holds numbers, about how many distinct values, and to how many equally common ones these
+    come (the exponential of their entropy)."""
 
     is_number: bool
     distinct: int
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class TableSize:
 
     def of_rows(self, rows: int) -> TableSize:
         """The same columns with fewer rows."""
-        columns = tuple(ColumnSize(column.is_number, min(column.distinct, rows)) for column in self.columns)
+        columns = tuple(
+            ColumnSize(column.is_number, min(column.distinct, rows), min(column.spread, rows)) for column in self.columns
+        )
         return TableSize(rows, columns, self.classes)
 
     @classmethod
@@ -55,35 +59,39 @@ class TableSize:
         made = table.select(names)
         rows = np.unique(np.linspace(0, len(table) - 1, min(len(table), LOOKED_AT)).astype(np.int64))
         seen = encode(Construction.plan(made.schema).forward(made.take(rows)))
-        columns = tuple(ColumnSize(not c.is_category, _distinct(c, len(table))) for c in seen.columns)
+        columns = tuple(_size_of(column, len(table)) for column in seen.columns)
         target = None if made.schema.target is None else seen.get(made.schema.target.name)
         return cls(len(table), columns, 1 if target is None else target.levels or 1)
 
 
-def _distinct(column: EncodedColumn, rows: int) -> int:
-    """About how many distinct values, from a sample: GEE (Charikar et al., "Towards estimation error guarantees for distinct
-    values", PODS 2000), which counts what was seen once √(rows / sample) times."""
-    if column.levels is not None:
-        return column.levels
+def _size_of(column: EncodedColumn, rows: int) -> ColumnSize:
+    """What a sample of a column says of all rows.
+
+    Distinct values by GEE (Charikar et al., "Towards estimation error guarantees for distinct values", PODS 2000): those that
+    were seen once count √(rows / sample) times.
+    """
     counts = np.unique(column.values[~column.null], return_counts=True)[1]
     once = int((counts == 1).sum())
-    return min(rows, len(counts) - once + round(once * math.sqrt(rows / max(1, len(column.values)))))
+    distinct = min(rows, len(counts) - once + round(once * math.sqrt(rows / max(1, len(column.values)))))
+    share = counts / max(1, counts.sum())
+    spread = float(np.exp(-(share * np.log(share)).sum())) * distinct / max(1, len(counts))
+    return ColumnSize(not column.is_category, distinct if column.levels is None else column.levels, spread)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a fit will cost. The truth lies within a factor of WITHIN, or other work on the machine is in its way."""
+    """What a fit will cost. Its memory lies within a factor of WITHIN; its time depends on the machine and who shares it."""
 
     rows: int
     columns: int
-    seconds: float  # on as many cores as there are
-    peak_bytes: int  # of memory, beside the table itself
+    seconds: float  # on two cores of 2.6 GHz that do nothing else
+    peak_bytes: int  # of memory, beside the table itself and what the process holds anyway
     model_bytes: int  # of the saved model
 
     def __str__(self) -> str:
         return (
             f"about {in_seconds(self.seconds)} and {in_words(self.peak_bytes)} of memory, for a model of "
-            f"{in_words(self.model_bytes)} (within a factor of {WITHIN:g})"
+            f"{in_words(self.model_bytes)} (memory within a factor of {WITHIN:g})"
         )
 
 
