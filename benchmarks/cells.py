@@ -140,12 +140,13 @@ def make(folder: Path) -> None:
     train, holdout = cell.case.tables(cell.seed)
     sizes = {"rows": len(train), "holdout": len(holdout), "columns": len(train.schema)}
     del holdout
-    before, cpu, started = _peak(), _cpu(), time.perf_counter()
+    cost: dict[str, float] = {"before": _peak(), "load": os.getloadavg()[0]}
+    cpu, started = _cpu(), time.perf_counter()
     method.fit(train, cell.seed)
     fitted = time.perf_counter()
     rows = method.sample(len(train), cell.seed)
     sampled = time.perf_counter()
-    cost = {"fit": fitted - started, "sample": sampled - fitted, "cpu": _cpu() - cpu, "before": before, "peak": _peak()}
+    cost |= {"fit": fitted - started, "sample": sampled - fitted, "cpu": _cpu() - cpu, "peak": _peak()}
     pq.write_table(rows, folder / "rows.parquet")
     _write(folder / "made.json", {"about": about, "sizes": sizes, "cost": cost})
 

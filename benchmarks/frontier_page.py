@@ -186,8 +186,8 @@ def page(found: Sequence[Outcome], *, default: str, command: str, limit: float, 
         *_wrapped(
             f"Made by `{command}` on {os.cpu_count()} cores, Python {platform.python_version()}{_commit()}. Rows are made one "
             "cell after another, each in a fresh process, and only then measured; fit counts what the method imports at first "
-            f"use. Peak memory is that of the process: {_before(found)} MB are the interpreter and the table before fit "
-            f"begins. What takes over {limit:g} s to fit and sample is ended, and not tried there with other seeds."
+            f"use. {_conditions(found)}What takes over {limit:g} s to fit and sample is ended, and not tried there with "
+            "other seeds."
         ),
         "",
         *_about(found, sdv),
@@ -251,12 +251,10 @@ def _sizes(outcomes: Sequence[Outcome]) -> str:
     if not sizes:
         return "No rows were made."
     rows, holdout = (_range([size[side] for size in sizes]) for side in ("rows", "holdout"))
-    how = f"official split, target `{outcomes[0].cell.case.roles['target']}`"
-    if outcomes[0].cell.case.test is None:
-        how = how.replace(
-            "official split", "split by the seed" + (" and by subject" * ("subject" in outcomes[0].cell.case.roles))
-        )
-    return f"{rows} training rows × {sizes[0]['columns']} columns, {holdout} held out ({how})."
+    case = outcomes[0].cell.case
+    how = "official split" if case.test is not None else "split by subject" if "subject" in case.roles else "split by row"
+    target = case.roles["target"]
+    return f"{rows} training rows × {sizes[0]['columns']} columns, {holdout} held out ({how}); the target is `{target}`."
 
 
 def _range(values: Sequence[int]) -> str:
@@ -264,9 +262,17 @@ def _range(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,}–{high:,}"
 
 
-def _before(found: Sequence[Outcome]) -> str:
-    megabytes = [round(o.cost["before"] / 1e6) for o in found if o.cost]
-    return _range(megabytes) if megabytes else "some"
+def _conditions(found: Sequence[Outcome]) -> str:
+    """What the seconds and the memory have to be read with."""
+    costs = [o.cost for o in found if o.cost]
+    if not costs:
+        return ""
+    load, megabytes = [cost["load"] for cost in costs], [round(cost["before"] / 1e6) for cost in costs]
+    return (
+        f"Peak memory is that of the process: {_range(megabytes)} MB are the interpreter and the table before fit begins. The "
+        f"load of the machine when fits began was {statistics.median(load):.1f} in the median, {max(load):.1f} at most: where "
+        "that is more than one process makes, seconds are too long, and CPU seconds say more. "
+    )
 
 
 def _about(found: Sequence[Outcome], sdv: bool) -> list[str]:

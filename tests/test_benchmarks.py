@@ -251,7 +251,7 @@ def outcome(
         "outcome": "ok",
         "about": {"synth": "1"},
         "sizes": {"rows": 9_999 + seed, "holdout": 5_000, "columns": 4},
-        "cost": {"fit": 2.0, "sample": 1.0, "cpu": 3.0, "before": 100e6, "peak": 200e6},
+        "cost": {"fit": 2.0, "sample": 1.0, "cpu": 3.0, "before": 100e6, "peak": 200e6, "load": 0.5 + seed},
     }
     cell = Cell(table, Case("there.parquet", None, {"target": "class"}), Setting(label, "trees"), seed, "", "")
     return Outcome(cell, made, {"outcome": "ok", "figures": figures})
@@ -289,6 +289,7 @@ def test_the_page_has_the_floor_the_median_of_the_seeds_and_their_spread() -> No
     assert "| `trees` | 1.00 | 1.00 | 0.520 (0.510–0.530) |" in text
     assert "9,999–10,001 training rows × 4 columns" in text
     assert "Made by `the command`" in text
+    assert "load of the machine when fits began was 1.5 in the median, 2.5 at most" in " ".join(text.split())
     alone = frontier_page.page(found[:1], default="trees", command="the command", limit=120, sdv=False)
     assert "0.530 [0.520–0.540]" in alone  # one seed: its own interval
 
