@@ -20,6 +20,7 @@ _WHERE = {
     "Smote": "synth.generators.smote",
     "Trees": "synth.generators.trees",
     "load": "synth.generators._storage",
+    "Processes": "synth.scale.processes",
     "Measurement": "synth.metrics.measurement",
     "Measurements": "synth.metrics.measurement",
     "evaluate": "synth.metrics.evaluation",
@@ -42,7 +43,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_WHERE[name]), name)
         globals()[name] = value
         return value
-    if name in ("check", "errors", "generators", "metrics", "gate", "data", "report"):
+    if name in ("check", "errors", "generators", "metrics", "gate", "data", "report", "scale"):
         return importlib.import_module(f"synth.{name}")
     raise AttributeError(f"module 'synth' has no attribute {name!r}")
 

@@ -6,9 +6,11 @@
     │   ├── SchemaError            2   a schema contradicts itself or the data
     │   ├── ConditionError         2   a `where` that cannot be parsed or cannot be met
     │   ├── ConfigError            2   a run config, a policy or a hyperparameter
+    │   ├── TooLargeError          2   a job that the memory there is cannot hold
     │   └── MissingExtraError      2   a method needs an extra that is not installed
     ├── NotFittedError             2   `sample` before `fit`
     ├── GenerationError            2   rows that satisfy what was asked could not be made
+    ├── WorkerError                2   a worker process died, or failed for a reason that is nobody's input
     ├── NotApprovedError           1   export without an approval
     └── VerificationError          4   an export differs from what was signed
 
@@ -54,12 +56,20 @@ class MissingExtraError(InputError):
         super().__init__(f"{what} needs the package {package!r}, which is not installed; run: pip install 'synth[{extra}]'")
 
 
+class TooLargeError(InputError):
+    """A job that the memory there is cannot hold; the message names one that it can."""
+
+
 class NotFittedError(SynthError):
     """`sample`, `save` or `impute` was called before `fit`."""
 
 
 class GenerationError(SynthError):
     """Rows that satisfy what was asked could not be made."""
+
+
+class WorkerError(SynthError):
+    """A worker process died, or failed for a reason that is nobody's input."""
 
 
 class NotApprovedError(SynthError):

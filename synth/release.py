@@ -8,7 +8,7 @@ from typing import Any
 
 import synth
 from synth.data.frames import as_table
-from synth.data.sources import write_parquet
+from synth.data.quarantine import write_quarantined
 from synth.data.table import Table
 from synth.errors import InputError, NotApprovedError
 from synth.gate import approval as gate_approval
@@ -17,7 +17,6 @@ from synth.gate import export as gate_export
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey, default_key
 from synth.gate.leaving import leaving_rows, leaving_verdict
-from synth.gate.quarantine import QUARANTINE
 from synth.gate.verdict import Verdict
 from synth.metrics.measurement import Measurements
 from synth.report.page import render
@@ -89,4 +88,4 @@ def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Itera
 
 def quarantine(synthetic: Table, folder: Path) -> None:
     """Keep synthetic rows in a run folder, marked in their own metadata as not approved for release."""
-    write_parquet(synthetic, folder / "synthetic.parquet", metadata=QUARANTINE)
+    write_quarantined(synthetic, folder / "synthetic.parquet")

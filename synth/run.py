@@ -17,6 +17,7 @@ from typing import Any, Never
 from synth.config import RunConfig
 from synth.data.constraints import check_constraints
 from synth.data.files import read_file
+from synth.data.quarantine import refuse_real
 from synth.data.schema import Schema
 from synth.data.sources import read, read_claimed
 from synth.data.table import Provenance, Table
@@ -25,7 +26,6 @@ from synth.folder import Log, new_folder, replace, write, write_json
 from synth.gate.approval import Approval
 from synth.gate.keys import PrivateKey
 from synth.gate.policy import Policy
-from synth.gate.quarantine import refuse_real
 from synth.gate.selftest import check_size
 from synth.gate.selftest import self_test as run_self_test
 from synth.gate.verdict import Verdict
@@ -84,12 +84,8 @@ def run(
             log("search", attempts=len(search.attempts), outcome=search.outcome, chosen=search.params)
         log("fit", generator=generator.name)
 
-        synthetic = generator.sample(
-            config.sample.n or len(train),
-            where=config.sample.where,
-            seed=config.seed_of(config.sample),
-            progress=progress,
-        )
+        n, seed = config.sample.n or len(train), config.seed_of(config.sample)
+        synthetic = generator.sample(n, where=config.sample.where, seed=seed, progress=progress)
         log("sample", rows=len(synthetic))
         if synthetic.provenance.notice:
             notice(synthetic.provenance.notice)

@@ -17,17 +17,21 @@ import numpy as np
 import pyarrow as pa
 
 from synth.check.conformance import Broken, CannotRun, Conformance, conform, require
+from synth.data.conditions import Where
 from synth.data.encoding import encode
 from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
 from synth.data.table import Table
 from synth.errors import ConditionError, ConfigError, DataError, NotFittedError, SynthError
+from synth.generators._shards import Joined, Shards, drawn_here
 from synth.generators._storage import FILES, load
 from synth.generators.base import Generator
+from synth.progress import silent
 
 SIGMAS = 5.0  # a null rate may differ from the real one by so many standard errors: one false alarm in two million
 NULL_ROWS = 4_000  # rows drawn to tell a null rate
 CONDITIONED_ROWS = 150
+SHARD_ROWS = 50  # in each of the parts that are drawn by themselves
 NONSENSE = "no such value"  # of any hyperparameter: a config or a command line may well give a text for a number
 
 
@@ -228,6 +232,25 @@ def _save(case: _Case) -> None:
             require(same, "a loaded model gives other rows")
 
 
+def _shards(case: _Case) -> None:
+    """Parts of a sample do not depend on who draws them: each by a model loaded for it alone, the last one first."""
+    where = next(example_conditions(case.made), None)
+    with tempfile.TemporaryDirectory() as parent:
+        case.model.save(Path(parent) / "model")
+        for condition in (None, *([] if where is None else [where])):
+            n, size = 3 * SHARD_ROWS - 7, SHARD_ROWS
+            asked = Where.parse(condition, case.model.fitted.schema)
+            here = [_bytes(part.arrow) for part in drawn_here(Joined(Shards(case.model, n, asked, 6, size)), silent)]
+            alone = {}
+            for k in (2, 1, 0):
+                loaded = load(Path(parent) / "model", method=type(case.generator))
+                alone[k] = Shards(loaded, n, asked, 6, size).draw(k)
+            joined = Joined(Shards(case.model, n, asked, 6, size))
+            there = [_bytes(joined.add(k, alone[k]).arrow) for k in (0, 1, 2)]
+            require(here == there, "a part of a sample depends on what was drawn before it by the same worker")
+            require(len(set(here)) == 3, "two parts of a sample hold the same rows")
+
+
 def _without_pickle(folder: Path) -> None:
     """Every file is JSON, or arrays that numpy reads without pickle."""
     for path in sorted(folder.rglob("*")):
@@ -360,6 +383,7 @@ CHECKS: dict[str, Callable[[_Case], None]] = {
     "refit forgets": _refit,
     "where": _where,
     "save and load": _save,
+    "shards": _shards,
     "provenance": _provenance,
     "impute": _impute,
     "frames": _frames,

@@ -30,6 +30,9 @@ Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with com
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
 
+WORTH_SAYING = 5.0  # seconds that a fit is expected to take, from which on it is said beforehand
+MANY_ROWS = 1_000_000  # from here on worker processes save more time than they take to start
+
 DEMO: dict[str, Any] = {  # as in configs/arrests.yaml, which an installed package does not bring along
     "name": "arrests",
     "title": "Arrests, for research",
@@ -169,6 +172,9 @@ def fit(
         )
     table = read(data, schema=schema, target=target, sensitive=names(sensitive))
     check_constraints(table)
+    if not quiet and model.has_estimate and (expected := model.estimate(table)).seconds > WORTH_SAYING:
+        also = "" if rules is None else ";\nthe search before it fits and judges several settings, on half of the rows each"
+        notice(f"{generator} on {len(table):,} rows × {len(table.columns)} columns: {expected}{also}")
     tuned = None
     with watching(quiet) as progress:
         if rules is None:
@@ -220,24 +226,23 @@ def sample(
     ],
     where: Annotated[str | None, typer.Option(help="A condition that every row satisfies.")] = None,
     seed: Seed = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that draw; the bytes do not depend on it. By default one per core for many rows."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw rows from a saved model. They are quarantined: `synth export` is what releases rows."""
-    from synth.data.sources import write_parquet
-    from synth.gate.quarantine import QUARANTINE
+    from synth.data.quarantine import origin_of
     from synth.generators._storage import load
+    from synth.scale import Processes, cores
 
-    if to.suffix != ".parquet":
-        raise DataError(
-            f"{to}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says so;\n"
-            "name a .parquet file, or release them with `synth run` and `synth export --format csv`"
-        )
     loaded = load(model)
+    count = workers or (cores() if n >= MANY_ROWS else 1)
     with watching(quiet) as progress:
-        table = loaded.sample_table(n, where=where, seed=seed, progress=progress)
-    write_parquet(table, to, metadata=QUARANTINE)
-    made = table.provenance
+        loaded.sample_to(to, n, where=where, seed=seed, workers=Processes(count) if count > 1 else None, progress=progress)
+    made = origin_of(to)
     assert made is not None
     if made.notice and not quiet:
         notice(made.notice)
@@ -263,8 +268,8 @@ def impute(
 
     What comes out is REAL DATA, as confidential as what went in: no command measures, approves or exports it as synthetic.
     """
+    from synth.data.quarantine import REAL
     from synth.data.sources import read, write_parquet
-    from synth.gate.quarantine import REAL
     from synth.generators._storage import load
 
     if to.suffix != ".parquet":

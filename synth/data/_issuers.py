@@ -1,46 +1,32 @@
 """Made-up values for what a column names: people, addresses, numbers. None can belong to anyone where that can be ensured.
 
-Each issuer is a product of lists (Faker's own word lists, and digits): n different places in that product are drawn, and
-spelled out with vectorised joins, so that a million values take seconds. E-mails lie under example.com, telephone numbers
+Each issuer is a product of lists (Faker's own word lists, and digits): every row gets a place in that product, spelled out
+with vectorised joins, so that a million values take seconds. E-mails lie under example.com, telephone numbers
 under the exchange 555, social security numbers above 900, addresses of computers in 10.0.0.0/8: none of these is ever given
 to anyone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.errors import GenerationError
+from synth.data._places import Issue
 
 Parts = list["pa.Array | str"]
 
 _DOMAINS = ("example.com", "example.org", "example.net")
 
 
-def places(size: int, n: int, rng: np.random.Generator, what: str) -> np.ndarray:
-    """n different numbers below `size`, in random order. Raises GenerationError where there are fewer."""
-    if size < n:
-        raise GenerationError(f"only {size:,} different values of {what} can be made, and {n:,} are needed; ask for fewer rows")
-    if size <= 4 * n + 1_000:
-        return np.asarray(rng.permutation(size)[:n])
-    found = np.empty(0, dtype=np.int64)
-    while len(found) < n:
-        drawn = np.concatenate([found, rng.integers(0, size, n + n // 4 + 16 - len(found) // 2)])
-        found = drawn[np.sort(np.unique(drawn, return_index=True)[1])]
-    return found[:n]
-
-
-def spell(parts: Sequence[Sequence[str] | str], n: int, rng: np.random.Generator, what: str) -> pa.Array:
-    """n different texts, each one choice from every list; a bare text is the same in all of them."""
-    lists = [part for part in parts if not isinstance(part, str)]
-    size = 1
-    for choices in lists:
-        size *= len(choices)
-    index = places(min(size, 2**62), n, rng, what)
+def spell(parts: Sequence[Sequence[str] | str], issue: Issue, what: str) -> pa.Array:
+    """A text for each row, one choice from every list; a bare text is the same in all of them."""
+    parts = [part if isinstance(part, str) else tuple(dict.fromkeys(part)) for part in parts]  # Faker lists some words twice
+    size = math.prod(len(part) for part in parts if not isinstance(part, str))
+    index = issue.places(min(size, 2**62), what)
     pieces: list[pa.Array | pa.Scalar] = []
     for part in parts:
         if isinstance(part, str):
@@ -62,41 +48,42 @@ def _people() -> tuple[list[str], list[str]]:
     return list(Provider.first_names), list(Provider.last_names)
 
 
-def names(n: int, rng: np.random.Generator) -> pa.Array:
+def names(issue: Issue) -> pa.Array:
     first, last = _people()
     initials = ["", *(f"{chr(65 + k)}. " for k in range(26))]
-    middle = initials if n > len(first) * len(last) // 4 else [""]
-    return spell([first, " ", middle, last], n, rng, "name")
+    middle = initials if issue.total > len(first) * len(last) // 4 else [""]
+    return spell([first, " ", middle, last], issue, "name")
 
 
-def first_names(n: int, rng: np.random.Generator) -> pa.Array:
-    return spell([_people()[0]], n, rng, "first_name")
+def first_names(issue: Issue) -> pa.Array:
+    return spell([_people()[0]], issue, "first_name")
 
 
-def last_names(n: int, rng: np.random.Generator) -> pa.Array:
-    return spell([_people()[1]], n, rng, "last_name")
+def last_names(issue: Issue) -> pa.Array:
+    return spell([_people()[1]], issue, "last_name")
 
 
-def emails(n: int, rng: np.random.Generator) -> pa.Array:
+def emails(issue: Issue) -> pa.Array:
     first, last = ([word.lower() for word in words if word.isalpha()] for words in _people())
-    return spell([first, ".", last, ["", *digits(2)], "@", _DOMAINS], n, rng, "email")
+    return spell([first, ".", last, ["", *digits(2)], "@", _DOMAINS], issue, "email")
 
 
-def phones(n: int, rng: np.random.Generator) -> pa.Array:
+def phones(issue: Issue) -> pa.Array:
     areas = [str(area) for area in range(201, 990) if area % 100 != 11]
-    return spell(["+1-", areas, "-555-", digits(4)], n, rng, "phone")
+    return spell(["+1-", areas, "-555-", digits(4)], issue, "phone")
 
 
-def addresses(n: int, rng: np.random.Generator) -> pa.Array:
+def addresses(issue: Issue) -> pa.Array:
     from faker.providers.address.en_US import Provider
 
     houses = [str(number) for number in range(1, 1000)]
     streets = [f" {suffix}, " for suffix in Provider.street_suffixes]
-    return spell([houses, " ", _people()[1], streets, _people()[1], list(Provider.city_suffixes)], n, rng, "address")
+    return spell([houses, " ", _people()[1], streets, _people()[1], list(Provider.city_suffixes)], issue, "address")
 
 
-def uuids(n: int, rng: np.random.Generator) -> pa.Array:
-    raw = np.frombuffer(rng.bytes(16 * n), dtype=np.uint8).reshape(n, 16).copy()
+def uuids(issue: Issue) -> pa.Array:
+    n = len(issue)
+    raw = np.frombuffer(issue.rng.bytes(16 * n), dtype=np.uint8).reshape(n, 16).copy()
     raw[:, 6] = (raw[:, 6] & 0x0F) | 0x40  # version 4
     raw[:, 8] = (raw[:, 8] & 0x3F) | 0x80  # its variant, RFC 9562
     text = raw.tobytes().hex()
@@ -104,41 +91,41 @@ def uuids(n: int, rng: np.random.Generator) -> pa.Array:
     return pa.array([f"{r[:8]}-{r[8:12]}-{r[12:16]}-{r[16:20]}-{r[20:]}" for r in rows], pa.string())
 
 
-def ibans(n: int, rng: np.random.Generator) -> pa.Array:
-    accounts = places(10**18, n, rng, "iban")
+def ibans(issue: Issue) -> pa.Array:
+    accounts = issue.places(10**18, "iban")
     # ISO 13616: the check digits make the number with "DE00" as 131400 behind it leave 1 when divided by 97.
     return pa.array(
         [f"DE{98 - (int(account) * 10**6 + 131400) % 97:02d}{int(account):018d}" for account in accounts], pa.string()
     )
 
 
-def cards(n: int, rng: np.random.Generator) -> pa.Array:
-    bodies = places(10**14, n, rng, "credit_card") + 4 * 10**14
+def cards(issue: Issue) -> pa.Array:
+    bodies = issue.places(10**14, "credit_card") + 4 * 10**14
     figures = (bodies[:, None] // 10 ** np.arange(14, -1, -1)) % 10
     doubled = figures * np.where(np.arange(15) % 2 == 0, 2, 1)  # Luhn: every second from the right, the check digit not counted
     check = -(np.where(doubled > 9, doubled - 9, doubled).sum(axis=1)) % 10
     return pa.array(bodies * 10 + check).cast(pa.string())
 
 
-def addresses_of_computers(n: int, rng: np.random.Generator) -> pa.Array:
+def addresses_of_computers(issue: Issue) -> pa.Array:
     byte = [str(number) for number in range(256)]
-    return spell(["10.", byte, ".", byte, ".", byte], n, rng, "ip")
+    return spell(["10.", byte, ".", byte, ".", byte], issue, "ip")
 
 
-def urls(n: int, rng: np.random.Generator) -> pa.Array:
+def urls(issue: Issue) -> pa.Array:
     words = _words()
-    return spell(["https://", _DOMAINS, "/", words, "-", words, "/", [str(k) for k in range(100)]], n, rng, "url")
+    return spell(["https://", _DOMAINS, "/", words, "-", words, "/", [str(k) for k in range(100)]], issue, "url")
 
 
-def social_security_numbers(n: int, rng: np.random.Generator) -> pa.Array:
-    return spell([digits(3, 900), "-", digits(2, 1), "-", digits(4, 1)], n, rng, "ssn")
+def social_security_numbers(issue: Issue) -> pa.Array:
+    return spell([digits(3, 900), "-", digits(2, 1), "-", digits(4, 1)], issue, "ssn")
 
 
-def sentences(n: int, rng: np.random.Generator) -> pa.Array:
+def sentences(issue: Issue) -> pa.Array:
     """Placeholder sentences of 4 to 14 words; they may repeat, though hardly ever do."""
     words = pa.array(_words(), pa.string())
-    lengths = rng.integers(4, 15, n)
-    drawn = words.take(pa.array(rng.integers(0, len(words), int(lengths.sum()))))
+    lengths = issue.rng.integers(4, 15, len(issue))
+    drawn = words.take(pa.array(issue.rng.integers(0, len(words), int(lengths.sum()))))
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     joined = pc.binary_join(pa.ListArray.from_arrays(offsets, drawn), " ")
     return pc.binary_join_element_wise(pc.utf8_capitalize(joined), ".", "")
@@ -150,7 +137,7 @@ def _words() -> list[str]:
     return list(Provider.word_list)
 
 
-ISSUERS: dict[str, Callable[[int, np.random.Generator], pa.Array]] = {
+ISSUERS: dict[str, Callable[[Issue], pa.Array]] = {
     "address": addresses,
     "credit_card": cards,
     "email": emails,

@@ -11,12 +11,13 @@ import re
 import re._constants as sre  # type: ignore[import-not-found]  # the parser of the standard library; re.compile uses the same
 import re._parser as parser  # type: ignore[import-not-found]
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from synth.data._places import Issue
 from synth.errors import GenerationError
 
 REPEATS = 8
@@ -30,32 +31,75 @@ _CLASSES = {
     sre.CATEGORY_NOT_WORD: "".join(c for c in _PRINTABLE if not (c.isalnum() or c == "_")),
     sre.CATEGORY_NOT_SPACE: "".join(c for c in _PRINTABLE if c != " "),
 }
+_BEGINS = [(sre.AT, sre.AT_BEGINNING), (sre.AT, sre.AT_BEGINNING_STRING)]
+_ENDS = [(sre.AT, sre.AT_END), (sre.AT, sre.AT_END_STRING)]
 _MAX_ROUNDS = 40
 
 
-def matching(pattern: str, n: int, rng: np.random.Generator, keep: Callable[[str], bool] | None = None) -> list[str]:
-    """n different strings that match the pattern in full, and that `keep` accepts.
+def matching(pattern: str, issue: Issue, keep: Callable[[str], bool] | None = None) -> list[str]:
+    """A string for each row that matches the pattern in full, and that `keep` accepts; different ones unless they may repeat.
 
     Raises GenerationError where the pattern admits fewer, or uses what is not supported.
     """
     space = _read(pattern)
     match = re.compile(pattern).fullmatch
-    found: dict[str, None] = {}
-    few = space.size <= 8 * n + 1_000
+
+    def good(text: str) -> bool:
+        return match(text) is not None and (keep is None or keep(text))
+
+    if issue.repeats:
+        return _any(pattern, space, issue, good)
+    if keep is None and space.tells_apart:
+        if space.size < issue.total:
+            raise _admits(pattern, space.size, True, issue)
+        return list(space.apart(issue, pattern).tolist())
+    found = issue.taken
+    before = len(found)
+    few = space.size <= 8 * issue.total + 1_000
     for _ in range(1 if few else _MAX_ROUNDS):
-        drawn = space.build(rng.permutation(int(space.size))) if few else space.draw(n + n // 8 + 16 - len(found) // 2, rng)
-        found |= {text: None for text in drawn.tolist() if match(text) and (keep is None or keep(text))}
-        if len(found) >= n:
-            return list(found)[:n]
-    raise GenerationError(
-        f"the pattern {pattern!r} admits {len(found):,} different values{'' if few else ' that could be found'}, "
-        f"and {n:,} are needed; ask for fewer rows, or widen the pattern"
+        missing = before + len(issue) - len(found)
+        drawn = space.build(issue.rng.permutation(int(space.size))) if few else space.draw(2 * missing + 16, issue.rng)
+        fresh = dict.fromkeys(text for text in drawn.tolist() if good(text) and text not in found)
+        found |= dict.fromkeys(list(fresh)[:missing])
+        if len(found) - before == len(issue):
+            return issue.latest()
+    raise _admits(pattern, len(found), few, issue)
+
+
+def goes_in_order(pattern: str) -> bool:
+    """Whether different strings for different parts can only be had by knowing what earlier parts were given."""
+    return not _read(pattern).tells_apart
+
+
+def _any(pattern: str, space: _Node, issue: Issue, good: Callable[[str], bool]) -> list[str]:
+    found: list[str] = []
+    for _ in range(_MAX_ROUNDS):
+        found += [text for text in space.draw(len(issue) + 16, issue.rng).tolist() if good(text)]
+        if len(found) >= len(issue):
+            return found[: len(issue)]
+    raise _admits(pattern, len(found), False, issue)
+
+
+def _admits(pattern: str, found: int, all_of_them: bool, issue: Issue) -> GenerationError:
+    return GenerationError(
+        f"the pattern {pattern!r} admits {found:,} different values{'' if all_of_them else ' that could be found'}, "
+        f"and {issue.total:,} are needed; ask for fewer rows, or widen the pattern"
     )
 
 
 @dataclass(frozen=True)
 class _Node:
     size: int  # how many ways there are to make a string
+
+    @property
+    def width(self) -> int | None:
+        """How long its strings are, where all are equally long."""
+        raise NotImplementedError
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether each way is certain to make another string."""
+        raise NotImplementedError
 
     def build(self, index: np.ndarray) -> np.ndarray:
         """The strings with these numbers, each in [0, size), as an array of text."""
@@ -65,10 +109,16 @@ class _Node:
         """n strings at random, repeats possible."""
         return self.build(rng.integers(0, self.size, n))
 
+    def apart(self, issue: Issue, pattern: str) -> np.ndarray:
+        """A different string for each row of all parts, where `tells_apart`."""
+        return self.build(issue.places(self.size, f"the pattern {pattern!r}"))
+
 
 @dataclass(frozen=True)
 class _Characters(_Node):
     letters: np.ndarray
+    width = 1
+    tells_apart = True
 
     def build(self, index: np.ndarray) -> np.ndarray:
         return np.asarray(self.letters[index])
@@ -77,6 +127,34 @@ class _Characters(_Node):
 @dataclass(frozen=True)
 class _Sequence(_Node):
     parts: tuple[_Node, ...]
+
+    @property
+    def width(self) -> int | None:
+        widths = [part.width for part in self.parts]
+        return None if None in widths else sum(width for width in widths if width is not None)
+
+    @property
+    def tells_apart(self) -> bool:
+        """With one part of open width, the length of the whole tells that part's, and so where each part begins."""
+        return all(part.tells_apart for part in self.parts) and sum(part.width is None for part in self.parts) <= 1
+
+    def apart(self, issue: Issue, pattern: str) -> np.ndarray:
+        """Numbered by the largest parts, as many as an int64 can number together; the others as they come."""
+        parts = tuple(_flat(self))
+        numbered, size = set(), 1
+        for place in sorted(range(len(parts)), key=lambda place: -parts[place].size):
+            if size * parts[place].size < _LIMIT:
+                size *= parts[place].size
+                numbered.add(place)
+        index = issue.places(size, f"the pattern {pattern!r}")
+        made = np.full(len(issue), "", dtype=np.str_)
+        for place, part in enumerate(parts):
+            if place in numbered:
+                index, digit = np.divmod(index, part.size)
+                made = np.strings.add(made, part.build(digit))
+            else:
+                made = np.strings.add(made, part.draw(len(issue), issue.rng))
+        return made
 
     def build(self, index: np.ndarray) -> np.ndarray:
         made = np.full(len(index), "", dtype=np.str_)
@@ -97,6 +175,14 @@ class _Sequence(_Node):
 @dataclass(frozen=True)
 class _Choice(_Node):
     parts: tuple[_Node, ...]
+    width = None
+
+    @property
+    def tells_apart(self) -> bool:
+        """Where each alternative makes strings of another length."""
+        widths = [part.width for part in self.parts]
+        lengths_differ = None not in widths and len(set(widths)) == len(widths)
+        return lengths_differ and self.size < _LIMIT and all(part.tells_apart for part in self.parts)
 
     def _spread(self, chosen: np.ndarray, make: Callable[[_Node, np.ndarray], np.ndarray]) -> np.ndarray:
         pieces = [(np.flatnonzero(chosen == k), part) for k, part in enumerate(self.parts)]
@@ -119,6 +205,25 @@ class _Choice(_Node):
         return self._spread(chosen, lambda part, rows: part.draw(len(rows), rng))
 
 
+@dataclass(frozen=True)
+class _Anchor(_Node):
+    """Inside a pattern: a string that it makes wrong is caught by the match that follows."""
+
+    width = 0
+    tells_apart = False
+
+    def build(self, index: np.ndarray) -> np.ndarray:
+        return np.full(len(index), "", dtype=np.str_)
+
+
+def _flat(node: _Node) -> Iterator[_Node]:
+    if isinstance(node, _Sequence):
+        for part in node.parts:
+            yield from _flat(part)
+    else:
+        yield node
+
+
 # reading -----------------------------------------------------------------------------------------------------------------
 
 
@@ -126,7 +231,12 @@ def _read(pattern: str) -> _Node:
     parsed = parser.parse(pattern)
     if parsed.state.flags & ~sre.SRE_FLAG_UNICODE:
         raise _unsupported(pattern, "flags such as (?i)")
-    return _sequence(parsed, pattern)
+    items = list(parsed)
+    while items and items[0] in _BEGINS:  # values match in full, so anchors at the ends say nothing
+        del items[0]
+    while items and items[-1] in _ENDS:
+        del items[-1]
+    return _sequence(items, pattern)
 
 
 def _unsupported(pattern: str, what: str) -> GenerationError:
@@ -170,8 +280,8 @@ def _node(operator: Any, argument: Any, pattern: str) -> _Node:
     if operator in (sre.MAX_REPEAT, sre.MIN_REPEAT, getattr(sre, "POSSESSIVE_REPEAT", None)):
         least, most, items = argument
         return _repeat(least, most, items, pattern)
-    if operator is sre.AT and argument in (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING, sre.AT_END, sre.AT_END_STRING):
-        return _Sequence(1, ())  # values match in full: an anchor inside is caught by the match that follows
+    if operator is sre.AT and argument in [where for _, where in (*_BEGINS, *_ENDS)]:
+        return _Anchor(1)
     names = {
         sre.GROUPREF: "back-references",
         sre.ASSERT: "look-arounds",

@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data._constraint_text import Constant, Parsed, parse_text
+from synth.data._places import mixed
 from synth.data.encoding import NANOSECONDS, encode_column
 from synth.data.moments import bounds_of, units_of
 from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.errors import SchemaError
 
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's step
 _FLOAT_ERROR = 1e-9  # relative: what sums of doubles may be off by; far below any grid a table is written on
 
 
@@ -103,6 +105,20 @@ class Unique(Constraint):
         broken[rows] = True
         broken[rows[first]] = False
         return broken
+
+    def marks(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+        """A 64-bit number for each row's values (learned columns), the same in every table; and where none of them is null.
+
+        Rows of different values share a mark by chance alone: among ten million of them, once in 400,000 tables.
+        """
+        known = np.ones(len(table), dtype=bool)
+        mark = np.zeros(len(table), dtype=np.uint64)
+        for name in self.columns:
+            column = encode_column(table.schema.column(name), table.column(name))
+            known &= ~column.null
+            bits = (column.values.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 is 0.0
+            mark = mixed((mark ^ bits) + _GOLDEN)
+        return mark, known
 
 
 @dataclass(frozen=True)

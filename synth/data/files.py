@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,32 +99,73 @@ def write(table: Table, path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def write_parquet(table: Table, sink: Any, *, metadata: Mapping[str, str] | None = None) -> None:
-    """Write Parquet whose bytes depend on the rows, their types and `metadata` alone.
+def write_parquet(
+    table: Table, sink: Any, *, metadata: Mapping[str, str] | None = None, footer: Mapping[str, str] | None = None
+) -> None:
+    """Write Parquet whose bytes depend on the rows, their types, `metadata` and `footer` alone.
 
     sink: a path (written whole or not at all), or a file object open for writing bytes.
+    metadata: of the rows' schema, which readers pass on; footer: facts about the file (`pq.read_metadata(path).metadata`).
     The same rows give the same bytes in every process and whatever the table's chunks; so do rows read back and written again.
     Raises DataError where the file cannot be written.
     """
+    with parquet_parts(sink, metadata=metadata, footer=lambda: footer or {}) as append:
+        append(table.arrow)
+
+
+@contextmanager
+def parquet_parts(
+    sink: Any, *, metadata: Mapping[str, str] | None = None, footer: Callable[[], Mapping[str, str]] = dict
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Write rows that come in parts, with the bytes that `write_parquet` gives for all of them at once.
+
+    Gives a function to append a part with; at most one row group waits in memory. Parts are of one type, and the dictionaries
+    of their columns are the same in all. The file appears when the block ends, and only if at least one part was appended.
+    footer is asked when all rows are written, and may tell of them.
+    """
+    with _sink(sink) as out, ExitStack() as opened:
+        writer: Any = None
+        waiting: pa.Table | None = None
+        written = 0
+
+        def append(part: pa.Table) -> None:
+            nonlocal writer, waiting
+            rows = storable(part)
+            if writer is None:
+                schema = rows.schema.with_metadata(dict(sorted((metadata or {}).items())) or None)
+                writer = opened.enter_context(_parquet_writer(out, schema))
+            waiting = rows if waiting is None else pa.concat_tables([waiting, rows])
+            while len(waiting) >= ROW_GROUP:
+                flush()
+
+        def flush() -> None:
+            nonlocal waiting, written
+            assert waiting is not None
+            # In one chunk, so that the chunks of the table leave no trace in the file.
+            writer.write_table(waiting.slice(0, ROW_GROUP).combine_chunks().cast(writer.schema), row_group_size=ROW_GROUP)
+            waiting = waiting.slice(ROW_GROUP)
+            written += 1
+
+        yield append
+        if waiting is not None and (len(waiting) or not written):
+            flush()
+        if writer is not None and (facts := footer()):
+            writer.add_key_value_metadata(dict(sorted(facts.items())))
+
+
+def _parquet_writer(out: Any, schema: pa.Schema) -> Any:
     import pyarrow.parquet as pq
 
-    rows = storable(table.arrow)
-    schema = rows.schema.with_metadata(dict(sorted((metadata or {}).items())) or None)
-    with (
-        _sink(sink) as out,
-        pq.ParquetWriter(
-            out,
-            schema,
-            compression="zstd",
-            version="2.6",
-            data_page_version="1.0",
-            write_statistics=True,
-            write_page_checksum=True,
-            store_schema=True,
-        ) as writer,
-    ):
-        for piece in _slices(rows, schema):
-            writer.write_table(piece, row_group_size=ROW_GROUP)
+    return pq.ParquetWriter(
+        out,
+        schema,
+        compression="zstd",
+        version="2.6",
+        data_page_version="1.0",
+        write_statistics=True,
+        write_page_checksum=True,
+        store_schema=True,
+    )
 
 
 def write_csv(table: Table, sink: Any) -> None:

@@ -1,26 +1,29 @@
 """Identifiers: recognised by name and values, and re-issued; no real value is ever kept.
 
-Values are different from each other in keys, subjects and identifiers; only first and last names repeat there, as people's do
-(in a key or subject they may not). Integers are the sequence 1, 2, 3, … (from the column's minimum on, where it has one), so
-are numbers and days of other types; text follows the column's pattern if it has one, else its provider.
+Values are different from each other in keys, subjects and identifiers, also where parts of a table are issued by different
+workers; only first and last names repeat there, as people's do (in a key or subject they may not). Integers are the sequence
+1, 2, 3, … (from the column's minimum on, where it has one), so are numbers and days of other types; text follows the column's
+pattern if it has one, else its provider.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data._issuers import ISSUERS
+from synth.data._patterns import goes_in_order as pattern_goes_in_order
 from synth.data._patterns import matching
+from synth.data._places import Issue, permuted
 from synth.data._recognition import recognise
 from synth.data.schema import Column, Kind, Role
 from synth.errors import GenerationError, SchemaError, did_you_mean
 
-__all__ = ["PROVIDERS", "recognise", "reissue"]
+__all__ = ["PROVIDERS", "Issue", "goes_in_order", "recognise", "reissue"]
 
 PROVIDERS = ("sequence", "pattern", *ISSUERS)  # any method of Faker without arguments serves too: company, job, user_name, …
 _NUMBERS = ("phone", "credit_card", "ssn")  # whose digits can be written as an integer
@@ -29,17 +32,18 @@ _FIRST_DAY = datetime.date(2000, 1, 1)
 _POOL = 1_000  # so many values of another Faker provider are made where they may repeat
 
 
-def reissue(column: Column, kind: pa.DataType, n: int, rng: np.random.Generator, *, null_rate: float = 0.0) -> pa.Array:
-    """n new values of the physical type `kind`, a share `null_rate` of them null.
+def reissue(column: Column, kind: pa.DataType, issue: Issue, *, null_rate: float = 0.0) -> pa.Array:
+    """New values of the physical type `kind` for the rows of an issue, a share `null_rate` of all rows null.
 
-    Raises GenerationError where n different values cannot be made, SchemaError for a provider that does not exist.
+    Raises GenerationError where as many different values as needed cannot be made, SchemaError for a provider that does not
+    exist.
     """
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
-    made = _values(column, plain, n, rng)
-    gone = round(n * null_rate)
+    made = _values(column, plain, replace(issue, repeats=_may_repeat(column)))
+    gone = round(issue.rows.stop * null_rate) - round(issue.rows.start * null_rate)
     if gone:
-        null = np.zeros(n, dtype=bool)
-        null[rng.permutation(n)[:gone]] = True
+        null = np.zeros(len(issue), dtype=bool)
+        null[issue.rng.permutation(len(issue))[:gone]] = True
         made = pc.if_else(pa.array(null), pa.scalar(None, plain), made)
     if not pa.types.is_dictionary(kind):
         return made
@@ -47,24 +51,40 @@ def reissue(column: Column, kind: pa.DataType, n: int, rng: np.random.Generator,
     return pa.DictionaryArray.from_arrays(coded.indices.cast(kind.index_type), coded.dictionary, ordered=kind.ordered)
 
 
-def _values(column: Column, kind: pa.DataType, n: int, rng: np.random.Generator) -> pa.Array:
+def goes_in_order(column: Column, kind: pa.DataType) -> bool:
+    """Whether a part of the rows can only be issued once all earlier parts are, with what these were given (`Issue.taken`).
+
+    So it is where values must differ and no numbering keeps them apart: those of other Faker providers, and patterns that can
+    make one text in two ways.
+    """
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not _is_unique(column):
+        return False
+    if column.pattern is not None:
+        return pa.types.is_integer(plain) or (_is_text(plain) and pattern_goes_in_order(column.pattern))
+    return _is_text(plain) and _provider(column) not in ("sequence", "pattern", *ISSUERS)
+
+
+def _values(column: Column, kind: pa.DataType, issue: Issue) -> pa.Array:
     if _is_text(kind):
-        return _texts(column, n, rng).cast(kind)
+        return _texts(column, issue).cast(kind)
     if pa.types.is_integer(kind):
         if column.pattern is not None:
-            whole = matching(column.pattern, n, rng, keep=lambda text: text.isdigit() and str(int(text)) == text)
+            whole = matching(column.pattern, issue, keep=lambda text: text.isdigit() and str(int(text)) == text)
             return _cast(pa.array([int(text) for text in whole], pa.int64()), column, kind)
         if column.provider in _NUMBERS:
-            return _cast(_digits(_issue(column, str(column.provider), n, rng)), column, kind)
+            return _cast(_digits(_issue(column, str(column.provider), issue)), column, kind)
     if pa.types.is_boolean(kind):
-        if n > 2 and _is_unique(column):
-            raise GenerationError(f"column {column.name!r} is boolean: 2 different values exist, and {n:,} are needed")
-        return pa.array(rng.permutation(n) % 2 == 0)
+        if issue.total > 2 and _is_unique(column):
+            raise GenerationError(
+                f"column {column.name!r} is boolean: 2 different values exist, and {issue.total:,} are needed"
+            )
+        return pa.array(permuted(issue.numbers(0), max(issue.total, 1), issue.key) % 2 == 0)
     if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not pa.types.is_time(kind):
         day = _first_day(column).toordinal() - datetime.date(1970, 1, 1).toordinal()
-        return pa.array(np.arange(day, day + n, dtype=np.int32)).cast(pa.date32()).cast(kind)
+        return pa.array(issue.numbers(day).astype(np.int32)).cast(pa.date32()).cast(kind)
     start = 1 if column.minimum is None or isinstance(column.minimum, str) else int(np.ceil(column.minimum))
-    return _cast(pa.array(np.arange(start, start + n)), column, kind)
+    return _cast(pa.array(issue.numbers(start)), column, kind)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -75,6 +95,15 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _is_unique(column: Column) -> bool:
     return column.role in (Role.KEY, Role.SUBJECT) or column.kind is Kind.IDENTIFIER
+
+
+def _may_repeat(column: Column) -> bool:
+    """First and last names repeat, as those of people do, wherever they are no key."""
+    return not _is_unique(column) or (column.provider in _SHARED and column.role is Role.FEATURE)
+
+
+def _provider(column: Column) -> str:
+    return column.provider or ("text" if column.kind is Kind.TEXT else "sequence")
 
 
 def _first_day(column: Column) -> datetime.date:
@@ -98,56 +127,32 @@ def _digits(texts: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(texts, "[^0-9]", "").cast(pa.int64())
 
 
-def _texts(column: Column, n: int, rng: np.random.Generator) -> pa.Array:
+def _texts(column: Column, issue: Issue) -> pa.Array:
     if column.pattern is not None:
-        if _is_unique(column):
-            return pa.array(matching(column.pattern, n, rng), pa.string())
-        return _repeated(lambda size: pa.array(matching(column.pattern or "", size, rng), pa.string()), n, rng)
-    provider = column.provider or ("text" if column.kind is Kind.TEXT else "sequence")
+        return pa.array(matching(column.pattern, issue), pa.string())
+    provider = _provider(column)
     if provider == "pattern":
         raise SchemaError(f"column {column.name!r} has the provider 'pattern' but no pattern; give it one")
     if provider == "sequence":
-        return pa.array(np.arange(1, n + 1)).cast(pa.string())
-    return _issue(column, provider, n, rng)
+        return pa.array(issue.numbers(1)).cast(pa.string())
+    return _issue(column, provider, issue)
 
 
-def _issue(column: Column, provider: str, n: int, rng: np.random.Generator) -> pa.Array:
+def _issue(column: Column, provider: str, issue: Issue) -> pa.Array:
     issuer = ISSUERS.get(provider)
     if issuer is None:
-        return _faker(column, provider, n, rng)
-    shared = provider in _SHARED and column.role is Role.FEATURE
-    if provider == "text" and _is_unique(column):
-        return _numbered(issuer(n, rng))
-    if _is_unique(column) and not shared:
-        return issuer(n, rng)
-    return _repeated(lambda size: issuer(size, rng), n, rng)
+        return _faker(column, provider, issue)
+    made = issuer(issue)
+    if provider == "text" and _is_unique(column):  # each with its row number in front, so that no two are equal
+        return pc.binary_join_element_wise(pa.array(issue.numbers(1)).cast(pa.string()), made, " ")
+    return made
 
 
-def _repeated(issue: Callable[[int], pa.Array], n: int, rng: np.random.Generator) -> pa.Array:
-    """n values that may repeat: as many different ones as there are, at most n, then drawn from."""
-    size = n
-    while True:
-        try:
-            pool = issue(size)
-        except GenerationError:
-            if size <= 1:
-                raise
-            size //= 2
-            continue
-        return pool if size == n else pool.take(pa.array(rng.integers(0, size, n)))
-
-
-def _numbered(texts: pa.Array) -> pa.Array:
-    """The same texts, each with its row number in front, so that no two are equal."""
-    return pc.binary_join_element_wise(pa.array(np.arange(1, len(texts) + 1)).cast(pa.string()), texts, " ")
-
-
-def _faker(column: Column, provider: str, n: int, rng: np.random.Generator) -> pa.Array:
+def _faker(column: Column, provider: str, issue: Issue) -> pa.Array:
     """Any other provider of Faker: as fast as Faker is, tens of thousands of values a second."""
     from faker import Faker
 
     fake = Faker("en_US")
-    fake.seed_instance(int(rng.integers(2**62)))
     make = (
         getattr(fake, provider, None)
         if provider.isidentifier() and not provider.startswith(("_", "seed", "add_", "set_"))
@@ -155,17 +160,20 @@ def _faker(column: Column, provider: str, n: int, rng: np.random.Generator) -> p
     )
     if not callable(make):
         raise SchemaError(f"column {column.name!r} has the provider {provider!r}{did_you_mean(provider, PROVIDERS)}")
-    if not _is_unique(column):
-        pool = pa.array([str(make()) for _ in range(min(n, _POOL))], pa.string())
-        return pool.take(pa.array(rng.integers(0, max(len(pool), 1), n)))
-    found: dict[str, None] = {}
-    for _ in range(20 * n + 1_000):
-        if len(found) == n:
+    if issue.repeats:
+        fake.seed_instance(int(np.random.default_rng(issue.key).integers(2**62)))  # the same pool for every part
+        pool = pa.array([str(make()) for _ in range(min(issue.total, _POOL))], pa.string())
+        return pool.take(pa.array(issue.rng.integers(0, max(len(pool), 1), len(issue))))
+    fake.seed_instance(int(issue.rng.integers(2**62)))
+    found = issue.taken
+    before = len(found)
+    for _ in range(20 * len(issue) + 1_000):
+        if len(found) - before == len(issue):
             break
         found[str(make())] = None
-    if len(found) < n:
+    if len(found) - before < len(issue):
         raise GenerationError(
-            f"Faker's {provider!r} gave {len(found):,} different values for column {column.name!r}, and {n:,} are needed; "
-            "ask for fewer rows, or choose another provider"
+            f"Faker's {provider!r} gave {len(found):,} different values for column {column.name!r}, and {issue.total:,} are "
+            "needed; ask for fewer rows, or choose another provider"
         )
-    return pa.array(list(found), pa.string())
+    return pa.array(issue.latest(), pa.string())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +12,9 @@ import pyarrow as pa
 from synth.data.constraints import with_pattern
 from synth.data.construction import Construction
 from synth.data.encoding import Encoded, decode, encode, encode_column
-from synth.data.identifiers import reissue
+from synth.data.identifiers import Issue, goes_in_order, reissue
 from synth.data.schema import Role, Schema
-from synth.data.table import FrameKind, Provenance, Table
+from synth.data.table import FrameKind, Table
 from synth.errors import DataError
 
 
@@ -82,18 +84,27 @@ class Fitted:
         names = [column.name for column in self.schema.learned]
         return Construction.plan(self.schema).inverse(learned, self.schema.select(names), self.layout)
 
-    def complete(self, learned: Table, rng: np.random.Generator, provenance: Provenance) -> Table:
-        """The whole table: learned columns as they are, keys, identifiers and free text issued anew."""
-        arrays: list[pa.ChunkedArray | pa.Array] = []
-        for column in self.schema.columns:
-            if column.is_learned:
-                arrays.append(learned.arrow.column(column.name))
-            else:
-                kind = self.layout.field(column.name).type
-                nulls = 0.0 if column.role is Role.KEY else self.null_rates[column.name]
-                arrays.append(reissue(with_pattern(column, self.schema), kind, len(learned), rng, null_rate=nulls))
-        arrow = pa.table(arrays, schema=self.layout)
-        return Table(arrow, self.schema, frame=self.frame, provenance=provenance)
+    @cached_property
+    def in_order(self) -> frozenset[str]:
+        """The columns that only whoever knows what all earlier rows were given can issue."""
+        return frozenset(
+            column.name
+            for column in self.schema.columns
+            if not column.is_learned and goes_in_order(with_pattern(column, self.schema), self.layout.field(column.name).type)
+        )
+
+    def reissue(self, name: str, rows: range, total: int, seed: int, taken: dict[str, None] | None = None) -> pa.Array:
+        """New values of a column that is not learned, for these rows among all; the same whoever issues them."""
+        place = self.schema.names.index(name)
+        column = self.schema.columns[place]
+        rng = np.random.default_rng([seed, 2, place, rows.start])
+        issue = Issue(rows, total, (seed, 3, place), rng, taken={} if taken is None else taken)
+        nulls = 0.0 if column.role is Role.KEY else self.null_rates[name]
+        return reissue(with_pattern(column, self.schema), self.layout.field(name).type, issue, null_rate=nulls)
+
+    def table(self, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Table:
+        """All columns, learned and issued, as the table that was fitted had them."""
+        return Table(pa.table([columns[name] for name in self.schema.names], schema=self.layout), self.schema, frame=self.frame)
 
 
 def _seen(table: Table, names: frozenset[str]) -> dict[str, tuple[float, float]]:

@@ -8,6 +8,7 @@ constraints kept by construction, exact conditions, physical types, seeds, savin
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
     _score(rows)                        how likely each encoded row is, where the method knows (optional)
     _impute(rows, rng, progress)        the encoded rows with a value in place of every null (optional)
+    _estimate(size) and _plans()        what a fit costs, and hyperparameters that make it cost less (optional)
     _state() and _restore(…)            what was learned, as JSON values and arrays
 
 Hyperparameters are the fields of the subclass's dataclass. `get_params`, `set_params` and `sklearn.base.clone` work as in
@@ -16,33 +17,27 @@ scikit-learn.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from synth.data.conditions import Where
-from synth.data.constraints import broken_rows, within_range, without_repeats
-from synth.data.table import Provenance, Table
-from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError, did_you_mean
-from synth.generators._effort import Drawn, Effort
+from synth.data.table import Table
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, TooLargeError, did_you_mean
+from synth.generators._estimate import Estimate, TableSize, smaller
 from synth.generators._fitted import Fitted
+from synth.generators._shards import SHARD, Shards, in_memory, to_file
+from synth.memory import in_words, memory_there
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from synth.data.encoding import Encoded
     from synth.data.schema import Schema
-
-# Rejection gives up after this many draws per requested row, and never before a hundred thousand.
-MAX_DRAWS_PER_ROW = 1_000
-MIN_DRAWS = 100_000
-ENOUGH = 1_000  # rows that tell the acceptance rate; where draws give fewer, more draws will not do either
-MAX_BATCH = 500_000
+    from synth.workers import Workers
 
 # What `sample` returns: a `Table` when a `Table` was fitted, else the kind of frame that was (pandas, polars, Arrow).
 Rows = Any
@@ -55,6 +50,8 @@ class Generator:
     name: ClassVar[str] = ""  # its registry name, which is its file name
     summary: ClassVar[str] = ""  # one line, shown by `synth generators`
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
+
+    _shard_rows: ClassVar[int] = SHARD
 
     # hooks ---------------------------------------------------------------------------------------------------------
 
@@ -79,6 +76,14 @@ class Generator:
         """The same rows, with draws given the observed cells in place of nulls. A method that cannot leaves this hook alone."""
         raise NotImplementedError
 
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """Seconds, peak bytes of memory beside table and encoding, and bytes of the model. A method may leave it unsaid."""
+        raise NotImplementedError
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        """Hyperparameters that need less memory than these, the least harmful first."""
+        return iter(())
+
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise NotImplementedError
 
@@ -101,7 +106,8 @@ class Generator:
 
         data: a `Table`, or a pandas, polars or Arrow frame, or a file's path, whose schema is then inferred.
         target, sensitive: column names, where the table's schema does not already give them.
-        Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range.
+        Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range, and
+        TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says).
         """
         from synth.data.frames import as_table
 
@@ -109,10 +115,48 @@ class Generator:
         self._validate()
         seed = check_seed(seed)
         table = as_table(data, target=target, sensitive=sensitive)
+        self._check_memory(table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
         self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
         self.__dict__["_fitted"] = fitted
         return self
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether the method knows what a fit costs, so that `estimate` can be called."""
+        return type(self)._estimate is not Generator._estimate
+
+    def estimate(self, data: Any, *, target: str | None = None, sensitive: str | Iterable[str] | None = None) -> Estimate:
+        """What `fit` of this table would cost in time and memory, told from a few thousand of its rows.
+
+        Raises ConfigError where the method does not know, and as `fit` does for data and hyperparameters it cannot use.
+        """
+        from synth.data.frames import as_table
+
+        if not self.has_estimate:
+            raise ConfigError(f"{type(self).__name__} does not know what a fit costs; it has no estimate to give")
+        self._validate()
+        return self._cost(TableSize.of(as_table(data, target=target, sensitive=sensitive)))
+
+    def _cost(self, size: TableSize) -> Estimate:
+        seconds, peak, model = self._estimate(size)
+        return Estimate(size.rows, len(size.columns), seconds, round(size.encoded_bytes + peak), round(model))
+
+    def _check_memory(self, table: Table) -> None:
+        there = memory_there()
+        if there is None or not self.has_estimate or not table.schema.learned:
+            return
+        size = TableSize.of(table)
+        cost = self._cost(size)
+        if cost.peak_bytes > there:
+
+            def peak_of(size: TableSize, plan: Mapping[str, Any]) -> int:
+                return replace(self, **plan)._cost(size).peak_bytes
+
+            raise TooLargeError(
+                f"a fit on {cost.rows:,} rows × {cost.columns} columns needs about {in_words(cost.peak_bytes)} of memory, and "
+                f"{in_words(there)} are there;\n{smaller(size, self._plans(), peak_of, there)}"
+            )
 
     def forget(self) -> None:
         """Drop everything learned; the hyperparameters stay."""
@@ -149,19 +193,43 @@ class Generator:
 
     def sample_table(self, n: int, *, where: Any = None, seed: int = 0, progress: Progress = silent) -> Table:
         """The rows of `sample` as a `Table`, whatever kind of frame was fitted."""
+        return in_memory(self._shards(n, where, seed), progress)
+
+    def sample_to(
+        self,
+        path: str | Path,
+        n: int,
+        *,
+        where: Any = None,
+        seed: int = 0,
+        workers: Workers | None = None,
+        progress: Progress = silent,
+    ) -> Path:
+        """Draw n rows into one Parquet file, in memory that does not grow with n; these are the rows of `sample`.
+
+        path: ends in .parquet; the file appears whole or not at all, and its metadata says that its rows are not approved, and
+        where they come from (`synth.data.quarantine.origin_of`): the provenance that `sample` gives.
+        workers: who draws them, such as `synth.Processes(2)`; by default this process. The bytes do not depend on it.
+        Returns the path. Raises as `sample` does, DataError where the file cannot be written, TooLargeError
+        where the disk has no room for it, WorkerError where a worker dies.
+        """
+        file = Path(path)
+        if file.suffix != ".parquet":
+            raise DataError(
+                f"{file}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says "
+                "so;\nname a .parquet file, or release them with `synth run` and `synth export --format csv`"
+            )
+        to_file(self._shards(n, where, seed), file, workers, progress)
+        return file
+
+    def _shards(self, n: int, where: Any, seed: int) -> Shards:
+        """What `sample` was asked for, checked."""
         fitted = self.fitted
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
             raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
-        seed = check_seed(seed)
         condition = Where.parse(where, fitted.schema)
         self._check_condition(condition, fitted)
-        rng = np.random.default_rng([seed, 1])
-        learned, effort = self._draw(int(n), condition, fitted, rng, progress)
-        provenance = Provenance(self.name, self.digest(), seed, int(n))
-        if condition:
-            worth = effort.worth(int(n))
-            provenance = replace(provenance, where=str(condition), acceptance=effort.acceptance, effective_rows=worth)
-        return fitted.complete(learned, rng, provenance)
+        return Shards(self, int(n), condition, check_seed(seed), self._shard_rows)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
         for clause in where.clauses:
@@ -171,39 +239,6 @@ class Generator:
                     f"column {column.name!r} ({column.kind}, {column.role}) is not learned, so it cannot be conditioned on; "
                     "name a learned column in `where`"
                 )
-
-    def _draw(self, n: int, where: Where, fitted: Fitted, rng: np.random.Generator, progress: Progress) -> tuple[Table, Effort]:
-        """n rows of the learned columns that satisfy the condition and the constraints, by rejection of what is left over."""
-        direct = where.on(fitted.learned_schema)
-        kept: list[Table] = []
-        have, drawn, ask = 0, 0, max(1, min(n, MAX_BATCH))
-        effort = Effort()
-        while have < n or not kept:
-            rows = self._sample_where(ask, direct, rng) if direct else self._sample(ask, rng)
-            made = fitted.rebuild(rows)
-            good = where.mask(made) & within_range(made, fitted.seen)
-            for broken in broken_rows(made).values():
-                good &= ~broken
-            cost = rows.effort if isinstance(rows, Drawn) else Effort(ask, ask, ask)
-            effort += cost.less(float(good.mean()))
-            drawn += ask
-            kept = without_repeats([*kept, made if good.all() else made.filter(good)])
-            have = sum(len(part) for part in kept)
-            progress("sample", min(have, n), n)
-            _check_room(made, n)
-            limit = max(MIN_DRAWS, MAX_DRAWS_PER_ROW * min(n, max(have, ENOUGH)))  # hopeless whatever n is
-            if have < n and drawn >= limit:
-                raise GenerationError(
-                    f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} "
-                    f"(acceptance {have / drawn:.2g}); {n:,} were asked for.\n{self._advice(where)}"
-                )
-            rate = (have + 1) / (drawn + 1)
-            ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))
-        return Table.concat(kept).head(n), effort
-
-    def _advice(self, where: Where) -> str:
-        columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))
-        return f"Ask for fewer rows, widen the condition, or fit with {columns or 'the columns'} named to be conditioned on."
 
     # likelihood ----------------------------------------------------------------------------------------------------
 
@@ -298,14 +333,3 @@ def _fillers() -> str:
     from synth.generators import by_name, names
 
     return " and ".join(name for name in names() if by_name(name)._impute is not Generator._impute)
-
-
-def _check_room(made: Table, n: int) -> None:
-    """Refuse, after the first batch rather than after hours, a number of rows that this machine's memory cannot hold."""
-    needed = made.arrow.nbytes / max(len(made), 1) * n
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise GenerationError(
-            f"{n:,} rows would need about {needed / 2**30:,.0f} GiB of memory, and this machine has {there / 2**30:,.0f}; "
-            "ask for fewer, in several calls with different seeds"
-        )

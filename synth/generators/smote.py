@@ -17,6 +17,7 @@ from synth.data.conditions import Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError, did_you_mean
+from synth.generators._estimate import TableSize
 from synth.generators.base import Generator
 from synth.progress import Progress
 
@@ -70,6 +71,11 @@ class Smote(Generator):
         if self._made_of in ("borderline", "adasyn"):
             self._check_borders(rng)
         progress("fit", 1, 1)
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """One pass over the rows; what is kept of each class."""
+        kept = min(size.rows, size.classes * self.max_rows) * 8 * len(size.columns)
+        return 0.05 + 3e-8 * size.rows * len(size.columns), 40 * size.rows + 3 * kept + 2e6, kept
 
     def _check_borders(self, rng: np.random.Generator) -> None:
         """Raise ConfigError where a class has no border to make rows at: it would only come to light when rows are drawn."""

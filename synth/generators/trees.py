@@ -8,7 +8,7 @@ random one of them for each row, which keeps a row from retracing one training r
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -21,7 +21,9 @@ from synth.data.schema import Schema
 from synth.errors import ConfigError, did_you_mean
 from synth.generators._codes import Codebook
 from synth.generators._conditional import Conditional
+from synth.generators._costs import cost_of
 from synth.generators._effort import Drawn
+from synth.generators._estimate import TableSize
 from synth.generators._filling import fill
 from synth.generators._forest import Forest, Within
 from synth.generators._given import Rows, draw_given
@@ -106,6 +108,19 @@ class Trees(Generator):
                     name, predictors[name], known, books, codes, manner, guessed=last, pool=pool, rng=rng
                 )
                 progress("fit", done + 1, len(self._order))
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        return cost_of(self, size)
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        for trees in range(self.trees_per_column - 1, 0, -1):
+            yield {"trees_per_column": trees}
+        for predictors in (32, 16, 8):
+            if predictors < self.max_predictors:
+                yield {"trees_per_column": 1, "max_predictors": predictors}
+        for rows in (300_000, 100_000, 30_000):
+            if rows < self.max_rows:
+                yield {"trees_per_column": 1, "max_predictors": min(8, self.max_predictors), "max_rows": rows}
 
     def _in_order(self, schema: Schema) -> tuple[str, ...]:
         """Columns in the order in which they are drawn: those conditioned on, then from few values to many, then the target."""

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synth.data._places import permuted
 from synth.data.constraints import with_pattern
-from synth.data.identifiers import PROVIDERS, recognise, reissue
+from synth.data.identifiers import PROVIDERS, Issue, goes_in_order, recognise, reissue
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.errors import GenerationError, SchemaError
 
 
 def _issue(n: int, physical: pa.DataType | None = None, *, seed: int = 0, null_rate: float = 0.0, **facts: Any) -> pa.Array:
     column = Column("x", **{"kind": Kind.IDENTIFIER, **facts})
-    return reissue(column, physical or pa.string(), n, np.random.default_rng(seed), null_rate=null_rate)
+    return reissue(column, physical or pa.string(), Issue.whole(n, seed), null_rate=null_rate)
 
 
 MAKES = [provider for provider in PROVIDERS if provider != "pattern"]
@@ -208,6 +209,64 @@ def test_other_providers_of_faker_serve_and_unknown_ones_are_refused() -> None:
 def test_columns_are_recognised(name: str, values: Any, provider: str | None) -> None:
     assert recognise(name, pa.array(values)) == provider
     assert recognise(name, pa.chunked_array([pa.array(values)])) == provider
+
+
+PARTS = [
+    {"provider": "email"},
+    {"provider": "text"},
+    {"provider": "uuid"},
+    {"provider": "credit_card"},
+    {"provider": "company"},
+    {"provider": "sequence"},
+    {"pattern": r"[A-Z]{2}-\d{4}"},
+    {"pattern": r"^\d{3}(-\d{2})?$"},
+    {"pattern": r"(a?b?c?d?e?f?g?h?i?|[a-z]{2})"},  # one text in several ways
+    {"pattern": r"[0-9a-f]{32}"},  # more than an int64 can number
+    {"physical": pa.int32()},
+    {"physical": pa.int64(), "pattern": "[0-9]{4}"},
+    {"physical": pa.date32()},
+    {"physical": pa.dictionary(pa.int32(), pa.string()), "provider": "iban"},
+]
+
+
+@pytest.mark.parametrize("facts", PARTS, ids=str)
+def test_parts_issued_by_themselves_share_no_value(facts: dict[str, Any]) -> None:
+    facts = dict(facts)
+    kind = facts.pop("physical", pa.string())
+    column = Column("x", role=Role.KEY, **{"kind": Kind.IDENTIFIER, **facts})
+    in_order = goes_in_order(column, kind)
+    assert in_order == (facts.get("provider") == "company" or facts.get("pattern") in (PARTS[8]["pattern"], "[0-9]{4}"))
+    taken: dict[str, None] = {}
+    made = []
+    for start in (0, 100, 200):
+        rng = np.random.default_rng([1, start])
+        issue = Issue(range(start, start + 100), 300, (1,), rng, taken=taken if in_order else {})
+        made += reissue(column, kind, issue).to_pylist()
+    assert len(set(made)) == 300
+
+
+def test_nulls_of_parts_add_up_to_their_rate() -> None:
+    column = Column("x", kind=Kind.TEXT)
+    parts = [Issue(range(at, at + 10), 1_000, (0,), np.random.default_rng(at)) for at in range(0, 1_000, 10)]
+    assert sum(reissue(column, pa.string(), part, null_rate=0.123).null_count for part in parts) == 123
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 97, 10_000, 10_001, 65_537, 100_000])
+def test_a_permutation_gives_each_place_once(size: int) -> None:
+    places = permuted(np.arange(size), size, (3, 1))
+    assert np.array_equal(np.sort(places), np.arange(size))
+    assert np.array_equal(places[size // 2 :], permuted(np.arange(size // 2, size), size, (3, 1)))
+    if size > 100:
+        assert not np.array_equal(places, permuted(np.arange(size), size, (3, 2)))
+        assert abs(np.corrcoef(np.arange(size), places)[0, 1]) < 5 / np.sqrt(size)
+
+
+def test_a_permutation_of_a_huge_set_spreads_its_places() -> None:
+    places = permuted(np.arange(100_000), 2**62, (7,))
+    assert len(np.unique(places)) == 100_000
+    assert np.all((places >= 0) & (places < 2**62))
+    counts = np.histogram(places, bins=100, range=(0, 2**62))[0]
+    assert np.sum((counts - 1_000) ** 2 / 1_000) < 160  # χ² of 99 degrees of freedom passes that once in 10,000
 
 
 def test_a_million_identifiers_take_seconds() -> None:

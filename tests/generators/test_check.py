@@ -13,6 +13,7 @@ import pytest
 
 from synth import generators
 from synth.check import CHECKS, CheckFailed, check_generator
+from synth.check.generators import SHARD_ROWS
 from synth.data.encoding import Encoded
 from synth.data.example import example_table
 from synth.data.schema import Schema
@@ -176,6 +177,16 @@ class FillsByChance(Independent):
 
 
 @dataclass
+class GoesOnFromItsLastDraw(Independent):
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        rows = super()._sample(n, rng)
+        if n != SHARD_ROWS:
+            return rows
+        first = self.__dict__.setdefault("first", rows)
+        return rows.with_values({name: np.sort(first[name].values) for name in rows})
+
+
+@dataclass
 class HidesItsOrigin(Independent):
     def sample(self, n: int, **options: Any) -> Any:
         rows = super().sample(n, **options)
@@ -227,6 +238,7 @@ FAULTS = {
     IgnoresWhere: "where",
     NeedsPickle: "save and load",
     ForgetsWhenSaved: "save and load",
+    GoesOnFromItsLastDraw: "shards",
     HidesItsOrigin: "provenance",
     TouchesObservedCells: "impute",
     LeavesHoles: "impute",

@@ -1,0 +1,59 @@
+"""How rows that nobody has approved are marked, with where they come from, and rows that no approval can ever cover."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synth.data.files import write_parquet
+from synth.data.table import Provenance, Table
+from synth.errors import DataError
+
+STATUS = "synth:status"
+ORIGIN = "synth:provenance"
+
+# In the Parquet metadata of every file of rows that is not an export.
+QUARANTINE = {STATUS: "quarantined: not approved for release; see `synth gate` and `synth export`"}
+
+# ... and of real rows whose missing cells were filled in.
+REAL = {STATUS: "holds real cells: real rows whose missing cells were filled in; not synthetic, never to be released"}
+
+
+def write_quarantined(table: Table, path: Path) -> None:
+    """Write synthetic rows as Parquet, marked as not approved for release. Raises DataError where that cannot be written."""
+    write_parquet(table, path, metadata=QUARANTINE, footer=origin(table.provenance))
+
+
+def origin(provenance: Provenance | None) -> Mapping[str, str]:
+    """What goes into a file's footer, to say where its rows come from; nothing where nobody knows."""
+    return {} if provenance is None else {ORIGIN: json.dumps(provenance.to_dict(), sort_keys=True)}
+
+
+def origin_of(file: Path) -> Provenance | None:
+    """Where a quarantined file says that its rows come from, or None. Nothing vouches for it, as an approval would.
+
+    Raises DataError for a file that cannot be read, or whose footer is damaged.
+    """
+    try:
+        text = (pq.read_metadata(file).metadata or {}).get(ORIGIN.encode())
+        return None if text is None else Provenance(**json.loads(text))
+    except (pa.ArrowException, OSError, ValueError, TypeError) as problem:
+        reason = " ".join(str(problem).split())[:160]
+        raise DataError(f"{file} does not say where its rows come from: {reason}; draw them again") from problem
+
+
+def refuse_real(file: Path) -> None:
+    """Raise DataError for a file that is marked as holding real cells, where synthetic rows are wanted."""
+    try:
+        metadata = pq.read_schema(file).metadata or {}
+    except (pa.ArrowInvalid, OSError):  # no Parquet: whoever reads it says what it is
+        return
+    if metadata.get(STATUS.encode()) == REAL[STATUS].encode():
+        raise DataError(
+            f"{file} holds real cells, filled in by `synth impute`: it is real data, and cannot be measured, approved or "
+            "exported as synthetic;\ndraw synthetic rows with `synth sample`"
+        )
