@@ -52,10 +52,9 @@ CASES = {
     ),
 }
 CURVE = (  # settings of one generator, from the most faithful to the most private: the picture joins them by a line
-    Setting("trees, leaves of 20/15", "trees", {"min_samples_leaf": 20, "min_samples_leaf_smooth": 15}),
-    Setting("trees, leaves of 40/30", "trees", {"min_samples_leaf": 40, "min_samples_leaf_smooth": 30}),
+    Setting("trees, leaves of 30/7", "trees", {"min_samples_leaf": 30, "min_samples_leaf_smooth": 7}),
     Setting("trees", "trees"),
-    Setting("trees, leaves of 160/120", "trees", {"min_samples_leaf": 160, "min_samples_leaf_smooth": 120}),
+    Setting("trees, leaves of 160/40", "trees", {"min_samples_leaf": 160, "min_samples_leaf_smooth": 40}),
 )
 DEFAULT = "trees"  # the setting that the limits are held against
 

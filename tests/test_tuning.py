@@ -151,10 +151,10 @@ def test_leaves_of_one_row_are_rejected_and_the_setting_that_was_found_is_not(
     assert ladder[0] != tuned.params != ladder[-1], "neither the most faithful setting, which leaks, nor the most private one"
 
 
-def test_what_was_chosen_held_twice_and_what_is_next_to_it_did_not(tuned: Tuned) -> None:
+def test_what_was_chosen_held_on_the_second_split_and_what_is_next_to_it_did_not(tuned: Tuned) -> None:
     chosen = [attempt for attempt in tuned.attempts if attempt.params == tuned.params]
-    assert [attempt.outcome for attempt in chosen] == ["within", "within"]
-    assert {attempt.seed for attempt in chosen} == {0, 1}
+    assert {attempt.outcome for attempt in chosen} == {"within"}
+    assert 1 in {attempt.seed for attempt in chosen}
     before = synth.Trees.ladder[synth.Trees.ladder.index(tuned.params) - 1]
     assert "within" not in {attempt.outcome for attempt in tuned.attempts if attempt.params == before}
     assert "of the next one privacy.membership" in tuned.why
@@ -315,7 +315,7 @@ def test_the_pages_and_the_card_tell_what_was_tried_and_what_was_chosen(done: Ru
     for page in (done.path / "report.html", done.exported / "report.html"):
         text = page.read_text()
         assert "How the setting was chosen" in text
-        assert text.count("<small>(chosen)</small>") == 2
+        assert text.count("<small>(chosen)</small>") == sum(attempt.params == tuned.params for attempt in tuned.attempts)
         assert setting in text
         assert f"{len(tuned.attempts)} attempts among {tuned.rungs} settings of trees" in text
     card = (done.exported / "README.md").read_text()

@@ -89,7 +89,7 @@ class Codebook:
     @property
     def is_often(self) -> bool:
         """Whether values of a number occur so often that draws end at one that was seen."""
-        return self.rows >= OFTEN * self.levels
+        return bool(self.counts.sum() >= OFTEN * self.levels)
 
     @cached_property
     def _usual(self) -> np.ndarray:

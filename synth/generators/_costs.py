@@ -34,7 +34,11 @@ class _Hyperparameters(Protocol):
 
 def cost_of(trees: _Hyperparameters, size: TableSize) -> tuple[float, float, float]:
     """Seconds, peak bytes and bytes of the model."""
-    rows, per_column, at_once = min(size.rows, trees.max_rows), trees.trees_per_column, min(os.cpu_count() or 1, trees.trees_per_column)
+    rows, per_column, at_once = (
+        min(size.rows, trees.max_rows),
+        trees.trees_per_column,
+        min(os.cpu_count() or 1, trees.trees_per_column),
+    )
     grown_on = max(2, min(round(trees.subsample * rows), trees.grow_rows))
     leaves = max(1.0, grown_on / trees.min_samples_leaf / 1.5)
     seconds, runs = 0.0, 0.0

@@ -74,7 +74,8 @@ def learn_column(
             questions = Questions(predictors, numbers, places, slopes, guess[0])
             table = np.hstack([table, guess[1]])
     moves = book.smooth and manner.interpolate
-    settled = book.smooth and _is_settled(table, target[:, 0], SETTLED_IN_STEPS if book.is_often else SETTLED, rng)
+    known = codes[name] >= 0
+    settled = book.smooth and _is_settled(table[known], target[known, 0], SETTLED_IN_STEPS if book.is_often else SETTLED, rng)
     fewest = manner.min_samples_leaf_smooth if settled else manner.min_samples_leaf
     given = np.where(repeats_of < 0, codes[name], book.levels + repeats_of)
     jobs = [

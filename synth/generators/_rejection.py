@@ -49,13 +49,9 @@ def draw(model: Generator, n: int, where: Where, rng: np.random.Generator, progr
         if have < n and drawn >= limit:
             raise GenerationError(
                 f"only {have:,} of {drawn:,} rows drawn satisfy {where or 'the constraints'} "
-                f"(acceptance {have / drawn:.2g}); {n:,} were asked for.\n{_advice(where)}"
+                f"(acceptance {have / drawn:.2g}); {n:,} were asked for.\n"
+                "Ask for fewer rows, or widen the condition."
             )
         rate = (have + 1) / (drawn + 1)
         ask = int(min(MAX_BATCH, max(1_000, 1.1 * (n - have) / rate), max(1, limit - drawn)))
     return Table.concat(kept).head(n), effort
-
-
-def _advice(where: Where) -> str:
-    columns = ", ".join(dict.fromkeys(clause.column for clause in where.clauses))
-    return f"Ask for fewer rows, widen the condition, or fit with {columns or 'the columns'} named to be conditioned on."
