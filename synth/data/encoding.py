@@ -37,6 +37,7 @@ class EncodedColumn:
 
     values: int32 codes in [0, levels) with -1 for null where `levels` is a number; float64 with NaN for null where it is None.
     decimals: for numbers, digits after the point that values are rounded to (0 for integers and moments, None: as they are).
+    per_day: for moments, how many of their units are a day.
     """
 
     name: str
@@ -44,6 +45,7 @@ class EncodedColumn:
     levels: int | None = None
     ordered: bool = False
     decimals: int | None = None
+    per_day: int | None = None
 
     @property
     def is_category(self) -> bool:
@@ -112,7 +114,8 @@ def encode_column(column: Column, values: pa.ChunkedArray | pa.Array) -> Encoded
     if column.kind.is_category:
         return _encode_category(column, values)
     if column.kind is Kind.DATETIME:
-        return EncodedColumn(column.name, _encode_moments(column, values), decimals=0)
+        per_day = NANOSECONDS["day"] // _step(column)
+        return EncodedColumn(column.name, _encode_moments(column, values), decimals=0, per_day=per_day)
     if column.kind in (Kind.INTEGER, Kind.DECIMAL):
         decimals = 0 if column.kind is Kind.INTEGER else column.decimals
         floats = _filled(values.cast(pa.float64(), safe=False), np.nan).astype(np.float64)

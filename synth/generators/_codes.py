@@ -41,6 +41,7 @@ class Codebook:
     nulls: int
     values: np.ndarray | None = None
     decimals: int | None = None
+    per_day: int | None = None  # for moments: how many of their units are a day
 
     @classmethod
     def of(cls, column: EncodedColumn) -> tuple[Codebook, np.ndarray]:
@@ -53,7 +54,7 @@ class Codebook:
         values, inverse, counts = np.unique(column.values[~null], return_inverse=True, return_counts=True)
         codes = np.full(len(null), -1, dtype=np.int32)
         codes[~null] = inverse
-        return cls(column.name, len(values), counts, int(null.sum()), values, column.decimals), codes
+        return cls(column.name, len(values), counts, int(null.sum()), values, column.decimals, column.per_day), codes
 
     @property
     def rows(self) -> int:
@@ -105,11 +106,10 @@ class Codebook:
         return np.asarray(common | (self.counts > np.maximum(FEWEST_SPIKED, 3 * self._usual)))
 
     def features(self, values: np.ndarray) -> np.ndarray:
-        """Encoded values as trees ask about them, float32 of shape (rows, 1) for categories and (rows, 3) for numbers.
+        """Encoded values as trees ask about them, float32 of shape (rows, 1) for categories, (rows, 3) for numbers.
 
         Numbers: the place among the distinct training values (null is -1), the value in standard deviations, and the log-odds
-        of its rank (null is 0 in both). Categories: the code where levels are ordered anew for each column, else the place by
-        how common they are.
+        of its rank (null is 0 in both). Moments: these, and the columns of `calendar`. Categories: the code where levels are ordered anew for each column, else the place by how common they are.
         """
         if self.values is None:
             if self.has_order_per_target:
@@ -127,7 +127,7 @@ class Codebook:
             out[:, 1] = np.clip((known - mean) / deviation, -FARTHEST, FARTHEST)
             out[:, 2] = np.interp(known, self.values, self.log_odds)
         out[null] = (-1, 0, 0)
-        return out
+        return out if self.per_day is None else np.hstack([out, calendar(values, self.per_day)])
 
     @cached_property
     def ranks(self) -> np.ndarray:
@@ -154,7 +154,10 @@ class Codebook:
             return np.full(len(code), np.nan)
         spike = self.spike
         free = (code >= 0) & (neighbour >= 0) & ~spike[code] & ~spike[neighbour]
-        if self.is_often:  # the way is counted in rows, and ends at a value that was seen
+        if self.per_day is not None:
+            value = self.values[code]
+            moved = np.where(free, _moved_in_time(value, self.values[neighbour], u, self.per_day), value)
+        elif self.is_often:  # the way is counted in rows, and ends at a value that was seen
             ends = np.cumsum(self.counts)
             place = ends - self.counts / 2
             to = np.searchsorted(ends, place[code] + u * (place[neighbour] - place[code]), side="right")
@@ -260,4 +263,34 @@ class Codebook:
     def from_arrays(cls, prefix: str, arrays: Mapping[str, np.ndarray], column: EncodedColumn, nulls: int) -> Codebook:
         """The inverse of `to_arrays`; `column` is the template's."""
         counts = arrays[f"{prefix}.counts"]
-        return cls(column.name, len(counts), counts, nulls, arrays.get(f"{prefix}.values"), column.decimals)
+        values = arrays.get(f"{prefix}.values")
+        return cls(column.name, len(counts), counts, nulls, values, column.decimals, column.per_day)
+
+
+def calendar(moments: np.ndarray, per_day: int) -> np.ndarray:
+    """Where moments stand: float32 of shape (rows, 4), or (rows, 3) for whole days; null is -1.
+
+    The day of the week (0 is Monday), the month (0 is January), the day of the month (0 is the first) and the time of day in
+    [0, 1). moments: counted from 1970 in units of which `per_day` are a day, NaN where null.
+    """
+    null = np.isnan(moments)
+    whole = np.floor(np.where(null, 0.0, moments) / per_day)
+    day = whole.astype("datetime64[D]")
+    month = day.astype("datetime64[M]")
+    places = [(whole + 3) % 7, month.astype(np.int64) % 12, (day - month.astype("datetime64[D]")).astype(np.int64)]
+    if per_day > 1:
+        places.append(np.where(null, 0.0, moments) / per_day - whole)
+    table = np.column_stack(places).astype(np.float32)
+    table[null] = -1
+    return np.asarray(table)
+
+
+def _moved_in_time(moment: np.ndarray, neighbour: np.ndarray, u: np.ndarray, per_day: int) -> np.ndarray:
+    """Moments moved the fraction u of the way to a neighbour: by whole weeks, and to a time of day between theirs.
+
+    A day that is drawn in between would know of no weekend.
+    """
+    day, other = np.floor(moment / per_day), np.floor(neighbour / per_day)
+    weeks = np.trunc(u * (other - day) / 7)
+    time, its = moment - day * per_day, neighbour - other * per_day
+    return np.asarray((day + 7 * weeks) * per_day + np.floor(time + u * (its - time)))

@@ -15,6 +15,7 @@ from synth.generators._forest import Forest, Within
 from synth.generators._given import Rows
 from synth.generators._guess import Guess
 
+NUMBER_FORMS = 3  # features that every number has; what comes after them are a moment's places in the calendar
 EVEN_BINS = 32  # bins of about equal rows in which a number counts as one value, when it is evidence for others
 
 
@@ -35,6 +36,7 @@ class Questions:
 
     def plain(self, rows: Rows) -> np.ndarray:
         """All but the guess, float32 of shape (rows, questions)."""
+        calendars = [rows.features[earlier][:, NUMBER_FORMS:] for earlier in self.numbers]
         table = np.empty((rows.size, len(self.predictors) + len(self.slopes)), dtype=np.float32)
         for at, earlier in enumerate(self.predictors):
             place, first = self.places.get(earlier), rows.features[earlier][:, 0]
@@ -43,7 +45,7 @@ class Questions:
             columns = np.column_stack([rows.features[earlier][:, 1 + form] for earlier in self.numbers])
             # Not by a matrix product, whose last bits depend on the number of threads.
             table[:, len(self.predictors) + form] = np.einsum("rc,c->r", columns, slope)
-        return table
+        return np.hstack([table, *calendars]) if any(part.shape[1] for part in calendars) else table
 
     def answers(self, rows: Rows, half: np.ndarray) -> np.ndarray:
         """What a tree is told of each row, float32 of shape (rows, questions), by the guess of this half."""
@@ -124,6 +126,8 @@ class Conditional:
             return own
         before, after = self.forest.neighbours(np.arange(len(code)))
         low, high = np.fmin(here[before], here), np.fmax(here[after], here)
+        if self.book.per_day is not None:  # the time of day may lead beyond either end
+            low, high = low - self.book.per_day, high + self.book.per_day
         return np.asarray(own | ((low <= clause.high) & (high >= clause.low)))
 
     def within(self, part: Forest, rows: Rows) -> Within:

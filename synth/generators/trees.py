@@ -2,7 +2,8 @@
 
 After synthpop's CART method (Reiter, "Using CART to generate partially synthetic public use microdata", J. Official
 Statistics 2005; Nowok, Raab and Dibben, "synthpop", J. Statistical Software 2016), with several trees per column and a
-random one of them for each row, which keeps a row from retracing one training row through all of its columns.
+random one of them for each row, which keeps a row from retracing one training row through all of its columns. What trees may
+ask is in `_conditional`, how they are grown in `_learning`, and what moved fidelity and membership in decision 012.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from synth.generators.base import Generator
 from synth.progress import Progress
 
 # What fitting to a policy chooses from, the most faithful setting first: min_samples_leaf, and for numbers that the columns
-# before them settle a quarter of it. No honest ones: they cost more likeness for the same membership (decision 009).
+# before them settle a quarter of it. No honest ones: they cost more likeness for the same membership (decisions 009 and 012).
 LADDER = (5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200, 300, 400, 600)
 
 

@@ -14,7 +14,7 @@ import synth
 from synth.data.encoding import EncodedColumn
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
-from synth.generators._codes import Codebook
+from synth.generators._codes import Codebook, calendar
 from synth.generators._equal import repeated
 from synth.generators._forest import grow, plant
 from synth.generators.trees import Trees
@@ -233,3 +233,46 @@ def test_more_rows_than_max_rows_are_sampled_and_the_margins_stay() -> None:
     fitted = Trees(max_rows=2_000).fit(rows)
     assert fitted._books["a"].rows == 2_000
     assert (column(fitted.sample(20_000), "a") == "x").mean() == pytest.approx(0.8, abs=0.03)
+
+
+# dates -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sales() -> Table:
+    """A shop that is closed on Sundays, sells twice as much on Saturdays, and is busiest at noon."""
+    rng = np.random.default_rng(11)
+    day = rng.integers(0, 700, 9_000)
+    day = day[(day + 3) % 7 != 6][:6_000]
+    when = np.datetime64("1970-01-01T00:00:00") + (day * 86_400 + rng.normal(12, 2, 6_000).clip(8, 18) * 3_600).astype(np.int64)
+    amount = np.round(np.where((day + 3) % 7 == 5, 200, 100) + rng.normal(0, 10, 6_000), 2)
+    return synth.read(pa.table({"when": pa.array(when), "amount": amount}))
+
+
+def test_sundays_stay_closed_and_saturdays_busy(sales: Table) -> None:
+    fake = Trees().fit(sales).sample(6_000, seed=1).to_pandas()
+    weekday, hour = fake["when"].dt.weekday, fake["when"].dt.hour
+    assert (weekday == 6).mean() < 0.001
+    assert fake["amount"][weekday == 5].mean() == pytest.approx(200, abs=5)
+    assert fake["amount"][weekday < 5].mean() == pytest.approx(100, abs=5)
+    assert 8 <= hour.min() <= hour.max() <= 18
+    assert not set(fake["when"]) <= set(sales.to_pandas()["when"])
+    seconds = sales.to_pandas().assign(when=lambda f: f["when"].astype("datetime64[s]").astype("int64"))
+    by_number = synth.read(seconds)  # without a calendar
+    blind = Trees().fit(by_number).sample(6_000, seed=1).to_pandas()
+    assert ((blind["when"] // 86_400 + 3) % 7 == 6).mean() > 0.03
+
+
+def test_a_condition_on_a_date_holds_and_loses_nothing(sales: Table) -> None:
+    fitted = Trees().fit(sales)
+    rows = fitted.sample(2_000, where="when between '1970-06-01' and '1970-06-30' and amount > 150").to_pandas()
+    assert rows["when"].dt.month.eq(6).all()
+    free = fitted.sample(80_000, seed=2).where("when between '1970-06-01' and '1970-06-30' and amount > 150").to_pandas()
+    x, y = (part["when"].dt.day.value_counts(normalize=True) for part in (rows, free))
+    assert x.subtract(y, fill_value=0).abs().sum() / 2 < 0.08
+
+
+def test_places_in_the_calendar_are_those_of_the_calendar() -> None:
+    moments = np.array(["2024-02-29T06:00", "1969-12-31T18:00"], dtype="datetime64[s]").astype(np.float64)
+    places = calendar(np.append(moments, np.nan), 86_400)
+    np.testing.assert_allclose(places, [[3, 1, 28, 0.25], [2, 11, 30, 0.75], [-1, -1, -1, -1]])
