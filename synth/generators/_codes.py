@@ -109,7 +109,8 @@ class Codebook:
         """Encoded values as trees ask about them, float32 of shape (rows, 1) for categories, (rows, 3) for numbers.
 
         Numbers: the place among the distinct training values (null is -1), the value in standard deviations, and the log-odds
-        of its rank (null is 0 in both). Moments: these, and the columns of `calendar`. Categories: the code where levels are ordered anew for each column, else the place by how common they are.
+        of its rank (null is 0 in both). Moments: these, and the columns of `calendar`. Categories: the code where levels are
+        ordered anew for each column, else the place by how common they are.
         """
         if self.values is None:
             if self.has_order_per_target:
