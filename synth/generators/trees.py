@@ -38,6 +38,9 @@ from synth.progress import Progress
 LADDER = (5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 200, 300, 400, 600)
 
 
+MOSTLY_NUMBERS = 0.25  # share of scales among the other columns from which on a target that is a category is drawn last
+
+
 @dataclass
 class Trees(Generator):
     """Sequential trees, the default method.
@@ -57,7 +60,9 @@ class Trees(Generator):
     interpolate: bool = True  # numbers on a scale are drawn between neighbours in the leaf
     slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
     guess: bool = True  # the target's trees may also ask a boosted guess (Friedman 2001)
-    condition_on: tuple[str, ...] = ()  # columns drawn first; the others follow by how many values they have, the target last
+    condition_on: tuple[
+        str, ...
+    ] = ()  # columns drawn first; the others follow by how many values they have, but for the target
     max_predictors: int = 64  # at most so many earlier columns behind one column, the most correlated ones
     grow_rows: int = 100_000  # at most so many rows per tree for growing; donors always come from all that are learned from
     max_rows: int = 1_000_000  # at most so many training rows are learned from, drawn at random
@@ -124,7 +129,11 @@ class Trees(Generator):
                 yield {"trees_per_column": 1, "max_predictors": min(8, self.max_predictors), "max_rows": rows}
 
     def _in_order(self, schema: Schema) -> tuple[str, ...]:
-        """Columns in the order in which they are drawn: those conditioned on, then from few values to many, then the target."""
+        """Columns in the order in which they are drawn: those conditioned on, then from few values to many.
+
+        The target comes first of these or last: a category tells much about the categories after it and little about numbers,
+        whose sum a guess at the end tells more about (decision 012).
+        """
         for name in self.condition_on:
             if name not in self._books:
                 raise ConfigError(
@@ -133,8 +142,14 @@ class Trees(Generator):
         # Categories first: their combinations can be enumerated, which makes conditions on them exact at once.
         first = sorted(self.condition_on, key=lambda name: self._books[name].is_number)
         target = None if schema.target is None else schema.target.name
-        rest = (name for name in self._books if name not in first)
-        return (*first, *sorted(rest, key=lambda name: (name == target, self._books[name].distinct)))
+        rest = sorted((name for name in self._books if name not in first), key=lambda name: self._books[name].distinct)
+        if target not in rest:
+            return (*first, *rest)
+        rest.remove(target)
+        scales = sum(book.smooth for name, book in self._books.items() if name != target)
+        if self._books[target].is_number or scales >= MOSTLY_NUMBERS * (len(self._books) - 1):
+            return (*first, *rest, target)
+        return (*first, target, *rest)
 
     def _choose_predictors(self, codes: Mapping[str, np.ndarray], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
         """The earlier columns that each column's trees may ask about."""
