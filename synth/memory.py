@@ -73,9 +73,7 @@ def _left_by_groups(mine: Path, groups: Path) -> Iterator[int]:
         else:
             continue
         steps = [step for step in place.split("/") if step]
-        for depth in range(
-            len(steps), -1, -1
-        ):  # inside a container the path may start outside; its own root is then at depth 0
+        for depth in range(len(steps), -1, -1):  # in a container the path may start outside; its own root is then at depth 0
             folder = root.joinpath(*steps[:depth])
             most, now = _number(folder / limit), _number(folder / used)
             if most is not None and now is not None:

@@ -65,6 +65,8 @@ class Forest:
 
     def _drawn_from(self, leaf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The nodes that a row at this leaf of one tree draws from, and how likely: two arrays of shape (rows, nodes)."""
+        if not self.up.any():
+            return leaf[:, None], np.ones((len(leaf), 1))
         up = self.up[leaf]
         return np.column_stack([leaf, self.back[leaf]]), np.column_stack([1 - up, up])
 

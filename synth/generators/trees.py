@@ -59,7 +59,7 @@ class Trees(Generator):
     discount: bool = True  # a leaf gives one donor of each value to the leaves around it and gets others (Kneser and Ney 1995)
     interpolate: bool = True  # numbers on a scale are drawn between neighbours in the leaf
     slopes: bool = True  # trees may also ask what a linear regression on the earlier numbers says
-    guess: bool = True  # the target's trees may also ask a boosted guess (Friedman 2001)
+    guess: bool = True  # trees of a target that is drawn last may also ask a boosted guess (Friedman 2001)
     condition_on: tuple[
         str, ...
     ] = ()  # columns drawn first; the others follow by how many values they have, but for the target
