@@ -146,8 +146,12 @@ class Policy(Part):
 
     def digest(self) -> str:
         """SHA-256 (hex) of the policy as canonical JSON."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The policy as canonical JSON: the bytes that its digest is of."""
         plain = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(plain.encode()).hexdigest()
+        return plain.encode()
 
     def judge(self, measurements: Measurements) -> Verdict:
         """What the rules say of these measurements. Raises InputError for what is not the `Measurements` of `evaluate`."""
@@ -170,6 +174,7 @@ class Policy(Part):
             context={**measurements.context, "digests": digests},
             formats=self.formats,
             measurements=measurements,
+            rules=self.to_bytes(),
         )
 
     def _requirements(self, context: Any) -> list[Finding]:

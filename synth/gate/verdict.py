@@ -36,6 +36,7 @@ class Finding:
     score: float | None = None
     reference: float | None = None
     over_reference: bool = False
+    waiver: Mapping[str, Any] | None = None  # the `Waiver` that lets it go, as plain values
 
     def __repr__(self) -> str:
         return f"Finding({self.check}: {self.outcome}, {self.severity}; {self.message})"
@@ -43,6 +44,8 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether it stands in the way of an approval."""
+        if self.waiver is not None:
+            return False
         return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "absent")
 
 
@@ -53,6 +56,14 @@ def decide(findings: tuple[Finding, ...]) -> Decision:
         return "rejected"
     passed = any(finding.outcome == "pass" for finding in findings)
     return "approved" if passed and not blocking else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which try this was, in the log of attempts (`synth.gate.attempts`)."""
+
+    number: int  # of this data under this policy's name, from 1
+    total: int  # of this data under any policy
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,12 @@ class Verdict:
     findings: tuple[Finding, ...]
     context: Mapping[str, Any]
     formats: tuple[str, ...] = ("parquet",)  # what the policy lets an approved table leave in
+    attempt: Attempt | None = None  # None for a verdict that was not logged, which cannot be approved
+    refused_waivers: tuple[str, ...] = ()  # in words: what was waived, and why that does not count
     measurements: Measurements | None = field(default=None, compare=False, repr=False)
+    rules: bytes | None = field(
+        default=None, compare=False, repr=False
+    )  # the policy's canonical JSON; its SHA-256 is the digest
 
     def __post_init__(self) -> None:
         follows = decide(self.findings)
@@ -88,6 +104,11 @@ class Verdict:
         return "\n".join([f"Verdict({self.decision} under {self.policy} {self.policy_version}: {said})", *lines])
 
     @property
+    def waived(self) -> tuple[Finding, ...]:
+        """The findings that would stand in the way of an approval, had nobody let them go."""
+        return tuple(finding for finding in self.findings if finding.waiver is not None)
+
+    @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stand in the way of an approval."""
         return tuple(finding for finding in self.findings if finding.blocks)
@@ -98,6 +119,8 @@ class Verdict:
             "decision": self.decision,
             "policy": {"name": self.policy, "version": self.policy_version, "digest": self.policy_digest},
             "formats": list(self.formats),
+            "attempt": None if self.attempt is None else asdict(self.attempt),
+            "refused_waivers": list(self.refused_waivers),
             "findings": [asdict(finding) for finding in self.findings],
             "context": dict(self.context),
         }
@@ -107,7 +130,7 @@ class Verdict:
         return (json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, measurements: Measurements | None = None) -> Verdict:
+    def from_bytes(cls, content: bytes, *, measurements: Measurements | None = None, rules: bytes | None = None) -> Verdict:
         """The inverse of `to_bytes`. Raises DataError where the bytes are not a verdict."""
         try:
             document = json.loads(content)
@@ -120,7 +143,10 @@ class Verdict:
                 findings=tuple(Finding(**finding) for finding in document["findings"]),
                 context=document["context"],
                 formats=tuple(document["formats"]),
+                attempt=None if document["attempt"] is None else Attempt(**document["attempt"]),
+                refused_waivers=tuple(document["refused_waivers"]),
                 measurements=measurements,
+                rules=rules,
             )
         except (ValueError, KeyError, TypeError) as problem:
             raise DataError(f"the verdict cannot be read ({problem}); judge the run again with `synth gate`") from problem
