@@ -17,7 +17,12 @@ Severity = Literal["block", "warn", "report"]
 Counted = Literal["inconclusive", "rejected", "noted"]  # what a doubt comes to
 Profile = Literal["public", "partner", "internal"]  # who may see the rows
 
-DOUBTS: tuple[Outcome, ...] = ("inconclusive", "missing", "error", "skipped")  # neither pass nor fail: the policy says what then
+DOUBTS: tuple[Outcome, ...] = (
+    "inconclusive",
+    "missing",
+    "error",
+    "skipped",
+)  # neither pass nor fail: the policy says what then
 NEVER_LET_GO = ("validity.schema", "privacy.exact_copies", "privacy.unique_copies", "privacy.membership_")
 """Checks that no waiver and no policy's wording lets go. What breaks the schema was not checked by anything that follows, so
 its waiver would waive all the others unseen; copies of training rows, and members that an attack can name, are harm to people
@@ -57,7 +62,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if never_let_go(self.check) and (self.waiver is not None or self.meaning == "noted"):
-            raise DataError(f"{self.check!r} can be neither waived nor merely noted; judge the measurements again with `synth gate`")
+            raise DataError(
+                f"{self.check!r} can be neither waived nor merely noted; judge the measurements again with `synth gate`"
+            )
 
     def __repr__(self) -> str:
         return f"Finding({self.check}: {self.outcome}, {self.severity}; {self.message})"
@@ -116,6 +123,7 @@ class Verdict:
     attempt: Attempt | None = None  # None for a verdict that was not logged, which cannot be approved
     refused_waivers: tuple[str, ...] = ()  # in words: what was waived, and why that does not count
     measurements: Measurements | None = field(default=None, compare=False, repr=False)
+    entry: str | None = field(default=None, compare=False, repr=False)  # SHA-256 of the attempt's line in the log
     rules: bytes | None = field(
         default=None, compare=False, repr=False
     )  # the policy's canonical JSON; its SHA-256 is the digest
@@ -148,6 +156,12 @@ class Verdict:
         return tuple(finding for finding in self.findings if finding.waiver is not None)
 
     @property
+    def waivers(self) -> list[dict[str, Any]]:
+        """The waivers that were needed, each once, however many groups it covers."""
+        found = [dict(finding.waiver) for finding in self.findings if finding.waiver is not None]
+        return [waiver for place, waiver in enumerate(found) if waiver not in found[:place]]
+
+    @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stand in the way of an approval."""
         return tuple(finding for finding in self.findings if finding.blocks)
@@ -174,7 +188,14 @@ class Verdict:
         return (json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, measurements: Measurements | None = None, rules: bytes | None = None) -> Verdict:
+    def from_bytes(
+        cls,
+        content: bytes,
+        *,
+        measurements: Measurements | None = None,
+        rules: bytes | None = None,
+        entry: str | None = None,
+    ) -> Verdict:
         """The inverse of `to_bytes`. Raises DataError where the bytes are not a verdict."""
         try:
             document = json.loads(content)
@@ -191,6 +212,7 @@ class Verdict:
                 attempt=None if document["attempt"] is None else Attempt(**document["attempt"]),
                 refused_waivers=tuple(document["refused_waivers"]),
                 measurements=measurements,
+                entry=entry,
                 rules=rules,
             )
         except (ValueError, KeyError, TypeError) as problem:
