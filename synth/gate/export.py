@@ -11,7 +11,7 @@ from synth.data.table import Table
 from synth.errors import NotApprovedError, VerificationError
 from synth.folder import new_folder, write
 from synth.gate.approval import Approval
-from synth.gate.dsse import ATTESTATION, signed_by
+from synth.gate.dsse import ATTESTATION, all_signed_by
 from synth.gate.keys import PublicKey, home, trusted
 from synth.gate.leaving import leaving_rows
 from synth.gate.verify import check
@@ -43,7 +43,7 @@ def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Ite
 def _signers(approval: Approval) -> tuple[PublicKey, ...]:
     """The key that just signed, or those that this machine trusts. Raises NotApprovedError unless the signature is by one."""
     known = (approval.signer,) if approval.signer is not None else trusted()
-    if signed_by(approval.envelope, known) is None:
+    if not all_signed_by(approval.envelope, known):
         raise NotApprovedError(
             "the approval is not signed by a key that this machine trusts, or was altered since; judge the run again,\n"
             f"or put the approver's public key in {home() / 'keys'}"

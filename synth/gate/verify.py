@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import VerificationError
-from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, signed_by
+from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, all_signed_by, opened
 from synth.gate.keys import PublicKey, home, trusted
 
 LARGEST = 16 * 2**20  # bytes of an attestation: some thousand times what a table of many groups takes
@@ -94,18 +94,18 @@ def check(folder: Path, known: Collection[PublicKey], *, policy: str | Path | No
 
 def _signer(envelope: bytes, known: Collection[PublicKey], where: str) -> PublicKey:
     """The trusted key whose signature holds."""
-    public = signed_by(envelope, known)
-    if public is not None:
-        return public
+    public = all_signed_by(envelope, known)
+    if public:
+        return public[0]
     _, signatures = opened(envelope)
-    for keyid, _ in signatures:
-        if keyid in {one.keyid for one in known}:
-            raise VerificationError(f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content")
-    named = ", ".join(f"{_shown(keyid[:16])}…" for keyid, _ in signatures)
-    raise VerificationError(
-        f"signed by an unknown key ({named}), {where};\n"
-        "give the approver's public key with --key, if the approver gave it to you"
-    )
+    unknown = [keyid for keyid, _ in signatures if keyid not in {one.keyid for one in known}]
+    if unknown:
+        raise VerificationError(
+            f"signed by an unknown key ({_shown(unknown[0][:16])}…), {where};\n"
+            "give the approver's public key with --key, if the approver gave it to you"
+        )
+    named = next(keyid for keyid, _ in signatures if not all_signed_by(envelope, [one for one in known if one.keyid == keyid]))
+    raise VerificationError(f"{ATTESTATION} was altered: the signature of key {named[:16]}… does not fit its content")
 
 
 def _statement(payload: bytes) -> dict[str, Any]:
