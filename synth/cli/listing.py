@@ -1,4 +1,4 @@
-"""Commands that show what there is: schema, generators, metrics, policies, keys, doctor."""
+"""Commands that show what there is: schema, generators, metrics, policies, doctor."""
 
 from __future__ import annotations
 
@@ -166,23 +166,6 @@ def policies(
                 else f"{check.limit:g}"
             )
             grid.add_row(check.measure, limit, check.severity, escape(check.why))
-    out.print(grid)
-
-
-@app.command(epilog="Example: synth keys")
-def keys(as_json: AsJson = False) -> None:
-    """List the keys of this machine; a first pair is made where there is none."""
-    from synth.cli.screen import notice
-    from synth.gate.keys import default_key, list_keys
-
-    default_key(notice=notice)
-    known = list_keys()
-    if as_json:
-        print_json({"keys": [key.to_dict() for key in known]})
-        return
-    grid = _grid("key id", "can sign", "public key file")
-    for key in known:
-        grid.add_row(key.keyid, "yes" if key.can_sign else "no", str(key.public_file))
     out.print(grid)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synth.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
-    from synth.gate.keys import PrivateKey, PublicKey
+    from synth.gate.keys import PublicKey, Signer
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -26,21 +26,23 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal(statement: dict[str, Any], key: PrivateKey) -> bytes:
+def seal(statement: dict[str, Any], key: Signer) -> bytes:
     """A statement in an envelope with one signature, as JSON."""
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return _envelope(payload, [(key.keyid, _signature(payload, key))])
+    return _envelope(payload, [(key.public.keyid, _signature(payload, key))])
 
 
-def add_signature(envelope: bytes, key: PrivateKey) -> bytes:
+def add_signature(envelope: bytes, key: Signer) -> bytes:
     """The envelope with one more signature under the very same payload; the earlier ones are not checked here.
 
     Raises InputError where this key has signed already, VerificationError as `opened` does.
     """
     payload, signatures = opened(envelope)
-    if key.keyid in dict(signatures):
-        raise InputError(f"key {key.keyid[:16]}… has signed this already; a further signature must be by another person's key")
-    return _envelope(payload, [*signatures, (key.keyid, _signature(payload, key))])
+    if key.public.keyid in dict(signatures):
+        raise InputError(
+            f"key {key.public.keyid[:16]}… has signed this already; a further signature must be by another person's key"
+        )
+    return _envelope(payload, [*signatures, (key.public.keyid, _signature(payload, key))])
 
 
 def opened(content: bytes) -> tuple[bytes, Signatures]:
@@ -95,7 +97,7 @@ def from_line(line: bytes) -> bytes:
     return envelope
 
 
-def _signature(payload: bytes, key: PrivateKey) -> bytes:
+def _signature(payload: bytes, key: Signer) -> bytes:
     return key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
 
 

@@ -42,7 +42,7 @@ def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Ite
 
 def _signers(approval: Approval) -> tuple[PublicKey, ...]:
     """The key that just signed, or those that this machine trusts. Raises NotApprovedError unless the signature is by one."""
-    known = (approval.signer,) if approval.signer is not None else trusted()
+    known = approval.signers or trusted()
     if not all_signed_by(approval.envelope, known):
         raise NotApprovedError(
             "the approval is not signed by a key that this machine trusts, or was altered since; judge the run again,\n"

@@ -84,6 +84,7 @@ class Verdict:
     attempt: Attempt | None = None  # None for a verdict that was not logged, which cannot be approved
     refused_waivers: tuple[str, ...] = ()  # in words: what was waived, and why that does not count
     measurements: Measurements | None = field(default=None, compare=False, repr=False)
+    entry: str | None = field(default=None, compare=False, repr=False)  # SHA-256 of the attempt's line in the log
     rules: bytes | None = field(
         default=None, compare=False, repr=False
     )  # the policy's canonical JSON; its SHA-256 is the digest
@@ -109,6 +110,12 @@ class Verdict:
         return tuple(finding for finding in self.findings if finding.waiver is not None)
 
     @property
+    def waivers(self) -> list[dict[str, Any]]:
+        """The waivers that were needed, each once, however many groups it covers."""
+        found = [dict(finding.waiver) for finding in self.findings if finding.waiver is not None]
+        return [waiver for place, waiver in enumerate(found) if waiver not in found[:place]]
+
+    @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stand in the way of an approval."""
         return tuple(finding for finding in self.findings if finding.blocks)
@@ -130,7 +137,14 @@ class Verdict:
         return (json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, measurements: Measurements | None = None, rules: bytes | None = None) -> Verdict:
+    def from_bytes(
+        cls,
+        content: bytes,
+        *,
+        measurements: Measurements | None = None,
+        rules: bytes | None = None,
+        entry: str | None = None,
+    ) -> Verdict:
         """The inverse of `to_bytes`. Raises DataError where the bytes are not a verdict."""
         try:
             document = json.loads(content)
@@ -146,6 +160,7 @@ class Verdict:
                 attempt=None if document["attempt"] is None else Attempt(**document["attempt"]),
                 refused_waivers=tuple(document["refused_waivers"]),
                 measurements=measurements,
+                entry=entry,
                 rules=rules,
             )
         except (ValueError, KeyError, TypeError) as problem:
