@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth import __version__
+from synth.data.sketch import SKETCH, sketch
 from synth.data.table import Table
 from synth.errors import DataError, InputError
 from synth.metrics.evidence import Evidence, conform
@@ -209,6 +210,9 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "sensitive": [column.name for column in schema.sensitive],
         "seed": evidence.seed,
         "synth": __version__,
+        SKETCH: sketch(
+            [real for real in (evidence.train, evidence.holdout) if real is not None], [c.name for c in schema.learned]
+        ),
     }
     if evidence.synthetic.provenance is not None:
         context["provenance"] = evidence.synthetic.provenance.to_dict()

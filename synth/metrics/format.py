@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, get_args
 
+from synth.data.sketch import SIZE, SKETCH
 from synth.metrics.measurement import FORMAT, Better, Status
 from synth.metrics.registry import FAMILIES
 
@@ -84,6 +85,14 @@ def _context() -> dict[str, Any]:
             "sensitive": {"type": "array", "items": {"type": "string"}, "description": "The sensitive columns."},
             "seed": {**ROWS, "description": "The seed of everything that the metrics draw at random."},
             "synth": _of("string", "The version of synth that measured."),
+            SKETCH: {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+                "minItems": 1,
+                "maxItems": SIZE,
+                "description": "The least 64-bit numbers of the real rows (training and holdout), which tell whether two jobs are "
+                "about the same data. They name rows: they are not in the report's twin, and leave with nothing.",
+            },
             "repeats": {"type": "array", "items": SHA256, "description": "SHA-256 of the table of each further fit, if any."},
             "model": {**SHA256, "description": "SHA-256 of the model that the attacks could ask, if any."},
             "shadow": {**ROWS, "description": "How many shadow models could be fitted, if any."},

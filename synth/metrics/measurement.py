@@ -140,9 +140,10 @@ class Measurements:
     """All figures about one synthetic table, and what they were taken on.
 
     context (JSON values): "rows": {"train", "holdout", "synthetic"}, "digests": {"train", "holdout", "synthetic", "schema"},
-    "target", "sensitive", "seed", "synth" (the version); where the rows came from a model of ours "provenance" (generator,
-    model_digest, seed, rows, where); where they were given "repeats" (digests), "model" (its digest), "shadow"; and where the
-    generator's setting was chosen by a search, "search" (the record of `synth.tuning`).
+    "target", "sensitive", "seed", "synth" (the version), "data_sketch" (which real rows they are about, see
+    `synth.data.sketch`); where the rows came from a model of ours "provenance" (generator, model_digest, seed, rows, where);
+    where they were given "repeats" (digests), "model" (its digest), "shadow"; and where the generator's setting was chosen by a
+    search, "search" (the record of `synth.tuning`).
     `synthetic` is the table itself while it is in memory; it is not written with the figures.
     """
 
