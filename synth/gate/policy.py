@@ -93,7 +93,7 @@ class Policy(Part):
     description: str
     requires: Requirements = Requirements()
     checks: tuple[Check, ...] = Field(min_length=1)
-    formats: tuple[Literal["parquet", "csv", "arrow"], ...] = Field(("parquet", "csv", "arrow"), min_length=1)
+    formats: tuple[Literal["parquet", "csv", "arrow", "sql", "huggingface"], ...] = Field(("parquet", "csv", "arrow"), min_length=1)
 
     @model_validator(mode="after")
     def _one_rule_a_measure(self) -> Self:
