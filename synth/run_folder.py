@@ -30,6 +30,7 @@ from synth.gate.seals import check_seal
 from synth.gate.terms import now
 from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
+from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
 from synth.release import Notice, approve, documents, export, persons_needed, policy_of, request
 from synth.report.page import render
@@ -266,9 +267,11 @@ class Run:
             check, owner=owner, reason=reason, approver=approver, days=days, synthetic=digest,
             policy_digest=verdict.policy_digest, key=signer,
         )  # fmt: skip
-        refused = policy_of(verdict).refuses(waiver, verdict)
-        if refused is not None:
-            raise NotApprovedError(refused)
+        _, refused = counted(
+            verdict.findings, [waiver], policy_of(verdict).waivers, synthetic=digest, policy_digest=verdict.policy_digest
+        )
+        if refused:
+            raise NotApprovedError(refused[0])
         file = keep(envelope, waiver, self.path)
         self._note("waiver", signer, check=check, expires=waiver.expires)
         return waiver, file

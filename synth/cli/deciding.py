@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
 
 from synth.cli import app
 from synth.cli.screen import AsJson, notice, out, print_json
+from synth.errors import InputError
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, or one that `synth evaluate` made.", metavar="RUN")]
 OwnKey = Annotated[
@@ -91,7 +93,9 @@ def waive(
 
 @app.command(epilog="Example: synth revoke exports/adult --key ada.pem --by Ada --reason 'a copy was found'")
 def revoke(
-    what: Annotated[str, typer.Argument(help="An export, its attestation, or a public key's file.", metavar="EXPORT|PUB")],
+    what: Annotated[
+        Path, typer.Argument(help="An export, its attestation, an approval, or a public key's file.", metavar="EXPORT|PUB")
+    ],
     key: OwnKey,
     by: Annotated[str, typer.Option(help="Who revokes.", metavar="NAME")],
     reason: Reason,
@@ -102,13 +106,34 @@ def revoke(
 ) -> None:
     """Take back an approval, or a key with all that it signed: one more signed line in a list that is handed to receivers."""
     from synth.gate.keys import signer_of
+    from synth.gate.revocation import own_list
     from synth.gate.revocation import revoke as add
 
-    file = add(what, key=signer_of(key), by=by, reason=reason, to=to)
+    kind, digest = _revocable(what)
+    entry = add(kind, digest, reason=reason, by=by, key=signer_of(key), path=to)
+    file = own_list() if to is None else to
     if as_json:
-        print_json({"revoked": what, "list": str(file)})
+        print_json({"revoked": kind, "digest": digest, "at": entry.at, "list": str(file)})
     else:
-        out.print(f"revoked in {file}; give it to whoever verifies: synth verify DIR --revocations FILE", soft_wrap=True)
+        out.print(
+            f"{kind} {digest[:16]}… is revoked in {file}; hand the list to whoever verifies: synth verify DIR --revocations FILE",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _revocable(path: Path) -> tuple[Literal["key", "approval"], str]:
+    """What a path names: a public key by its id, an approval by the SHA-256 of what was signed."""
+    from synth.gate.dsse import ATTESTATION, opened
+    from synth.gate.keys import PublicKey
+
+    if path.suffix == ".pub":
+        return "key", PublicKey.load(path).keyid
+    file = path / ATTESTATION if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path} holds nothing that can be revoked; give an export, its {ATTESTATION}, or a public key's .pub")
+    payload, _ = opened(file.read_bytes())
+    return "approval", hashlib.sha256(payload).hexdigest()
 
 
 @keys.callback(invoke_without_command=True)

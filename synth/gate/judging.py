@@ -1,33 +1,33 @@
 """What one rule of a policy says of the figures that it is about.
 
-A figure, or its excess over what real rows score, is held against one limit. Three kinds of rule differ in who bears the doubt:
+A figure, or its excess over what real rows score, is held against one limit. Which end of its 95% interval counts says who bears
+the doubt:
 
-    a limit        fail: the figure itself is beyond it; inconclusive: only the unfavourable end of its 95% interval is, so harm
-                   is not shown but not excluded either; pass: the whole interval is within it
-    an alarm       fail: harm is shown, the favourable end is beyond the limit; pass: nothing was found, which is no evidence
+    unfavourable   fail: the figure itself is beyond the limit; inconclusive: only the unfavourable end is, so harm is not shown
+                   but not excluded either; pass: the whole interval is within it
+    estimate       fail: the figure itself is beyond the limit; else pass
+    favourable     fail: harm is shown, the favourable end is beyond the limit; pass: nothing was found, which is no evidence
                    (copies, distances to the closest record: they can fail a table and never clear it)
-    with a note    (figures of groups and of columns) fail: harm is shown; pass: the whole interval is within the limit;
-                   insufficient: the rows are too few to decide, which is named and never a pass
+    with a note    (`insufficient: note`, figures of groups and of columns) fail: harm is shown; pass: the whole interval is
+                   within the limit; insufficient: the rows are too few to decide, which is named and never a pass
 
 Harm is shown at the level SHOWN for all figures of one rule together: over several groups by Holm's (1979) procedure, so that a
 table with thirty groups has no more false alarms than one with a single group.
+
+Rows that are made again until some pass were selected. On attempt k the level of the unfavourable end is therefore divided by k
+(Bonferroni; Dunn 1961, JASA 56:52), where the policy says so; what is a fact and no estimate has no level and stays as it is.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
+from synth.gate.rules import CONFIDENCE, Check, Meaning
 from synth.gate.verdict import Finding, Outcome
 from synth.metrics.intervals import magnitude, z_of
 from synth.metrics.measurement import Interval, Measurement
 
-if TYPE_CHECKING:
-    from synth.gate.policy import Check
-
 DECIMALS = 4  # of every figure in a verdict: it leaves with the rows, and exact figures about real rows help to rebuild them
-CONFIDENCE = 0.975  # of one end of a 95% interval
 SHOWN = 0.005  # chance that an alarm goes off although everything is just at its limit; all groups of a rule together
 
 
@@ -39,6 +39,7 @@ class Held:
     compared: Interval
     limit: float | None
     confidence: float
+    attempt: int  # by which the level was divided
     surely: float  # one-sided p-value of being within the limit after all: small where harm is shown
 
     @property
@@ -64,47 +65,59 @@ class Held:
         return value + (end - value) * z_of(2 * self.confidence - 1) / z_of()
 
 
-def judge_all(check: Check, found: tuple[Measurement, ...]) -> list[Finding]:
-    """What a rule says of a metric's measurements: one, or one for each group."""
+def judge_all(check: Check, found: tuple[Measurement, ...], meaning: Meaning, attempt: int = 1) -> list[Finding]:
+    """What a rule says of a metric's measurements: one, or one for each group.
+
+    meaning: what doubts come to. attempt: by which the level of a blocking rule is divided.
+    """
     if not found:
         message = "was not measured; evaluate again with every metric that the policy names"
-        return [Finding(check.measure, "missing", check.severity, message, check.why)]
+        return [_doubt(check, check.measure, "missing", message, meaning)]
     held: dict[str, Held] = {}
     findings: dict[str, Finding] = {}
     for measurement in found:
-        one = _hold(check, measurement)
+        one = _hold(check, measurement, attempt if check.severity == "block" else 1)
         if isinstance(one, Held):
             held[measurement.label] = one
         else:
-            findings[measurement.label] = one
+            outcome, message = one
+            findings[measurement.label] = _doubt(check, measurement.label, outcome, message, meaning)
     shown = _holm({label: one.surely for label, one in held.items()})
     for label, one in held.items():
-        findings[label] = _finding(check, one, _outcome(check, one, label in shown))
+        outcome = _outcome(check, one, label in shown)
+        findings[label] = _finding(check, one, outcome, meaning)
     return [findings[measurement.label] for measurement in found]
 
 
-def _hold(check: Check, measurement: Measurement) -> Held | Finding:
-    """The figure beside its limit, or why there is none to compare."""
+def _hold(check: Check, measurement: Measurement, attempt: int) -> Held | tuple[Outcome, str]:
+    """The figure beside its limit, or what there is instead of one to compare, in words."""
     if measurement.status == "error" or (measurement.score is None and measurement.status == "ok"):
-        return _unmeasured(check, measurement, "error")
+        return _unmeasured("error", measurement.reason)
     if measurement.score is None:
         if measurement.status == "absent":
-            return _unmeasured(check, measurement, "absent")
+            return _unmeasured("absent", measurement.reason)
         few = measurement.reason.startswith("insufficient") and check.insufficient == "note"
-        return _unmeasured(check, measurement, "insufficient" if few else "inconclusive")
+        return _unmeasured("insufficient" if few else "skipped", measurement.reason)
     signed, limit = measurement.score, check.limit
     if check.excess is not None:
         if measurement.reference is None:
-            why = "real rows were not measured in its place, so no excess is known"
-            return _unmeasured(check, measurement, "inconclusive", why)
+            return _unmeasured("missing", "real rows were not measured in its place, so no excess is known")
         signed = _excess(measurement.score, measurement.reference)
         limit = round(check.excess + check.relative * measurement.reference.value, 6)
     both_ways = check.excess is not None and measurement.better == "nearer"  # the distance, whichever side it is on
     compared = magnitude(signed) if both_ways else signed
     if not all(math.isfinite(number) for number in (compared.value, compared.low, compared.high)):
-        return _unmeasured(check, measurement, "error", "the figure is not a finite number")
+        return _unmeasured("error", "the figure is not a finite number")
+    if compared.n < check.min_rows and limit is not None:
+        few_rows = f"insufficient: its figure rests on {compared.n:,}, and the policy judges from {check.min_rows:,} on"
+        return _unmeasured("insufficient" if check.insufficient == "note" else "inconclusive", few_rows)
     surely = 1.0 if limit is None else _p_value(signed, compared.value, limit, measurement.better)
-    return Held(measurement, compared, limit, check.confidence, surely)
+    confidence = check.confidence if attempt == 1 else 1 - (1 - check.confidence) / attempt
+    return Held(measurement, compared, limit, confidence, attempt, surely)
+
+
+def _unmeasured(outcome: Outcome, reason: str) -> tuple[Outcome, str]:
+    return outcome, f"could not be measured: {reason}"
 
 
 def _excess(score: Interval, reference: Interval) -> Interval:
@@ -140,14 +153,16 @@ def _holm(chances: dict[str, float]) -> set[str]:
 def _outcome(check: Check, one: Held, shown: bool) -> Outcome:
     if one.limit is None:
         return "report"
-    if check.alarm:
+    if check.end == "favourable":
         return "fail" if shown else "pass"
+    if check.end == "estimate":
+        return "fail" if one.beyond else "pass"
     if check.insufficient == "note":
         return "fail" if shown else ("pass" if one.within else "insufficient")
     return "fail" if one.beyond else ("pass" if one.within else "inconclusive")
 
 
-def _finding(check: Check, one: Held, outcome: Outcome) -> Finding:
+def _finding(check: Check, one: Held, outcome: Outcome, meaning: Meaning) -> Finding:
     score, reference = one.measurement.score, one.measurement.reference
     assert score is not None
     return Finding(
@@ -160,15 +175,23 @@ def _finding(check: Check, one: Held, outcome: Outcome) -> Finding:
         low=_round(one.compared.low),
         high=_round(one.compared.high),
         limit=one.limit,
+        bound=None if one.limit is None else _bound(check, one),
         score=_round(score.value),
         reference=None if reference is None else _round(reference.value),
         over_reference=check.excess is not None,
+        meaning=meaning.of(one.measurement.label, outcome),
     )
 
 
-def _unmeasured(check: Check, measurement: Measurement, outcome: Outcome, reason: str = "") -> Finding:
-    message = f"could not be measured: {reason or measurement.reason}"
-    return Finding(measurement.label, outcome, check.severity, message, check.why)
+def _bound(check: Check, one: Held) -> float | None:
+    ends = {"unfavourable": one.end, "estimate": one.compared.value, "favourable": None}
+    end = ends[check.end]
+    return None if end is None else _round(end)
+
+
+def _doubt(check: Check, label: str, outcome: Outcome, message: str, meaning: Meaning) -> Finding:
+    """A finding about what has no figure."""
+    return Finding(label, outcome, check.severity, message, check.why, meaning=meaning.of(label, outcome))
 
 
 def _message(outcome: Outcome, check: Check, one: Held) -> str:
@@ -182,14 +205,22 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     if outcome == "fail":
         return f"{what}; it must be {bound} {limit:g}"
     if outcome == "inconclusive" and one.confidence != CONFIDENCE:
-        return f"{what}; its {one.confidence:.0%} bound of {one.end:.4f} is beyond the limit of {limit:g}: more rows decide"
+        return f"{what}; its {_bound_said(check, one)} of {one.end:.4f} is beyond the limit of {limit:g}: more rows decide"
     if outcome == "inconclusive":
         return f"{what}; the figure keeps the limit of {limit:g} but its interval does not exclude harm: more rows would decide"
     if outcome == "insufficient":
         return f"{what}; its rows are too few to decide about the limit of {limit:g}: neither shown nor excluded"
-    if check.alarm:
+    if check.end == "favourable":
         return f"{what}; nothing beyond {limit:g} was shown, which is no evidence of safety"
+    if one.attempt > 1 and check.end == "unfavourable":
+        return f"{what}; {bound} {limit:g} is asked, also of its {_bound_said(check, one)}"
     return f"{what}; {bound} {limit:g} is asked"
+
+
+def _bound_said(check: Check, one: Held) -> str:
+    if one.attempt == 1:
+        return f"{one.confidence:.0%} bound"
+    return f"{one.confidence:.2%} bound (attempt {one.attempt}: {1 - check.confidence:.1%} shared among {one.attempt})"
 
 
 def _round(value: float) -> float:

@@ -2,86 +2,34 @@
 
 A rule compares a figure, or its excess over what real rows score, with a limit; `synth.gate.judging` says how. A figure that
 is missing, crashed, was skipped or is not a number is never a pass. Any blocking fail rejects; else anything blocking that is
-not a pass makes the verdict inconclusive.
+not a pass makes the verdict inconclusive, unless the policy says what else such a doubt means (`meaning`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, InputError, did_you_mean
 from synth.gate.judging import judge_all
-from synth.gate.verdict import Finding, Severity, Verdict, decide
+from synth.gate.requirements import unmet
+from synth.gate.rules import PARTS, RENAMED, Approvers, Attempts, Check, Format, Meaning, Part, Requirements, Signers, WaiverRules
+from synth.gate.rules import across as said_across
+from synth.gate.verdict import Attempt, Profile, Verdict, decide
+from synth.gate.waivers import Waiver
+from synth.gate.waiving import waive
 from synth.metrics.measurement import Measurements
 
-
-class Part(BaseModel):
-    """Base of every part of a policy: frozen, and no key that nothing reads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Check(Part):
-    """One rule."""
-
-    measure: str = Field(description="a metric by name; a metric with groups is judged group by group")
-    limit: float | None = Field(None, description="how far the figure itself may go")
-    excess: float | None = Field(None, description="how far it may go beyond what real rows score in its place")
-    relative: float = Field(
-        0.0,
-        ge=0,
-        description="with `excess`: further allowance, as a share of what real rows score (where strangers often coincide)",
-    )
-    severity: Severity = Field("block", description="block, warn, or only report")
-    alarm: bool = Field(
-        False,
-        description="fails where harm is shown (the favourable end is beyond the limit); otherwise nothing was found, which is "
-        "no evidence of safety",
-    )
-    confidence: float = Field(
-        0.975,
-        ge=0.9,
-        lt=1,
-        description="with which, one-sided, the unfavourable end must keep the limit; .975 is the end of the 95% interval",
-    )
-    insufficient: Literal["inconclusive", "note"] = Field(
-        "inconclusive",
-        description="what a group or column means whose rows are too few to decide: a blocking doubt, or a note; never a pass",
-    )
-    why: str = Field(min_length=10, description="the reason for the rule, in a sentence")
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        given = [value for value in (self.limit, self.excess) if value is not None]
-        if len(given) != (0 if self.severity == "report" else 1):
-            raise ValueError("a rule has either `limit` or `excess`; only one of severity `report` has neither")
-        if self.relative and self.excess is None:
-            raise ValueError("`relative` goes with `excess`")
-        if "@" in self.measure and self.severity == "block":
-            ours, _, theirs = self.measure.partition("@")
-            raise ValueError(
-                f"{self.measure!r} is the definition of {theirs}, kept for comparison with its faults: it can warn or report "
-                f"but never block; give the rule the severity `report`, or name {ours!r}"
-            )
-        return self
-
-
-class Requirements(Part):
-    """What must be there before any figure counts."""
-
-    holdout: bool = Field(True, description="whether real rows must have been held out")
-    min_train: int = Field(0, ge=0)
-    min_holdout: int = Field(0, ge=0)
-    min_synthetic: int = Field(1, ge=0)
-    target: bool = Field(False, description="whether a target column must be named")
-    sensitive: bool = Field(False, description="whether sensitive columns must be named")
+PINNED = re.compile(r"(?P<name>.+)@(?P<pin>\d+\.\d+\.\d+|sha256:[0-9a-fA-F]*)")
+LEAST_HEX = 8  # digits of a digest that pin a policy
 
 
 class Policy(Part):
@@ -91,16 +39,23 @@ class Policy(Part):
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$", description="semantic version")
     title: str
     description: str
+    profile: Profile = Field(
+        "internal", description="who may see the rows: anybody, a partner under agreement, or only the house that holds the real ones"
+    )
     requires: Requirements = Requirements()
     checks: tuple[Check, ...] = Field(min_length=1)
-    formats: tuple[Literal["parquet", "csv", "arrow", "sql", "huggingface"], ...] = Field(("parquet", "csv", "arrow"), min_length=1)
+    meaning: Meaning = Meaning()
+    waivers: WaiverRules = WaiverRules()
+    approvers: Signers = Field(
+        Approvers(automatic=True), description="who signs: a number of persons, or more about it; by default the machine alone"
+    )
+    attempts: Attempts = Attempts()
+    formats: tuple[Format, ...] = Field(("parquet", "csv", "arrow"), min_length=1)
 
     @model_validator(mode="after")
-    def _one_rule_a_measure(self) -> Self:
-        names = [check.measure for check in self.checks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two rules are about {name!r}; keep one")
+    def _rules_fit_together(self) -> Self:
+        if wrong := said_across(tuple(check.measure for check in self.checks), self.waivers.never):
+            raise ValueError("; ".join(wrong))
         return self
 
     def __repr__(self) -> str:
@@ -111,11 +66,22 @@ class Policy(Part):
 
     @classmethod
     def load(cls, source: str | Path) -> Policy:
-        """A packaged policy by name, or a policy file. Raises ConfigError, with the nearest right name or key."""
+        """A packaged policy by name, or a policy file; pinned by "research@3.0.0" or "research@sha256:<8 or more digits>".
+
+        Raises ConfigError, with the nearest right name or key, and where the policy is not the one that was pinned.
+        """
+        pinned = None if Path(source).exists() else PINNED.fullmatch(str(source))
+        policy = cls._of(pinned["name"] if pinned else source)
+        if pinned:
+            policy._check_pin(pinned["pin"])
+        return policy
+
+    @classmethod
+    def _of(cls, source: str | Path) -> Policy:
         if str(source) in packaged():
-            text = resources.files("synth.gate").joinpath("policies", f"{source}.yaml").read_text(encoding="utf-8")
+            text = _folder().joinpath(f"{source}.yaml").read_text(encoding="utf-8")
             return cls.parse(text, origin=f"policy {source}")
-        policy = cls._of_file(Path(source))
+        policy = cls.parse(text_of(source), origin=str(source))
         if policy.name in packaged() and policy.digest() != cls.load(policy.name).digest():
             raise ConfigError(
                 f"{source} is named {policy.name!r} but is not the packaged policy of that name; give it a name of its own,\n"
@@ -123,26 +89,37 @@ class Policy(Part):
             )
         return policy
 
-    @classmethod
-    def _of_file(cls, path: Path) -> Policy:
-        if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
-            raise ConfigError(f"no policy {str(path)!r}{did_you_mean(str(path), packaged())}")
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), origin=str(path))
-        except (OSError, UnicodeDecodeError) as problem:
-            raise ConfigError(f"policy file {path} cannot be read: {problem}") from problem
+    def _check_pin(self, pin: str) -> None:
+        digest = self.digest()
+        if pin.startswith("sha256:"):
+            wanted = pin.removeprefix("sha256:").lower()
+            if len(wanted) < LEAST_HEX:
+                raise ConfigError(f"{pin!r} pins a policy by {len(wanted)} digits of its digest; give {LEAST_HEX} or more")
+            if digest.startswith(wanted):
+                return
+        elif pin == self.version:
+            return
+        known = [version for name, version, known in released() if name == self.name and (version == pin or known[:8] in pin)]
+        earlier = f"; {known[0]} came with an earlier synth" if known else ""
+        raise ConfigError(
+            f"policy {self.name!r} is version {self.version} (sha256:{digest[:12]}…), not {pin}{earlier};\n"
+            f"see `synth policies show {self.name}`, and pin the one that you have read"
+        )
 
     @classmethod
     def parse(cls, text: str, *, origin: str = "policy") -> Policy:
         """Check a policy's YAML. Raises ConfigError."""
-        try:
-            document = parse_yaml(text)
-        except ValueError as problem:
-            raise ConfigError(f"{origin} is not YAML: {problem}") from problem
-        try:
-            return cls.model_validate(document)
-        except ValidationError as problem:
-            raise ConfigError(_in_words(problem, origin)) from None
+        found = _validated(text)
+        if isinstance(found, Policy):
+            return found
+        more = f" (and {len(found) - 1} more; `synth policies validate` names them all)" if len(found) > 1 else ""
+        raise ConfigError(f"{origin}: {found[0]}{more}")
+
+    @classmethod
+    def mistakes(cls, text: str) -> tuple[str, ...]:
+        """Every mistake in a policy's YAML, in words; nothing where it is a policy."""
+        found = _validated(text)
+        return () if isinstance(found, Policy) else found
 
     def digest(self) -> str:
         """SHA-256 (hex) of the policy as canonical JSON."""
@@ -153,63 +130,114 @@ class Policy(Part):
         plain = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return plain.encode()
 
-    def judge(self, measurements: Measurements) -> Verdict:
-        """What the rules say of these measurements. Raises InputError for what is not the `Measurements` of `evaluate`."""
-        if not isinstance(measurements, Measurements):
-            raise InputError(
-                f"a {type(measurements).__name__} cannot be judged; give the Measurements that synth.evaluate(train, holdout, "
-                "synthetic) returns"
-            )
-        judged = self._requirements(measurements.context)
+    def assess(self, measurements: Measurements) -> Verdict:
+        """What the rules say of these measurements, for a look: nothing is logged, and the verdict cannot be signed.
+
+        Raises InputError for what is not the `Measurements` of `evaluate`.
+        """
+        return self._verdict(_checked(measurements), None, ())
+
+    def persons_needed(self, verdict: Verdict) -> int:
+        """How many persons must sign an approval; 0 where the key of the machine that judged is enough."""
+        late = verdict.attempt is None or verdict.attempt.number > self.attempts.person_after
+        return 0 if self.approvers.automatic and not verdict.waived and not late else self.approvers.count
+
+    def _verdict(self, measurements: Measurements, attempt: Attempt | None, waivers: Iterable[Waiver]) -> Verdict:
+        context = {key: value for key, value in measurements.context.items() if key != SKETCH}
+        digests = {**context.get("digests", {}), "measurements": measurements.digest()}
+        judged = unmet(self.requires, context, self.meaning)
+        number = attempt.number if attempt is not None and self.attempts.widen else 1
         for check in self.checks:
-            judged += judge_all(check, measurements.named(check.measure))
-        findings = tuple(judged)
-        digests = {**measurements.context.get("digests", {}), "measurements": measurements.digest()}
+            judged += judge_all(check, measurements.named(check.measure), self.meaning, number)
+        findings, refused = waive(
+            tuple(judged), waivers, self.waivers, synthetic=digests.get("synthetic"), policy_digest=self.digest()
+        )
         return Verdict(
             decision=decide(findings),
             policy=self.name,
             policy_version=self.version,
             policy_digest=self.digest(),
             findings=findings,
-            context={**measurements.context, "digests": digests},
+            context={**context, "digests": digests},
+            profile=self.profile,
             formats=self.formats,
+            attempt=attempt,
+            refused_waivers=refused,
             measurements=measurements,
             rules=self.to_bytes(),
         )
 
-    def _requirements(self, context: Any) -> list[Finding]:
-        """What the policy asks for before any figure counts, where it is not there."""
-        rows, need = context.get("rows", {}), self.requires
-        short = [
-            (f"requires.min_{side}", f"the {side} table has {rows.get(side) or 0:,} rows; the policy wants at least {least:,}")
-            for side, least in (("train", need.min_train), ("holdout", need.min_holdout), ("synthetic", need.min_synthetic))
-            if (rows.get(side) or 0) < least
-        ]
-        if need.holdout and not rows.get("holdout"):
-            short.append(("requires.holdout", "no real rows were held out; give some, or most of privacy stays unmeasured"))
-        if need.target and not context.get("target"):
-            short.append(("requires.target", "no target column is named; name it with --target or in the schema"))
-        if need.sensitive and not context.get("sensitive"):
-            short.append(("requires.sensitive", "no sensitive column is named; name them with --sensitive or in the schema"))
-        why = "What the policy must see before any figure counts."
-        return [Finding(name, "missing", "block", message, why) for name, message in short]
-
 
 def packaged() -> tuple[str, ...]:
     """The names of the policies that come with synth."""
-    folder = resources.files("synth.gate").joinpath("policies")
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml")))
 
 
-def _in_words(problem: ValidationError, origin: str) -> str:
-    """The first mistake in one line, with the nearest right key."""
-    mistakes = problem.errors()
-    first = next((m for m in mistakes if m["type"] == "extra_forbidden"), mistakes[0])
-    path = ".".join(str(step) for step in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parts: dict[str, type[Part]] = {"checks": Check, "requires": Requirements}
-        model = parts.get(str(first["loc"][0]), Policy)
-        words = f"unknown key {path!r}{did_you_mean(str(first['loc'][-1]), model.model_fields)}"
-    else:
-        words = f"{path or 'the policy'}: {first['msg']}"
-    return f"{origin}: {words}" + (f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else "")
+def released() -> tuple[tuple[str, str, str], ...]:
+    """Every version of every packaged policy that was ever released: name, version and digest."""
+    lines = _folder().joinpath("released.txt").read_text(encoding="utf-8").splitlines()
+    entries = [line.split() for line in lines if line and not line.startswith("#")]
+    return tuple((name, version, digest) for name, version, digest in entries)
+
+
+def text_of(source: str | Path) -> str:
+    """What a policy file, or the packaged policy of that name, holds. Raises ConfigError where there is none."""
+    path = Path(source)
+    if str(source) in packaged():
+        return _folder().joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+    if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
+        raise ConfigError(f"no policy {str(source)!r}{did_you_mean(str(source), packaged())}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"policy file {path} cannot be read: {problem}") from problem
+
+
+def _folder() -> Any:
+    return resources.files("synth.gate").joinpath("policies")
+
+
+def _checked(measurements: Measurements) -> Measurements:
+    if not isinstance(measurements, Measurements):
+        raise InputError(
+            f"a {type(measurements).__name__} cannot be judged; give the Measurements that synth.evaluate(train, holdout, "
+            "synthetic) returns"
+        )
+    return measurements
+
+
+def _validated(text: str) -> Policy | tuple[str, ...]:
+    """The policy that a YAML text holds, or all that is wrong with it."""
+    try:
+        document = parse_yaml(text)
+    except ValueError as problem:
+        return (f"is not YAML: {problem}",)
+    try:
+        return Policy.model_validate(document)
+    except ValidationError as problem:
+        errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")  # a misspelt key explains others
+    said = [_in_words(error["loc"], error["type"], error["msg"]) for error in errors]
+    if any(error["loc"] for error in errors):  # rules that are wrong by themselves were not yet looked at together
+        said += _across_raw(document)
+    return tuple(dict.fromkeys(said))
+
+
+def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """A mistake in one line, with the nearest right key."""
+    path = ".".join(str(step) for step in place)
+    if kind != "extra_forbidden":
+        return f"{path or 'the policy'}: {message.removeprefix('Value error, ')}"
+    key = str(place[-1])
+    if key in RENAMED:
+        return f"unknown key {path!r}: {RENAMED[key]}"
+    model = PARTS.get(".".join(step for step in place[:-1] if isinstance(step, str)), Policy)
+    return f"unknown key {path!r}{did_you_mean(key, model.model_fields)}"
+
+
+def _across_raw(document: Any) -> list[str]:
+    """What is wrong with the rules taken together, of a document that is not a policy yet."""
+    rules, waivers = document.get("checks"), document.get("waivers")
+    listed = rules if isinstance(rules, list) else []
+    names = tuple(str(rule["measure"]) for rule in listed if isinstance(rule, dict) and "measure" in rule)
+    never = waivers.get("never") if isinstance(waivers, dict) else None
+    return said_across(names, tuple(map(str, never)) if isinstance(never, list) else ())

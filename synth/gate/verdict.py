@@ -12,8 +12,22 @@ from synth.errors import DataError
 from synth.metrics.measurement import Measurements
 
 Decision = Literal["approved", "rejected", "inconclusive"]
-Outcome = Literal["pass", "fail", "inconclusive", "missing", "error", "absent", "insufficient", "report"]
+Outcome = Literal["pass", "fail", "inconclusive", "missing", "error", "skipped", "absent", "insufficient", "report"]
 Severity = Literal["block", "warn", "report"]
+Counted = Literal["inconclusive", "rejected", "noted"]  # what a doubt comes to
+Profile = Literal["public", "partner", "internal"]  # who may see the rows
+
+DOUBTS: tuple[Outcome, ...] = ("inconclusive", "missing", "error", "skipped")  # neither pass nor fail: the policy says what then
+NEVER_LET_GO = ("validity.schema", "privacy.exact_copies", "privacy.unique_copies", "privacy.membership_")
+"""Checks that no waiver and no policy's wording lets go. What breaks the schema was not checked by anything that follows, so
+its waiver would waive all the others unseen; copies of training rows, and members that an attack can name, are harm to people
+who never signed the waiver."""
+
+
+def never_let_go(check: str) -> bool:
+    """Whether a check, given by its label or its measure's name, can be neither waived nor merely noted."""
+    name = check.split("[", 1)[0]
+    return any(name.startswith(known) if known.endswith("_") else name == known for known in NEVER_LET_GO)
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,8 @@ class Finding:
     """What one rule says of one measurement.
 
     value, low, high: what was compared with `limit` (for a rule on the excess over real rows, the excess and its interval).
-    score, reference: the figure itself and what real rows score in its place.
+    bound: the end of the interval that had to keep the limit, at the rule's confidence; None for an alarm, which asks that
+    harm be shown. score, reference: the figure itself and what real rows score in its place.
     """
 
     check: str  # the measurement's label: "fairness.group_share[sex=Female]"
@@ -33,10 +48,16 @@ class Finding:
     low: float | None = None
     high: float | None = None
     limit: float | None = None
+    bound: float | None = None
     score: float | None = None
     reference: float | None = None
     over_reference: bool = False
+    meaning: Counted | None = None  # of a doubt: what it comes to under this policy; None for what is no doubt
     waiver: Mapping[str, Any] | None = None  # the `Waiver` that lets it go, as plain values
+
+    def __post_init__(self) -> None:
+        if never_let_go(self.check) and (self.waiver is not None or self.meaning == "noted"):
+            raise DataError(f"{self.check!r} can be neither waived nor merely noted; judge the measurements again with `synth gate`")
 
     def __repr__(self) -> str:
         return f"Finding({self.check}: {self.outcome}, {self.severity}; {self.message})"
@@ -44,15 +65,25 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether it stands in the way of an approval."""
-        if self.waiver is not None:
+        if self.severity != "block" or self.waiver is not None:
             return False
-        return self.severity == "block" and self.outcome not in ("pass", "report", "insufficient", "absent")
+        if self.outcome in DOUBTS and self.meaning == "noted":
+            return False
+        return self.outcome not in ("pass", "report", "insufficient", "absent")
+
+    @property
+    def rejects(self) -> bool:
+        """Whether it blocks, and is no mere doubt."""
+        return self.blocks and (self.outcome == "fail" or self.meaning == "rejected")
 
 
 def decide(findings: tuple[Finding, ...]) -> Decision:
-    """Any blocking fail rejects; else anything blocking that is not a pass, or nothing judged at all, is inconclusive."""
-    blocking = [finding.outcome for finding in findings if finding.blocks]
-    if "fail" in blocking:
+    """Any blocking fail, or doubt that the policy takes for one, rejects.
+
+    Else anything else that blocks, or nothing that passed at all, is inconclusive.
+    """
+    blocking = any(finding.blocks for finding in findings)
+    if any(finding.rejects for finding in findings):
         return "rejected"
     passed = any(finding.outcome == "pass" for finding in findings)
     return "approved" if passed and not blocking else "inconclusive"
@@ -80,6 +111,7 @@ class Verdict:
     policy_digest: str
     findings: tuple[Finding, ...]
     context: Mapping[str, Any]
+    profile: Profile = "internal"  # who may see the rows, as the policy says
     formats: tuple[str, ...] = ("parquet",)  # what the policy lets an approved table leave in
     attempt: Attempt | None = None  # None for a verdict that was not logged, which cannot be approved
     refused_waivers: tuple[str, ...] = ()  # in words: what was waived, and why that does not count
@@ -105,6 +137,13 @@ class Verdict:
         return "\n".join([f"Verdict({self.decision} under {self.policy} {self.policy_version}: {said})", *lines])
 
     @property
+    def changes(self) -> tuple[str, ...]:
+        """What would have to change: a sentence for each finding that stands in the way of an approval."""
+        from synth.gate.remedies import changes  # only here: a verdict is read where no metric is installed
+
+        return changes(self)
+
+    @property
     def waived(self) -> tuple[Finding, ...]:
         """The findings that would stand in the way of an approval, had nobody let them go."""
         return tuple(finding for finding in self.findings if finding.waiver is not None)
@@ -124,7 +163,12 @@ class Verdict:
         """The verdict as plain JSON values, without the measurements in memory."""
         return {
             "decision": self.decision,
-            "policy": {"name": self.policy, "version": self.policy_version, "digest": self.policy_digest},
+            "policy": {
+                "name": self.policy,
+                "version": self.policy_version,
+                "digest": self.policy_digest,
+                "profile": self.profile,
+            },
             "formats": list(self.formats),
             "attempt": None if self.attempt is None else asdict(self.attempt),
             "refused_waivers": list(self.refused_waivers),
@@ -156,6 +200,7 @@ class Verdict:
                 policy_digest=policy["digest"],
                 findings=tuple(Finding(**finding) for finding in document["findings"]),
                 context=document["context"],
+                profile=policy["profile"],
                 formats=tuple(document["formats"]),
                 attempt=None if document["attempt"] is None else Attempt(**document["attempt"]),
                 refused_waivers=tuple(document["refused_waivers"]),
