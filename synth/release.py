@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,12 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
     if synthetic.mark == "real":
         raise NotApprovedError(REAL_CELLS)
     policy_of(verdict)
-    title = f"Synthetic data: {verdict.policy}"
-    page = render(measured, verdict, synthetic=synthetic, title=title, public=True, terms=terms, by=by)
     said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
+    first = Release(said, rows, terms, by, verdict.formats[0])
+    page = render(
+        measured, verdict, synthetic=synthetic, title=f"Synthetic data: {verdict.policy}", public=True, approval=first.words,
+        waivers=said.waivers,
+    )  # fmt: skip
     found = {
         "verdict.json": said.to_bytes(),
         "policy.json": verdict.rules or b"",
@@ -146,7 +150,7 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
         "provenance.parquet": card.provenance(synthetic),
     }
     for layout in verdict.formats:
-        release = Release(said, rows, terms, by, layout)
+        release = replace(first, layout=layout)
         own = {
             "README.md": card.readme(release),
             "croissant.json": croissant(release),

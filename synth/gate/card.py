@@ -40,12 +40,7 @@ def readme(release: Release) -> bytes:
 
 | | |
 |---|---|
-| policy | {_cell(verdict.policy)} {verdict.policy_version}{f", profile {_cell(release.profile)}" if release.profile else ""} |
-| requested by | {_cell(release.terms.requested_by)} |
-| approved by | {_cell(release.by)} |
-| signatures | {release.signatures} |
-| holds | {release.validity} |
-| attempt | {release.attempt} |
+{chr(10).join(f"| {name} | {_cell(said)} |" for name, said in release.words.items())}
 
 {_waived(verdict)}
 ## Columns
@@ -185,7 +180,8 @@ limits on membership and copies of {search["policy"]["name"]} {search["policy"][
 
 def _figure_row(finding: Finding) -> str:
     reference = "" if finding.reference is None else f"{finding.reference:.3f}"
-    return f"| {_cell(finding.check)} | {finding.outcome} | {finding.score:.3f} | {reference} |"
+    outcome = f"**{finding.outcome}, waived**" if finding.waiver is not None else finding.outcome
+    return f"| {_cell(finding.check)} | {outcome} | {finding.score:.3f} | {reference} |"
 
 
 def _cell(text: str) -> str:

@@ -77,6 +77,23 @@ class Release:
         return f"attempt {attempt.number} on this data under this policy, {attempt.total} under any"
 
     @property
+    def policy_words(self) -> str:
+        profile = f", profile {self.profile}" if self.profile else ""
+        return f"{self.verdict.policy} {self.verdict.policy_version}{profile}"
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What the approval says of itself, each by its name."""
+        return {
+            "policy": self.policy_words,
+            "requested by": self.terms.requested_by,
+            "approved by": self.by,
+            "signatures": self.signatures,
+            "holds": self.validity,
+            "attempt": self.attempt,
+        }
+
+    @property
     def validity(self) -> str:
         return f"from {self.terms.at} until {self.terms.expires}"
 
