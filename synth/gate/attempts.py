@@ -63,18 +63,22 @@ class Entry:
     @property
     def message(self) -> bytes:
         """The bytes that are signed."""
-        return _LINE + _canonical({key: value for key, value in asdict(self).items() if key != "signature"})
+        return _LINE + _canonical(self._unsigned)
 
     def to_bytes(self) -> bytes:
         """The line, without its end."""
-        return _canonical(asdict(self))
+        return _canonical({**self._unsigned, "signature": self.signature})
+
+    @property
+    def _unsigned(self) -> dict[str, Any]:
+        return {"line": self.line, "at": self.at, "kind": self.kind, "previous": self.previous, "facts": self.facts}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the line: what the next line, the head and the run name it by."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    @property
+    @cached_property
     def when(self) -> datetime:
         return datetime.fromisoformat(self.at)
 
