@@ -10,22 +10,30 @@ from typing import Any
 
 import synth
 from synth.data.frames import as_table
-from synth.data.quarantine import write_quarantined
+from synth.data.quarantine import sign_beside, write_quarantined
 from synth.data.table import Table
 from synth.errors import InputError, NotApprovedError
 from synth.gate import approval as gate_approval
 from synth.gate import card
 from synth.gate import export as gate_export
 from synth.gate.approval import Approval
+from synth.gate.croissant import croissant
 from synth.gate.keys import PrivateKey, Signer, default_key, signer_of
 from synth.gate.leaving import leaving_rows, leaving_verdict
+from synth.gate.lineage import openlineage, prov
 from synth.gate.policy import Policy
+from synth.gate.released import Release
 from synth.gate.terms import Terms, now, until
 from synth.gate.verdict import Verdict
 from synth.metrics.measurement import Measurements
 from synth.report.page import render
 
 Notice = Callable[[str], None]
+
+REAL_CELLS = (
+    "these rows hold real cells, filled in by `impute`: they are real data, and no approval can cover them;\n"
+    "draw synthetic rows with `sample`"
+)
 
 
 def approve(
@@ -119,34 +127,84 @@ def in_words(verdict: Verdict, terms: Terms) -> str:
 
 
 def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, terms: Terms, by: str) -> dict[str, bytes]:
-    """What an export holds beside its rows: the same verdict and rows give the same bytes."""
-    page = render(measured, verdict, synthetic=synthetic, title=f"Synthetic data: {verdict.policy}", public=True)
-    rows = leaving_rows(synthetic)
-    same = rows is synthetic
-    said = leaving_verdict(verdict, synthetic)
-    return {
+    """What an export holds beside its rows, for each layout that the policy allows: the same arguments give the same bytes.
+
+    A document that differs with the layout has the layout before its name, `csv/README.md`; that of Parquet has none.
+    terms: whose `at` is the only clock in any of them. by: who approves, in words.
+    Raises NotApprovedError for rows that hold real cells, and where the policy's own words are not at hand.
+    """
+    if synthetic.mark == "real":
+        raise NotApprovedError(REAL_CELLS)
+    policy_of(verdict)
+    title = f"Synthetic data: {verdict.policy}"
+    page = render(measured, verdict, synthetic=synthetic, title=title, public=True, terms=terms, by=by)
+    said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
+    found = {
         "verdict.json": said.to_bytes(),
+        "policy.json": verdict.rules or b"",
         "report.html": page.encode(),
-        "README.md": card.readme(said, rows),
-        "croissant.json": card.croissant(
-            said, rows, data_digest=verdict.context["digests"]["synthetic"] if same else rows.digest()
-        ),
         "provenance.parquet": card.provenance(synthetic),
     }
+    for layout in verdict.formats:
+        release = Release(said, rows, terms, by, layout)
+        own = {
+            "README.md": card.readme(release),
+            "croissant.json": croissant(release),
+            "prov.json": prov(release),
+            "openlineage.json": openlineage(release),
+        }
+        found |= {name if layout == "parquet" else f"{layout}/{name}": content for name, content in own.items()}
+    return found
 
 
 def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
     """Write approved rows, their documents and the signature to a folder; whole or not at all.
 
-    Raises NotApprovedError where the approval is none, or is not for exactly these rows.
+    formats: Parquet, CSV and Arrow may stand together; `huggingface` goes alone, and `sql` to a database with `to_sql`.
+    Raises NotApprovedError where the approval is none, does not hold today, or is not for exactly these rows.
     """
-    if not isinstance(approval, Approval):
+    return gate_export.export(*_approved(synthetic, approval), to, formats=formats)
+
+
+def to_csv(rows: Any, path: str | Path, *, approval: Approval | None = None) -> Path:
+    """Write approved rows as one CSV file, and the signatures beside it as NAME.attestation.json. Raises as `export` does."""
+    return gate_export.export_file(*_approved(rows, approval), path, form="csv")
+
+
+def to_hf(rows: Any, folder: str | Path, *, approval: Approval | None = None) -> Path:
+    """Write approved rows as a folder for the Hugging Face hub: README.md and data/train-*.parquet. Raises as `export` does."""
+    return gate_export.export(*_approved(rows, approval), folder, formats=("huggingface",))
+
+
+def to_sql(rows: Any, url: str, table: str | None = None, *, approval: Approval | None = None) -> str:
+    """Write approved rows as a new table of a database, with NAME_synth beside it; whole or not at all. Returns where it is.
+
+    url: of SQLAlchemy (extra `sql`), in which the table may be named as ?table=NAME.
+    Raises as `export` does, and DataError where a table of that name is there: nothing is overwritten.
+    """
+    return gate_export.export_table(*_approved(rows, approval), url, table)
+
+
+def _approved(rows: Any, approval: Any) -> tuple[Table, Approval]:
+    """The rows and what lets them leave. Raises NotApprovedError that says why nothing does."""
+    table = as_table(rows)
+    if table.mark == "real":
+        raise NotApprovedError(REAL_CELLS)
+    if isinstance(approval, Approval):
+        return table, approval
+    if table.is_synthetic:
         raise NotApprovedError(
-            f"rows leave with an Approval, and this is a {type(approval).__name__}; sign a verdict: synth.approve(verdict)"
+            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is "
+            f"{'none' if approval is None else f'a {type(approval).__name__}'};\n"
+            "measure and judge them, then sign the verdict: synth.approve(verdict)"
         )
-    return gate_export.export(as_table(synthetic), approval, to, formats=formats)
+    raise NotApprovedError(
+        f"rows leave with an Approval, and this is {'none' if approval is None else f'a {type(approval).__name__}'}: sign a "
+        "verdict with synth.approve(verdict).\nNothing says that these rows are synthetic; for a real table there is no approval"
+    )
 
 
 def quarantine(synthetic: Table, folder: Path) -> None:
-    """Keep synthetic rows in a run folder, marked in their own metadata as not approved for release."""
+    """Keep synthetic rows in a run folder, marked as not approved in their own metadata and by a file beside them."""
     write_quarantined(synthetic, folder / "synthetic.parquet")
+    sign_beside(folder / "synthetic.parquet")

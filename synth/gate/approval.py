@@ -16,12 +16,13 @@ from functools import cached_property
 from typing import Any
 
 from synth import __version__
-from synth.data.files import WRITERS
-from synth.data.table import HashingSink, Table
+from synth.data.table import Table
 from synth.errors import NotApprovedError, VerificationError
 from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, add_signature, opened, seal
+from synth.gate.forms import formats_of, signed_digests
 from synth.gate.keys import PublicKey, Signer
 from synth.gate.leaving import leaving_rows, leaving_verdict
+from synth.gate.statement import LAYOUTS
 from synth.gate.terms import Terms, now
 from synth.gate.verdict import Verdict
 
@@ -61,7 +62,7 @@ class Approval:
     @property
     def formats(self) -> tuple[str, ...]:
         """The formats that the rows may leave in."""
-        return tuple(name for name in WRITERS if f"data.{name}" in self.subjects)
+        return formats_of(self.subjects)
 
     @property
     def missing(self) -> int:
@@ -149,7 +150,7 @@ def request(
             raise NotApprovedError(f"the policy does not let rows leave as {name!r}; it allows {', '.join(verdict.formats)}")
     said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
     _check_documents(documents, said)
-    subjects = {f"data.{name}": _digest_as(name, rows) for name in wanted}
+    subjects = {name: digest for form in wanted for name, digest in signed_digests(form, rows).items()}
     subjects |= {name: hashlib.sha256(content).hexdigest() for name, content in documents.items()}
     return Approval(seal(_statement(said, by, subjects, terms), key), documents, (key.public,))
 
@@ -200,15 +201,9 @@ def _check_documents(documents: Mapping[str, bytes], verdict: Verdict) -> None:
     if documents.get("verdict.json") != verdict.to_bytes():
         raise NotApprovedError("the documents do not hold this verdict as verdict.json; sign the verdict with its own bytes")
     for name in documents:
-        if name in ("", ".", "..", ATTESTATION) or name.startswith("data.") or "/" in name or "\\" in name:
+        layout, _, plain = name.rpartition("/")
+        if plain in ("", ".", "..", ATTESTATION) or plain.startswith("data.") or "\\" in name or layout not in ("", *LAYOUTS):
             raise NotApprovedError(f"a document cannot be named {name!r}; give it a plain file name of its own")
-
-
-def _digest_as(form: str, table: Table) -> str:
-    """The SHA-256 of the rows in the bytes of a format, without writing them anywhere."""
-    sink = HashingSink()
-    WRITERS[form](table, sink)
-    return sink.hexdigest()
 
 
 def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str], terms: Terms) -> dict[str, Any]:

@@ -71,26 +71,26 @@ def address(url: str, table: str | None = None) -> Address:
 
 
 @contextmanager
-def begun(place: Address, *, create: bool) -> Iterator[Connection]:
-    """A connection in one transaction, which is undone if the block fails.
+def begun(place: Address, *, write: bool = False, create: bool = False) -> Iterator[Connection]:
+    """A connection in one transaction, which is undone if the block fails, and where nothing is to be written.
 
-    create: whether an SQLite database may be made; one that was is gone again if the block fails. Without it nothing is written.
+    create: whether an SQLite database may be made; one that was is gone again if the block fails.
     Raises VerificationError for an SQLite file that is not there and may not be made.
     """
     file = place.file
     is_new = file is not None and not file.exists()
     if is_new and not create:
         raise VerificationError(f"{place} is not there: no file {file}; check the path")
-    if create and file is not None and file.is_symlink():
+    if write and file is not None and file.is_symlink():
         raise DataError(f"{file} is a link, and what it leads to can be swapped; give the database file itself")
     try:
         with in_words(place):
-            engine = _engine(place)
+            engine = _engine(place, write)
             connection = engine.connect()
         try:
             with connection, connection.begin() as transaction:
                 yield connection
-                if not create:
+                if not write:
                     transaction.rollback()
         finally:
             engine.dispose()
@@ -117,7 +117,7 @@ def in_words(place: Address) -> Iterator[None]:
         raise DataError(f"{place} cannot hold these rows: {problem}; leave such a column out") from problem
 
 
-def _engine(place: Address) -> Engine:
+def _engine(place: Address, write: bool) -> Engine:
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import NullPool
 
@@ -130,6 +130,6 @@ def _engine(place: Address) -> Engine:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,11 @@ from synth.data.files import WRITERS, storable, write_csv
 from synth.data.table import Table
 from synth.errors import DataError
 from synth.folder import new_file
-from synth.gate.layouts import FORMATS, format_of, formats_of
-
-__all__ = ["SHARD", "Signed", "format_of", "formats_of", "signed_digests", "signed_files", "write_form"]
+from synth.gate.statement import LAYOUTS
 
 SHARD = 1_000_000  # rows of one file in a folder for the Hugging Face hub
 COLUMNS = "columns.json"  # where a database keeps the first line of the text
+_PART = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,20 @@ class Signed:
 
 
 _KNOWN: WeakKeyDictionary[Table, dict[str, dict[str, Signed]]] = WeakKeyDictionary()  # a table never changes
+
+
+def format_of(name: str) -> str | None:
+    """The format of the rows that a signed name stands for, or None where it is a document's."""
+    if _PART.fullmatch(name):
+        return "huggingface"
+    form = name.removeprefix("data.")
+    return form if form != name and form in LAYOUTS else None
+
+
+def formats_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The formats whose rows are among these signed names, the one that an export has by default first."""
+    there = {format_of(name) for name in names}
+    return tuple(form for form in LAYOUTS if form in there)
 
 
 def signed_files(form: str, rows: Table) -> dict[str, Signed]:
@@ -56,12 +69,21 @@ def signed_digests(form: str, rows: Table) -> dict[str, str]:
     return {name: file.sha256 for name, file in signed_files(form, rows).items()}
 
 
-def write_form(form: str, rows: Table, folder: Path) -> None:
-    """Write the files of one format into a folder. Raises DataError where they cannot be written."""
+def write_form(form: str, rows: Table, folder: Path) -> dict[str, Path]:
+    """Write the files of one format into a folder; which they are, by name. Raises DataError where they cannot be written."""
+    files = {}
     for name, write in _files(form, rows):
         (folder / name).parent.mkdir(exist_ok=True)
         with new_file(folder / name) as out:
-            write(out)
+            _written(write, out)
+        files[name] = folder / name
+    return files
+
+
+def write_one(form: str, rows: Table, out: Any) -> None:
+    """Write a format of one file to a file that is open. Raises DataError where the rows cannot be written in it."""
+    ((_, write),) = _files(form, rows)
+    _written(write, out)
 
 
 Write = Callable[[Any], None]
@@ -80,7 +102,7 @@ def _files(form: str, rows: Table) -> Iterator[tuple[str, Write]]:
     elif form in WRITERS:
         yield f"data.{form}", _writer(form, rows)
     else:
-        raise DataError(f"there is no format {form!r}; name one of {', '.join(FORMATS)}")
+        raise DataError(f"there is no format {form!r}; name one of {', '.join(LAYOUTS)}")
 
 
 def _writer(form: str, rows: Table) -> Write:
@@ -108,12 +130,16 @@ class _Measure:
 
 def _signed(write: Write) -> Signed:
     sink = _Measure()
+    _written(write, sink)
+    return Signed(sink.hash.hexdigest(), sink.size)
+
+
+def _written(write: Write, out: Any) -> None:
     try:
-        write(sink)
+        write(out)
     except pa.ArrowException as problem:
         reason = " ".join(str(problem).split())[:160]
         raise DataError(f"the rows cannot be written in this format ({reason}); drop such a column, or leave it out") from problem
-    return Signed(sink.hash.hexdigest(), sink.size)
 
 
 # rows as text -----------------------------------------------------------------------------------------------------------

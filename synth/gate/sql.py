@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from synth.data.table import Table
-from synth.errors import DataError, MissingExtraError, NotApprovedError, VerificationError
+from synth.errors import DataError, SynthError, VerificationError
 from synth.gate import sql_values
 from synth.gate.database import Address, address, begun, in_words
 from synth.gate.dsse import ATTESTATION
-from synth.gate.forms import COLUMNS, columns_line, columns_of
+from synth.gate.forms import COLUMNS, columns_line, columns_of, unsigned_zeros
 from synth.gate.keys import PublicKey
+from synth.gate.revocation import Revocations
 from synth.gate.verify import Verified, check
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, MetaData
+    from sqlalchemy import Connection
     from sqlalchemy import Table as SqlTable
 
 ROW = "_row"  # the key column: the place of a row, from 0
@@ -46,10 +47,11 @@ def write_table(
     place = address(url, table)
     line = columns_line(rows.arrow.schema)
     _check_columns(rows.columns)
-    with begun(place, create=True) as connection, in_words(place):
-        _refuse_taken(connection, place)
-        data, beside = _tables(connection, f"{place.table}_{secrets.token_hex(4)}", columns_of(line))
-        try:
+    temporary = f"{place.table}_{secrets.token_hex(4)}"
+    try:
+        with begun(place, write=True, create=True) as connection, in_words(place):
+            _refuse_taken(connection, place)
+            data, beside = _tables(connection, temporary, columns_of(line))
             data.metadata.create_all(connection)
             _insert(connection, data, rows)
             connection.execute(beside.insert(), [{"c0": name, "c1": one} for name, one in {**files, COLUMNS: line}.items()])
@@ -58,12 +60,9 @@ def write_table(
             _refuse_taken(connection, place)
             for made, name in ((data, place.table), (beside, place.companion)):
                 _rename(connection, made.name, name)
-        except BaseException:
-            connection.rollback()
-            with suppress(Exception):  # a database whose tables are not part of a transaction still holds them
-                data.metadata.drop_all(connection)
-                connection.commit()
-            raise
+    except BaseException:
+        _remove(place, temporary)
+        raise
     return str(place)
 
 
@@ -74,13 +73,15 @@ def verify_sql(
     *,
     policy: str | Path | None = None,
     where: str = "",
+    revocations: Revocations = Revocations(),  # noqa: B008 - it is frozen, and empty
+    names: Mapping[str, str] | None = None,
 ) -> Verified:
     """Check a table as `synth.gate.verify.check` checks a folder. The table may also be named in the url, as ?table=NAME.
 
     Raises VerificationError that says what differs, MissingExtraError without SQLAlchemy.
     """
     with restored(url, table) as (place, folder):
-        return replace(check(folder, known, policy=policy, where=where), path=Path(place))
+        return replace(check(folder, known, policy=policy, where=where, revocations=revocations, names=names), path=place)
 
 
 @contextmanager
@@ -90,9 +91,8 @@ def restored(url: str, table: str | None = None) -> Iterator[tuple[str, Path]]:
     The folder is gone when the block ends. Raises VerificationError where the tables do not have the form of an export.
     """
     place = address(url, table)
-    with begun(place, create=False) as connection:
-        with in_words(place):
-            found = _names(connection)
+    with begun(place) as connection, in_words(place):
+        found = _names(connection)
         for name in (place.table, place.companion):
             if name not in found:
                 raise VerificationError(f"{place} is not an export: there is no table {name!r}; name it with ?table=NAME")
@@ -146,6 +146,18 @@ def _refuse_taken(connection: Connection, place: Address) -> None:
 def _rename(connection: Connection, old: str, new: str) -> None:
     quote = connection.dialect.identifier_preparer.quote_identifier
     connection.exec_driver_sql(f"ALTER TABLE {quote(old)} RENAME TO {quote(new)}")
+
+
+def _remove(place: Address, temporary: str) -> None:
+    """Drop what a failure left, in a database whose tables are not a part of the transaction."""
+    import sqlalchemy as sql
+
+    if place.url.get_backend_name() in ("sqlite", "postgresql"):
+        return
+    with suppress(SynthError), begun(place, write=True) as connection, in_words(place):
+        for name in _names(connection):
+            if name.startswith(temporary):
+                sql.Table(name, sql.MetaData()).drop(connection)
 
 
 def _names(connection: Connection) -> set[str]:
