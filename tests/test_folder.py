@@ -30,6 +30,7 @@ def test_a_finished_folder_has_its_name_and_nothing_stands_beside_it(tmp_path: P
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
 
 
+@pytest.mark.attack("Ctrl-C, or a fault, while a run or an export is written", "nothing is left, neither half nor empty")
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing_not_even_new_parents(tmp_path: Path, fault: type[BaseException]) -> None:
     with pytest.raises(fault):
