@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,16 +60,6 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file"):
         make(tmp_path / "photo")
     assert (tmp_path / "photo").read_text() == "mine"
-
-
-def test_what_a_killed_process_left_is_swept_but_a_living_ones_work_is_not(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    living = tmp_path / f".run.partial-{os.getppid()}"
-    for folder in (tmp_path / f".run.partial-{dead.pid}", living):
-        folder.mkdir()
-    make(tmp_path / "run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", living.name])
 
 
 def test_replace_is_whole_or_not_at_all(tmp_path: Path) -> None:
