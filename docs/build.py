@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
+from docs import attacks
 from synth.config import RunConfig
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
@@ -26,6 +27,7 @@ COMMANDS = (
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
     return {
+        "attacks.md": attacks.page(),
         "command-line.md": _command_line(),
         "generators.md": _generators(),
         "metrics.md": _metrics(),
