@@ -1,4 +1,4 @@
-"""Exports written by hand, for what no run would leave: other people's keys, other dates, other layouts, and every tampering."""
+"""Exports written by hand, for what no run would leave: other people's keys, other dates, other layouts, tampering."""
 
 from __future__ import annotations
 
