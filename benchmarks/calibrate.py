@@ -172,7 +172,7 @@ def _false_blocks(taken: list[Measurements]) -> list[str]:
     rows.append("|---|---:|---:|---:|---|---|")
     for name in packaged():
         policy = synth.Policy.load(name)
-        verdicts = [policy.judge(one) for one in taken]
+        verdicts = [policy.assess(one) for one in taken]
         count = Counter(verdict.decision for verdict in verdicts)
         blocked = len(verdicts) - count["approved"]
         low, high = clopper_pearson(blocked, len(verdicts))

@@ -94,7 +94,7 @@ def caught_by(control: Control, at: Draw) -> list[str]:
     fault = next(fault for fault in FAULTS if fault.name == control.fault)
     only = control.metrics + (("privacy.dcr",) if control.fault == DCR_PASSES else ())
     measured = synth.evaluate(*fault.plant(at.soil(control.base)), only=only, seed=at.seed)
-    verdict = synth.Policy.load(control.policy).judge(measured)
+    verdict = synth.Policy.load(control.policy).assess(measured)
     failed = [f.check.split("[")[0] for f in verdict.blocking if f.outcome == "fail"]
     return list(dict.fromkeys(failed))
 

@@ -315,7 +315,7 @@ class _Trial:
         made = model.sample_table(self.n, where=self.where, seed=self.seed)
         # the model goes along: attacks ask it, as they will ask the one that is released
         measured = evaluate(self.inner, self.strangers, made, seed=self.seed, only=(FIDELITY, *limits), model=model)
-        judged = self.policy.judge(measured).findings
+        judged = self.policy.assess(measured).findings
         findings = tuple(finding for finding in judged if finding.check.split("[")[0] in limits)
         return Attempt(dict(setting), self.seed, tuple(measured), findings, time.monotonic() - started)
 

@@ -30,8 +30,8 @@ description: Limits that a few thousand rows can show to be kept.
 requires: {holdout: true}
 checks:
   - {measure: fidelity.shape, excess: 0.1, why: "Columns must look like real ones."}
-  - {measure: privacy.exact_copies, excess: 0.0005, alarm: true, why: "Copies are not synthetic."}
-  - {measure: privacy.memorised, excess: 0.002, alarm: true, why: "Rows far nearer to a training row were memorised."}
+  - {measure: privacy.exact_copies, excess: 0.0005, end: favourable, why: "Copies are not synthetic."}
+  - {measure: privacy.memorised, excess: 0.002, end: favourable, why: "Rows far nearer to a training row were memorised."}
   - {measure: privacy.membership_auc, limit: 0.6, why: "Members must not be told from strangers."}
   - {measure: privacy.membership_tpr, limit: 0.05, why: "Nor may some of them be."}
 """
@@ -135,7 +135,7 @@ def test_every_ladder_is_of_settings_that_can_be_fitted(name: str) -> None:
 def told(rules: Policy, train: Table, holdout: Table, model: Any) -> dict[str, str]:
     """What the policy says of rows of a model that saw only `train`."""
     rows = model.sample(len(train), seed=7)
-    verdict = rules.judge(synth.evaluate(train, holdout, rows, seed=7, only=ONLY, model=model))
+    verdict = rules.assess(synth.evaluate(train, holdout, rows, seed=7, only=ONLY, model=model))
     return {finding.check: finding.outcome for finding in verdict.findings}
 
 

@@ -33,7 +33,14 @@ Junit = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 
 STYLE = {"approved": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
-OUTCOME_STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "missing": "yellow", "error": "yellow"}
+OUTCOME_STYLE = {
+    "pass": "green",
+    "fail": "bold red",
+    "inconclusive": "yellow",
+    "missing": "yellow",
+    "error": "yellow",
+    "skipped": "yellow",
+}
 EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
 EXIT_SEARCH = {"within": 0, "beyond": 1, "undecided": 3}
 
@@ -146,7 +153,7 @@ FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one o
 
 def _lines(verdict: Verdict) -> list[tuple[Finding, int]]:
     """Findings, the worst first; of one metric's groups that stand in no way, the nearest to its limit and how many more."""
-    order = {"fail": 0, "error": 1, "missing": 1, "inconclusive": 2}
+    order = {"fail": 0, "error": 1, "missing": 1, "skipped": 1, "inconclusive": 2}
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in sorted(verdict.findings, key=lambda f: order.get(f.outcome, 3)):
         name = finding.check.split("[", 1)[0]

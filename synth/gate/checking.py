@@ -119,7 +119,7 @@ def check_files(stated: Statement, present: Collection[str], digest: Callable[[s
 # the documents -----------------------------------------------------------------------------------------------------------
 
 
-def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations: Revocations) -> str | None:
+def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations: Revocations) -> str:
     """Hold the verdict and the policy of an export against each other and against what was signed; the policy's profile.
 
     Raises VerificationError.
@@ -132,10 +132,11 @@ def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations
         said, policy = json.loads(verdict), json.loads(rules)
         decision, digest, judged = said["decision"], said["policy"]["digest"], said["context"]["digests"]["synthetic"]
         waived = [finding["waiver"] for finding in said["findings"] if finding["waiver"] is not None]
-        attempt, profile = said["attempt"], str(policy["profile"]) if "profile" in policy else None
-        persons, days = _persons(policy, stated), policy.get("approvers", {}).get("days")
+        attempt, profile = said["attempt"], str(policy["profile"])
+        persons, days = _persons(policy, stated), timedelta(days=policy["approvers"]["days"])
+        alone = stated.automatic and policy["approvers"]["separate"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise VerificationError(f"{VERDICT} is not a verdict of synth's: it lacks its form ({problem!r})") from problem
+        raise VerificationError(f"{VERDICT} is not a verdict of synth's, or {POLICY} no policy ({problem!r})") from problem
     if digest != stated.policy_digest:
         raise VerificationError(f"{VERDICT} names another policy than the one that was signed")
     if decision != "approved":
@@ -150,19 +151,19 @@ def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations
         if waiver.synthetic != judged or waiver.policy_digest != stated.policy_digest:
             raise VerificationError(f"the waiver of {shown(waiver.check)} is about another table, or another policy, than this")
     check_waivers(stated, revocations)
-    if persons and (stated.automatic or stated.signers < persons):
-        by = "a machine alone" if stated.automatic else f"{stated.signers}"
+    if persons > stated.signers or (persons and alone):
+        by = "a machine alone" if alone else f"{stated.signers}"
         raise VerificationError(f"the policy wants {persons} of its approvers to sign, and this was approved by {by}")
-    if days is not None and stated.expires - stated.approved_at > timedelta(days=days):
-        raise VerificationError(f"it was approved for longer than the {days} days that the policy allows")
+    if stated.expires - stated.approved_at > days:
+        raise VerificationError(f"it was approved for longer than the {days.days} days that the policy allows")
     return profile
 
 
 def _persons(policy: Mapping[str, Any], stated: Statement) -> int:
-    """How many persons must sign under a policy; 0 where its machine may."""
-    approvers, most = policy.get("approvers", {}), policy.get("attempts", {}).get("person_after")
-    often = most is not None and stated.attempt["number"] > most
-    return max(1, approvers.get("count", 1)) if stated.waivers or often or not approvers.get("automatic", True) else 0
+    """How many persons must sign under a policy; 0 where the key of the machine that judged is enough."""
+    often = stated.attempt["number"] > policy["attempts"]["person_after"]
+    approvers = policy["approvers"]
+    return int(approvers["count"]) if stated.waivers or often or not approvers["automatic"] else 0
 
 
 def check_waivers(stated: Statement, revocations: Revocations) -> None:

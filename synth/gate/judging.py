@@ -1,7 +1,7 @@
 """What one rule of a policy says of the figures that it is about.
 
-A figure, or its excess over what real rows score, is held against one limit. Which end of its 95% interval counts says who bears
-the doubt:
+A figure, or its excess over what real rows score, is held against one limit. Which end of its 95% interval counts says who
+bears the doubt:
 
     unfavourable   fail: the figure itself is beyond the limit; inconclusive: only the unfavourable end is, so harm is not shown
                    but not excluded either; pass: the whole interval is within it
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
 from synth.gate.rules import CONFIDENCE, Check, Meaning
 from synth.gate.verdict import Finding, Outcome
 from synth.metrics.intervals import magnitude, z_of

@@ -11,7 +11,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,10 +21,22 @@ from pydantic import Field, ValidationError, model_validator
 
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, InputError, did_you_mean
+from synth.gate.attempts import SKETCH, AttemptLog
 from synth.gate.judging import judge_all
 from synth.gate.requirements import unmet
-from synth.gate.rules import PARTS, RENAMED, Approvers, Attempts, Check, Format, Meaning, Part, Requirements, Signers, WaiverRules
-from synth.gate.rules import across as said_across
+from synth.gate.rules import (
+    PARTS,
+    RENAMED,
+    Approvers,
+    Attempts,
+    Check,
+    Format,
+    Meaning,
+    Part,
+    Requirements,
+    Signers,
+    WaiverRules,
+)
 from synth.gate.verdict import Attempt, Profile, Verdict, decide
 from synth.gate.waivers import Waiver
 from synth.gate.waiving import waive
@@ -40,7 +54,8 @@ class Policy(Part):
     title: str
     description: str
     profile: Profile = Field(
-        "internal", description="who may see the rows: anybody, a partner under agreement, or only the house that holds the real ones"
+        "internal",
+        description="who may see the rows: anybody, a partner under agreement, or only the house that holds the real ones",
     )
     requires: Requirements = Requirements()
     checks: tuple[Check, ...] = Field(min_length=1)
@@ -53,9 +68,9 @@ class Policy(Part):
     formats: tuple[Format, ...] = Field(("parquet", "csv", "arrow"), min_length=1)
 
     @model_validator(mode="after")
-    def _rules_fit_together(self) -> Self:
-        if wrong := said_across(tuple(check.measure for check in self.checks), self.waivers.never):
-            raise ValueError("; ".join(wrong))
+    def _one_rule_a_measure(self) -> Self:
+        if twice := _twice([check.measure for check in self.checks]):
+            raise ValueError("; ".join(twice))
         return self
 
     def __repr__(self) -> str:
@@ -79,8 +94,7 @@ class Policy(Part):
     @classmethod
     def _of(cls, source: str | Path) -> Policy:
         if str(source) in packaged():
-            text = _folder().joinpath(f"{source}.yaml").read_text(encoding="utf-8")
-            return cls.parse(text, origin=f"policy {source}")
+            return cls.parse(_packaged_text(str(source)), origin=f"policy {source}")
         policy = cls.parse(text_of(source), origin=str(source))
         if policy.name in packaged() and policy.digest() != cls.load(policy.name).digest():
             raise ConfigError(
@@ -129,6 +143,26 @@ class Policy(Part):
         """The policy as canonical JSON: the bytes that its digest is of."""
         plain = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return plain.encode()
+
+    def judge(self, measurements: Measurements, *, waivers: Iterable[Waiver] = (), log: AttemptLog | None = None) -> Verdict:
+        """What the rules say of these measurements, as an attempt that is logged and counts, whatever comes of it.
+
+        The same measurements under the same policy are the same attempt. waivers: whose signatures were checked; one that does
+        not fit these rows, this policy or today is refused in the verdict. log: by default this machine's.
+        Raises InputError for what is not the `Measurements` of `evaluate`, and what the log raises.
+        """
+        found = _checked(measurements)
+        with (AttemptLog.of_machine() if log is None else log).attempt(
+            data=_sketch(found),
+            policy=self.name,
+            policy_version=self.version,
+            policy_digest=self.digest(),
+            measurements=found.digest(),
+            synthetic=found.context["digests"]["synthetic"],
+        ) as logged:
+            verdict = self._verdict(found, Attempt(logged.number, logged.total), waivers)
+            logged.decided(verdict.decision)
+        return replace(verdict, entry=logged.entry)
 
     def assess(self, measurements: Measurements) -> Verdict:
         """What the rules say of these measurements, for a look: nothing is logged, and the verdict cannot be signed.
@@ -184,7 +218,7 @@ def text_of(source: str | Path) -> str:
     """What a policy file, or the packaged policy of that name, holds. Raises ConfigError where there is none."""
     path = Path(source)
     if str(source) in packaged():
-        return _folder().joinpath(f"{source}.yaml").read_text(encoding="utf-8")
+        return _packaged_text(str(source))
     if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
         raise ConfigError(f"no policy {str(source)!r}{did_you_mean(str(source), packaged())}")
     try:
@@ -193,8 +227,12 @@ def text_of(source: str | Path) -> str:
         raise ConfigError(f"policy file {path} cannot be read: {problem}") from problem
 
 
-def _folder() -> Any:
+def _folder() -> Traversable:
     return resources.files("synth.gate").joinpath("policies")
+
+
+def _packaged_text(name: str) -> str:
+    return _folder().joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _checked(measurements: Measurements) -> Measurements:
@@ -206,6 +244,16 @@ def _checked(measurements: Measurements) -> Measurements:
     return measurements
 
 
+def _sketch(measurements: Measurements) -> Any:
+    """Which real rows the figures are about, for the log."""
+    if SKETCH not in measurements.context:
+        raise InputError(
+            "these measurements do not say which real rows they are about, so the attempt cannot be counted;\n"
+            "evaluate the rows again, or have a look only: Policy.assess(measurements)"
+        )
+    return measurements.context[SKETCH]
+
+
 def _validated(text: str) -> Policy | tuple[str, ...]:
     """The policy that a YAML text holds, or all that is wrong with it."""
     try:
@@ -215,10 +263,11 @@ def _validated(text: str) -> Policy | tuple[str, ...]:
     try:
         return Policy.model_validate(document)
     except ValidationError as problem:
-        errors = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")  # a misspelt key explains others
+        found = problem.errors()
+    errors = sorted(found, key=lambda error: error["type"] != "extra_forbidden")  # a misspelt key may explain the others
     said = [_in_words(error["loc"], error["type"], error["msg"]) for error in errors]
     if any(error["loc"] for error in errors):  # rules that are wrong by themselves were not yet looked at together
-        said += _across_raw(document)
+        said += _twice(_raw_names(document))
     return tuple(dict.fromkeys(said))
 
 
@@ -234,10 +283,11 @@ def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
     return f"unknown key {path!r}{did_you_mean(key, model.model_fields)}"
 
 
-def _across_raw(document: Any) -> list[str]:
-    """What is wrong with the rules taken together, of a document that is not a policy yet."""
-    rules, waivers = document.get("checks"), document.get("waivers")
-    listed = rules if isinstance(rules, list) else []
-    names = tuple(str(rule["measure"]) for rule in listed if isinstance(rule, dict) and "measure" in rule)
-    never = waivers.get("never") if isinstance(waivers, dict) else None
-    return said_across(names, tuple(map(str, never)) if isinstance(never, list) else ())
+def _twice(names: list[str]) -> list[str]:
+    return [f"two rules are about {name!r}; keep one" for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+def _raw_names(document: Any) -> list[str]:
+    """The measures that a document which is not a policy yet has rules about."""
+    rules = document.get("checks") if isinstance(document, dict) else None
+    return [str(rule["measure"]) for rule in rules or () if isinstance(rule, dict) and "measure" in rule]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from synth.gate.rules import Meaning, PrivacyBudget, Requirements
-from synth.gate.verdict import Finding
+from synth.gate.verdict import Counted, Finding
 
 WHY = "What the policy must see before any figure counts."
 
@@ -17,7 +17,7 @@ def unmet(need: Requirements, context: Mapping[str, Any], meaning: Meaning) -> l
 
     A requirement is never noted, whatever `meaning.missing` says: a policy that does not need it leaves it out.
     """
-    counts = "rejected" if meaning.missing == "rejected" else "inconclusive"
+    counts: Counted = "rejected" if meaning.missing == "rejected" else "inconclusive"
     missing = [
         Finding(f"requires.{name}", "missing", "block", message, WHY, meaning=counts)
         for name, message in (*_tables(need, context), *_columns(need, context), *_fits(need, context))
@@ -50,7 +50,7 @@ def _fits(need: Requirements, context: Mapping[str, Any]) -> Iterator[tuple[str,
         yield "seeds", f"{said} of the generator was measured; the policy wants {need.seeds}, each with a seed of its own"
 
 
-def _budget(asked: PrivacyBudget, spent: Any, counts: Any) -> Iterator[Finding]:
+def _budget(asked: PrivacyBudget, spent: Any, counts: Counted) -> Iterator[Finding]:
     """The budget of differential privacy that the generator states, against the largest that is allowed."""
     if not asked.required:
         return
@@ -58,9 +58,9 @@ def _budget(asked: PrivacyBudget, spent: Any, counts: Any) -> Iterator[Finding]:
         message = "no budget of differential privacy was kept; fit with a generator that keeps one and states ε and δ"
         yield Finding("requires.dp", "missing", "block", message, WHY, meaning=counts)
         return
-    epsilon, delta, unit = (spent.get(key) for key in ("epsilon", "delta", "unit"))
-    if not (_is_amount(epsilon) and _is_amount(delta)) or unit not in ("row", "subject"):
-        message = f"the budget that is stated (ε = {epsilon!r}, δ = {delta!r}, unit {unit!r}) is none; fit again"
+    epsilon, delta, unit = _amount(spent.get("epsilon")), _amount(spent.get("delta")), spent.get("unit")
+    if epsilon is None or delta is None or unit not in ("row", "subject"):
+        message = f"the budget that is stated ({dict(spent)!s:.80}) is none; fit again"
         yield Finding("requires.dp", "missing", "block", message, WHY, meaning=counts)
         return
     if asked.unit == "subject" and unit == "row":  # the other way round it holds: who is hidden whole is hidden row by row
@@ -69,8 +69,11 @@ def _budget(asked: PrivacyBudget, spent: Any, counts: Any) -> Iterator[Finding]:
     for sign, value, most in (("ε", epsilon, asked.max_epsilon), ("δ", delta, asked.max_delta)):
         if most is not None and value > most:
             message = f"{sign} = {value:g} was spent; at most {most:g} is allowed"
-            yield Finding("requires.dp", "fail", "block", message, WHY, value=float(value), limit=most, meaning=None)
+            yield Finding("requires.dp", "fail", "block", message, WHY, value=value, limit=most)
 
 
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+def _amount(value: Any) -> float | None:
+    """A finite number that is not negative; None for anything else, which is no amount of ε or δ."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        return None
+    return float(value)

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth.errors import InputError, VerificationError
-from synth.gate.dsse import STATEMENT, from_line, opened, seal, signed_by, to_line
+from synth.gate.dsse import STATEMENT, all_signed_by, from_line, opened, seal, to_line
 from synth.gate.keys import PublicKey, home
 from synth.gate.terms import now
 
 if TYPE_CHECKING:
-    from synth.gate.keys import PrivateKey
+    from synth.gate.keys import Signer
 
 REVOCATION = "urn:synth:revocation:v1"
 LARGEST = 64 * 2**20  # bytes of a list: some hundred thousand lines
@@ -78,7 +78,7 @@ def own_list() -> Path:
     return home() / "revocations.jsonl"
 
 
-def revoke(what: What, digest: str, *, reason: str, by: str, key: PrivateKey, path: str | Path | None = None) -> Revocation:
+def revoke(what: What, digest: str, *, reason: str, by: str, key: Signer, path: str | Path | None = None) -> Revocation:
     """Append a signed line to a list, by default this machine's; from then on it counts for whoever reads the list.
 
     what, digest: "key" and its id, or "approval" and the SHA-256 (hex) of its payload. reason, by: in words.
@@ -145,7 +145,7 @@ def _read(file: Path, keys: tuple[PublicKey, ...]) -> list[Revocation]:
 def _entry(line: bytes, before: bytes, keys: tuple[PublicKey, ...]) -> Revocation:
     """What a line says. Raises VerificationError."""
     envelope = from_line(line)
-    if signed_by(envelope, keys) is None:
+    if not all_signed_by(envelope, keys):
         raise VerificationError("it is not signed by a key that is trusted here, or was altered")
     try:
         stated = json.loads(opened(envelope)[0])

@@ -13,7 +13,7 @@ End = Literal["unfavourable", "estimate", "favourable"]
 Format = Literal["parquet", "csv", "arrow", "sql", "huggingface"]
 CONFIDENCE = 0.975  # of one end of a 95% interval
 RENAMED = {  # keys of policies of version 2, and what they are called now
-    "alarm": "`alarm: true` is called `end: favourable` since version 3 of the packaged policies; without it, leave the key out",
+    "alarm": "`alarm: true` is called `end: favourable` now (policies of version 3); for `alarm: false` leave the key out",
 }
 
 
@@ -128,12 +128,13 @@ class WaiverRules(Part):
     allowed: bool = Field(True, description="whether a blocking check may be waived at all")
     max_days: int = Field(MOST_DAYS, ge=1, le=MOST_DAYS, description="how long a waiver may run")
     never: tuple[str, ...] = Field(
-        (), description="checks that may not be waived, beside those that never can: measures, or beginnings such as `validity.*`"
+        (),
+        description="checks that may not be waived, beside those that never can: measures, or `validity.*` and the like",
     )
 
     def forbid(self, check: str) -> bool:
         """Whether this policy forbids to waive a check, given by its measure's name."""
-        return any(_names(pattern, check) for pattern in self.never)
+        return any(names(pattern, check) for pattern in self.never)
 
 
 class Approvers(Part):
@@ -147,7 +148,7 @@ class Approvers(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.automatic and self.count > 1:
-            raise ValueError(f"`automatic: true` is one signature, by the machine; leave it out where {self.count} persons sign")
+            raise ValueError(f"`automatic: true` is one signature, the machine's; leave it out where {self.count} persons sign")
         if not self.separate and self.count > 1:
             raise ValueError("`separate: false` is for a single approver; where two sign, neither is the requester")
         return self
@@ -181,17 +182,6 @@ PARTS: dict[str, type[Part]] = {
 }
 
 
-def across(checks: tuple[str, ...], never: tuple[str, ...]) -> list[str]:
-    """What is wrong with a policy's rules taken together, given their measures and what may never be waived."""
-    twice = [name for name in dict.fromkeys(checks) if checks.count(name) > 1]
-    known = (*checks, *(f"requires.{name}" for name in Requirements.model_fields))
-    idle = [pattern for pattern in never if not any(_names(pattern, name) for name in known)]
-    return [
-        *(f"two rules are about {name!r}; keep one" for name in twice),
-        *(f"`waivers.never` names {pattern!r}, and no rule is about it" for pattern in idle),
-    ]
-
-
-def _names(pattern: str, check: str) -> bool:
+def names(pattern: str, check: str) -> bool:
+    """Whether an entry of `waivers.never` names a check."""
     return check.startswith(pattern[:-1]) if pattern.endswith("*") else check == pattern
-

@@ -141,7 +141,7 @@ def _trial(fault: Fault, measured: Measurements, judges: dict[str, Policy], base
     decisions: dict[str, str] = {}
     caught: dict[str, tuple[str, ...]] = {}
     for name, policy in judges.items():
-        verdict = policy.judge(measured)
+        verdict = policy.assess(measured)
         decisions[name] = verdict.decision
         seen = tuple(dict.fromkeys(f.check.split("[", 1)[0] for f in verdict.findings if f.outcome == "fail" and f.blocks))
         before = base.caught_by.get(name, ()) if base is not None else ()

@@ -17,7 +17,12 @@ Severity = Literal["block", "warn", "report"]
 Counted = Literal["inconclusive", "rejected", "noted"]  # what a doubt comes to
 Profile = Literal["public", "partner", "internal"]  # who may see the rows
 
-DOUBTS: tuple[Outcome, ...] = ("inconclusive", "missing", "error", "skipped")  # neither pass nor fail: the policy says what then
+DOUBTS: tuple[Outcome, ...] = (
+    "inconclusive",
+    "missing",
+    "error",
+    "skipped",
+)  # neither pass nor fail: the policy says what then
 NEVER_LET_GO = ("validity.schema", "privacy.exact_copies", "privacy.unique_copies", "privacy.membership_")
 """Checks that no waiver and no policy's wording lets go. What breaks the schema was not checked by anything that follows, so
 its waiver would waive all the others unseen; copies of training rows, and members that an attack can name, are harm to people
@@ -57,7 +62,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if never_let_go(self.check) and (self.waiver is not None or self.meaning == "noted"):
-            raise DataError(f"{self.check!r} can be neither waived nor merely noted; judge the measurements again with `synth gate`")
+            raise DataError(
+                f"{self.check!r} can be neither waived nor merely noted; judge the measurements again with `synth gate`"
+            )
 
     def __repr__(self) -> str:
         return f"Finding({self.check}: {self.outcome}, {self.severity}; {self.message})"

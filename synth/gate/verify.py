@@ -76,7 +76,8 @@ class Verified:
     def __str__(self) -> str:
         policy = f"{shown(self.policy)} {shown(self.policy_version)}" + (f" ({shown(self.profile)})" if self.profile else "")
         number, total = self.attempt["number"], self.attempt["total"]
-        looked = f"{self.revocations} revocations looked through" if self.revocations else "no revocations were given"
+        count = f"{self.revocations} revocation{'s' if self.revocations > 1 else ''}"
+        looked = f"{count} looked through" if self.revocations else "no revocations were given"
         files = f"{len(self.files)} files are as they were signed: {', '.join(self.files)}"
         if not self.whole:
             files = f"{shown(self.files[0])} is as it was signed; the export's other files, its verdict too, were not checked"

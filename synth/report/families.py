@@ -8,7 +8,7 @@ from typing import Any
 
 from synth.metrics.measurement import Measurement, Measurements
 
-WORST = ("fail", "error", "missing", "inconclusive", "insufficient")  # outcomes that stand above every excess
+WORST = ("fail", "error", "missing", "skipped", "inconclusive", "insufficient")  # outcomes that stand above every excess
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from synth.report.search import search_table
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
 GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
 FIRST = 5  # open findings on the first screen; the others follow further down
-URGENCY = ("fail", "error", "missing", "inconclusive", "insufficient")
+URGENCY = ("fail", "error", "missing", "skipped", "inconclusive", "insufficient")
 
 
 class Finding(Protocol):

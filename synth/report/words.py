@@ -30,6 +30,7 @@ OUTCOMES = {  # in the order of a count
     "inconclusive": "inconclusive",
     "missing": "missing",
     "error": "in error",
+    "skipped": "skipped",
     "insufficient": "on too few rows",
     "report": "reported only",
     "absent": "not applicable",
@@ -95,7 +96,7 @@ NEXT: dict[str, dict[str, str]] = {
 
 def advice(outcome: str, check: str, measured: bool) -> str:
     """What to do about a rule with that outcome."""
-    by_family = NEXT["unmeasured" if outcome == "inconclusive" and not measured else outcome]
+    by_family = NEXT["unmeasured" if outcome == "skipped" or (outcome == "inconclusive" and not measured) else outcome]
     return by_family.get(check.split(".")[0], by_family["other"])
 
 

@@ -19,7 +19,7 @@ version: 1.0.0
 title: What nearly every setting keeps
 description: Two limits, so that a search ends soon.
 checks:
-  - {measure: privacy.exact_copies, excess: 0.0005, alarm: true, why: "Copies are not synthetic."}
+  - {measure: privacy.exact_copies, excess: 0.0005, end: favourable, why: "Copies are not synthetic."}
   - {measure: privacy.membership_auc, limit: 0.9, why: "Members must not be told from strangers."}
 """
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import synth
+from synth.data.sketch import SKETCH
 from synth.data.table import Provenance, Table
 from synth.gate import card
 from synth.gate.approval import Approval, approve
@@ -72,6 +73,7 @@ def measured(table: Table, items: tuple[Measurement, ...]) -> Measurements:
         "target": None,
         "sensitive": [],
         "seed": 0,
+        SKETCH: [f"{number:016x}" for number in range(8)],
         "provenance": None if origin is None else dict(vars(origin)),
     }
     return Measurements(items, context, table)

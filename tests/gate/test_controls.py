@@ -35,5 +35,5 @@ def test_a_known_bad_table_is_caught(control: Control, at: Draw) -> None:
 def test_fresh_real_rows_are_approved_under_every_policy(at: Draw) -> None:
     measured = synth.evaluate(at.train, at.holdout, at.fresh, seed=at.seed)
     for name in ("privacy-release", "research", "fairness-audit", "class-balance"):
-        verdict = synth.Policy.load(name).judge(measured)
+        verdict = synth.Policy.load(name).assess(measured)
         assert verdict.decision == "approved", verdict

@@ -27,7 +27,7 @@ def one_rule(rule: str) -> Policy:
 
 def says(made: SimpleNamespace, rule: str, *items: Measurement) -> tuple[str, tuple[str, ...]]:
     """The decision and the outcomes of one rule on some figures."""
-    verdict = one_rule(rule).judge(made.measured(made.rows(), items))
+    verdict = one_rule(rule).assess(made.measured(made.rows(), items))
     return verdict.decision, tuple(finding.outcome for finding in verdict.findings)
 
 
@@ -109,7 +109,7 @@ def test_a_packaged_policy_never_approves_without_a_figure_it_blocks_on(made: Si
     big = {"train": 10_000, "holdout": 10_000, "synthetic": 10_000}
     base = made.measured(made.rows(), tuple(perfect))
     base = replace(base, context={**base.context, "rows": big, "target": "town", "sensitive": ["town"]})
-    assert rules.judge(base).decision == "approved"
+    assert rules.assess(base).decision == "approved"
     for position, check in enumerate(rules.checks):
         if check.severity != "block":
             continue
@@ -117,7 +117,7 @@ def test_a_packaged_policy_never_approves_without_a_figure_it_blocks_on(made: Si
             continue
         unmeasured = replace(NEVER_A_PASS[case], name="m.y" if case == "another metric" else check.measure)
         items = (*perfect[:position], unmeasured, *perfect[position + 1 :])
-        verdict = rules.judge(replace(base, items=items))
+        verdict = rules.assess(replace(base, items=items))
         excused = case == "absent" or (case == "few" and check.insufficient == "note")
         assert (verdict.decision == "approved") == excused, (check.measure, case)
 
@@ -229,7 +229,7 @@ def test_the_json_schema_describes_a_policy() -> None:
     schema = Policy.model_json_schema()
     json.dumps(schema)
     assert schema["additionalProperties"] is False
-    assert set(schema["$defs"]) == {"Check", "Requirements"}
+    assert set(schema["$defs"]) == {"Approvers", "Attempts", "Check", "Meaning", "PrivacyBudget", "Requirements", "WaiverRules"}
     assert set(schema["required"]) == {"name", "version", "title", "description", "checks"}
 
 
@@ -287,7 +287,7 @@ def test_the_digest_names_the_content_not_the_layout(made: SimpleNamespace) -> N
 
 # alarms and groups -----------------------------------------------------------------------------------------------------
 
-ALARM = "measure: m.x, limit: 0.1, alarm: true"
+ALARM = "measure: m.x, limit: 0.1, end: favourable"
 NOTED = "measure: m.x, limit: 0.1, insufficient: note"
 
 

@@ -482,7 +482,7 @@ def related(rows: int, seed: int) -> pd.DataFrame:
 def judged(synthetic: pd.DataFrame, *only: str) -> tuple[Measurements, dict[str, str]]:
     """The figures, and what the policy `research` says of each."""
     found = evaluate(related(1_500, 0), related(1_500, 1), synthetic, target="y", only=only or None)
-    return found, {finding.check: finding.outcome for finding in Policy.load("research").judge(found).findings}
+    return found, {finding.check: finding.outcome for finding in Policy.load("research").assess(found).findings}
 
 
 def test_fresh_rows_pass_what_the_odd_ones_fail() -> None:
