@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
+from docs import attacks
 from synth.config import RunConfig
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
@@ -18,7 +19,7 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify", "attempts"),
     *("schema", "generators", "metrics", "policies", "keys", "doctor"),
 )
 
@@ -26,6 +27,7 @@ COMMANDS = (
 def pages() -> dict[str, str]:
     """Every generated page by file name."""
     return {
+        "attacks.md": attacks.page(),
         "command-line.md": _command_line(),
         "generators.md": _generators(),
         "metrics.md": _metrics(),

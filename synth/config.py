@@ -11,6 +11,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from synth.data.constraints import check_constraints
+from synth.data.sources import read
+from synth.data.table import Table
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, did_you_mean
 
@@ -172,6 +175,27 @@ class RunConfig(Part):
             return cls.model_validate(document)
         except ValidationError as problem:
             raise ConfigError(_in_words(problem, origin)) from None
+
+
+def tables(config: RunConfig) -> tuple[Table, Table]:
+    """The training and holdout rows of a config, under one schema."""
+    part = config.data
+    roles: dict[str, Any] = {
+        "target": part.target,
+        "sensitive": part.sensitive,
+        "subject": part.subject,
+        "key": part.key,
+        "time": part.time,
+        "drop": part.drop,
+    }
+    source, holdout = part.source, part.holdout
+    if part.otherwise is not None and not source.startswith("bundled:") and not Path(source).exists():
+        source, holdout = part.otherwise, None
+    table = read(source, schema=part.schema_, **roles)
+    check_constraints(table)
+    if holdout is not None:
+        return table, read(holdout, schema=table.schema)
+    return table.split(config.split.holdout, seed=config.seed_of(config.split), by=config.split.by)
 
 
 def value_of(text: str, origin: str) -> Any:

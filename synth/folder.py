@@ -1,8 +1,16 @@
-"""Folders and files that appear whole or not at all; a failure leaves what was there before as it was."""
+"""Folders and files that appear whole or not at all; a failure leaves what was there before as it was.
+
+Beside a folder `run` that is being written stand, hidden, until it is done:
+    .run.lock         held by who writes; the lock ends with its process, however that ends
+    .run.partial-…    what is written; worth nothing without the lock
+    .run.ready-…      what is whole and on the disk, on its way to its name; where that was cut off, the next writer ends it
+    .run.old-…        what it replaced, on its way out
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -17,7 +25,10 @@ from typing import Any, BinaryIO
 
 from synth.errors import DataError
 
-_PARTIAL = re.compile(r"^\.(?P<name>.+)\.partial-(?P<pid>\d+)$")
+PATIENCE = 10.0  # seconds to wait for another writer of the same folder: an export ends within them, a long run need not
+RETRIES = 50  # to make the parents of a folder, which a writer beside us may take away again where it fails
+
+_BESIDE = re.compile(r"^\.(?P<name>.+)\.(?P<kind>partial|ready|old)-[0-9a-f]+$")
 
 
 @contextmanager
@@ -25,26 +36,28 @@ def new_folder(target: str | Path, *, mark: str, keep: bool = True) -> Iterator[
     """A temporary folder beside `target` that takes its name when the block ends, and is gone if it fails.
 
     mark: a file that every finished folder of this sort holds. A folder of that sort which is already there is kept under the
-    next free name (`adult.1`, `adult.2`, …), or without `keep` is replaced; any other folder with something in it is refused
-    (DataError). What an earlier, killed process left half-done beside it is removed first.
+    next free name (`adult.1`, `adult.2`, …), or without `keep` is replaced; any other folder with something in it is refused,
+    and so is a link (DataError). One writer at a time: another waits for its turn, and after `PATIENCE` seconds is refused.
+    What an earlier, killed process left beside it is put right first: a whole folder gets its name, half a one is removed.
     """
     path = Path(target)
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path} is a file; give a folder that does not exist yet")
-    if path.is_dir() and any(path.iterdir()) and not (path / mark).is_file():
-        raise DataError(f"{path} is not empty and holds no {mark}; give a folder that does not exist yet")
+    _check_free(path, mark)
     made = _missing_parents(path.parent)
-    temporary = path.parent / f".{path.name}.partial-{os.getpid()}"
     try:
-        with in_words(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
-            temporary.mkdir()
-        with in_words(path):
-            yield temporary
-            _take_place(temporary, path, keep)
+        with in_words(path), _alone(path):
+            _put_right(path, mark, keep)
+            _check_free(path, mark)
+            temporary = _beside(path, "partial")
+            try:
+                temporary.mkdir()
+                yield temporary
+                taken = _take_place(temporary, path, mark, keep)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            if taken != path:
+                raise DataError(f"something else came to lie at {path} in the meantime; what was made is whole, in {taken}")
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
         _remove_empty(made)
         raise
 
@@ -94,17 +107,18 @@ def new_file(target: str | Path) -> Iterator[BinaryIO]:
     path = Path(target)
     if path.is_dir():
         raise DataError(f"cannot write {path}: it is a folder; give the path of a file")
-    temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     with in_words(path):
+        _sweep_files(path)
+        temporary, opened = _half_file(path)
         try:
-            with temporary.open("xb") as file:
+            with opened as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                temporary.replace(path)
+            _sync(path.parent)
         except BaseException:
-            with suppress(OSError):  # it may never have been made
-                temporary.unlink()
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -129,23 +143,190 @@ class Log:
             file.write(json.dumps(line | facts, ensure_ascii=False) + "\n")
 
 
-def _take_place(temporary: Path, path: Path, keep: bool) -> None:
+# a folder takes its name --------------------------------------------------------------------------------------------------
+
+
+def _check_free(path: Path, mark: str) -> None:
+    if path.is_symlink():
+        raise DataError(f"{path} is a link: what it leads to can be changed in the meantime; give a folder itself")
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path} is a file; give a folder that does not exist yet")
+    if not _ours(path, mark):
+        raise DataError(f"{path} is not empty and holds no {mark}; give a folder that does not exist yet")
+    if path.name in ("", ".."):
+        raise DataError(f"{path} has no name to give to a new folder; give the path of one that does not exist yet")
+
+
+def _ours(path: Path, mark: str) -> bool:
+    """Whether what is at `path` may be moved away: nothing, an empty folder, or a finished one of the same sort."""
+    if not os.path.lexists(path):
+        return True
+    return path.is_dir() and not path.is_symlink() and ((path / mark).is_file() or not any(path.iterdir()))
+
+
+def _take_place(temporary: Path, path: Path, mark: str, keep: bool) -> Path:
+    """Give a finished folder its name; where it got another, since something else came to lie at `path`, that one."""
+    _sync_all(temporary)
+    ready = _beside(path, "ready")
+    temporary.rename(ready)
+    try:
+        return _place(ready, path, mark, keep)
+    except BaseException:
+        if os.path.lexists(path):
+            shutil.rmtree(ready, ignore_errors=True)
+        else:  # what was there has been moved away already, so that the way back is longer than the way on
+            ready.rename(path)
+        raise
+
+
+def _place(ready: Path, path: Path, mark: str, keep: bool) -> Path:
+    """The last step, from a whole folder beside `path` to `path`, after what was there has made room.
+
+    POSIX cannot exchange two folders, so that between two renames nothing is at `path`. A process that ends there leaves
+    `ready`, and the next writer takes this step again.
+    """
     older = None
+    if not _ours(path, mark):
+        return _to_next_free(ready, path)
     if path.is_dir() and any(path.iterdir()):
-        older = _next_free(path) if keep else path.with_name(f".{path.name}.old-{os.getpid()}")
-        path.rename(older)
-    elif path.is_dir():
-        path.rmdir()
-    temporary.rename(path)
+        older = _to_next_free(path, path) if keep else path.rename(_beside(path, "old"))
+    if not _renamed(ready, path):
+        return _to_next_free(ready, path)
+    _sync(path.parent)
     if older is not None and not keep:
         shutil.rmtree(older)
+    return path
 
 
-def _next_free(path: Path) -> Path:
+def _to_next_free(folder: Path, path: Path) -> Path:
+    """Rename a folder to the first of `path.1`, `path.2`, … that nothing has."""
     number = 1
-    while (free := path.with_name(f"{path.name}.{number}")).exists():
+    while os.path.lexists(free := path.with_name(f"{path.name}.{number}")) or not _renamed(folder, free):
         number += 1
     return free
+
+
+def _renamed(folder: Path, name: Path) -> bool:
+    """Rename a folder, if nothing but an empty folder has that name."""
+    try:
+        folder.rename(name)
+    except OSError as problem:
+        if problem.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
+        raise
+    return True
+
+
+def _put_right(path: Path, mark: str, keep: bool) -> None:
+    """Complete or remove what dead processes left beside `path`; all that is there is theirs, since the lock is ours."""
+    beside = _all_beside(path)
+    for ready in beside["ready"]:
+        _place(ready, path, mark, keep)
+    for dead in (*beside["partial"], *beside["old"]):
+        shutil.rmtree(dead, ignore_errors=True)
+
+
+# one writer at a time -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, making its parents. The kernel ends it with the process. Raises DataError after `PATIENCE`."""
+    lock, until = path.with_name(f".{path.name}.lock"), time.monotonic() + PATIENCE
+    while (held := _hold(lock)) is None:
+        if time.monotonic() > until:
+            raise DataError(f"{path} is being written to by another process or thread; let it finish, or give another folder")
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # before it is let go: whoever waits looks whether it is still there
+            lock.unlink()
+        os.close(held)
+
+
+def _hold(lock: Path) -> int | None:
+    """The lock's file descriptor, or None where somebody else has it, or had it and took it away."""
+    held = _opened(lock)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(held), os.stat(lock)):
+            return held
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(held)
+        raise
+    os.close(held)
+    return None
+
+
+def _opened(lock: Path) -> int:
+    """Open or make the lock, in a folder that is made where it is missing."""
+    for _ in range(RETRIES):
+        with suppress(FileNotFoundError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        time.sleep(0.001)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(lock.parent))
+
+
+def _half_file(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside `path`, open, and locked for as long as it is."""
+    while True:
+        temporary = _beside(path, "partial")
+        file = temporary.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if temporary.exists():  # else another writer of `path` swept it before it was locked
+            return temporary, file
+        file.close()
+
+
+def _sweep_files(path: Path) -> None:
+    """Remove half files of `path` that nobody writes any more."""
+    for half in _all_beside(path)["partial"]:
+        with suppress(OSError), half.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            half.unlink()
+
+
+# what stands beside -------------------------------------------------------------------------------------------------------
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(8)}")
+
+
+def _all_beside(path: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {"partial": [], "ready": [], "old": []}
+    with suppress(PermissionError, FileNotFoundError):  # of a folder that may be written to and not be read
+        for name in sorted(os.listdir(path.parent)):
+            match = _BESIDE.match(name)
+            if match and match["name"] == path.name:
+                found[match["kind"]].append(path.with_name(name))
+    return found
+
+
+def _sync_all(folder: Path) -> None:
+    """Make sure that every file in a folder reached the disk, and that their names did."""
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            _sync(Path(parent, name))
+        _sync(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:  # a folder that may be written to and not be read
+        return
+    try:
+        os.fsync(opened)
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot sync a folder
+            raise
+    finally:
+        os.close(opened)
 
 
 def _missing_parents(path: Path) -> list[Path]:
@@ -160,22 +341,5 @@ def _missing_parents(path: Path) -> list[Path]:
 def _remove_empty(folders: list[Path]) -> None:
     """Remove these folders, innermost first, where nothing has come to lie in them."""
     for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
+        with suppress(OSError):
             folder.rmdir()
-
-
-def _sweep(path: Path) -> None:
-    for entry in path.parent.iterdir():
-        match = _PARTIAL.match(entry.name)
-        if match and match["name"] == path.name and not _is_alive(int(match["pid"])):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +27,7 @@ def test_a_finished_folder_has_its_name_and_nothing_stands_beside_it(tmp_path: P
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
 
 
+@pytest.mark.attack("Ctrl-C, or a fault, while a run or an export is written", "nothing is left, neither half nor empty")
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_nothing_not_even_new_parents(tmp_path: Path, fault: type[BaseException]) -> None:
     with pytest.raises(fault):
@@ -62,16 +60,6 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file"):
         make(tmp_path / "photo")
     assert (tmp_path / "photo").read_text() == "mine"
-
-
-def test_what_a_killed_process_left_is_swept_but_a_living_ones_work_is_not(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    living = tmp_path / f".run.partial-{os.getppid()}"
-    for folder in (tmp_path / f".run.partial-{dead.pid}", living):
-        folder.mkdir()
-    make(tmp_path / "run")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["run", living.name])
 
 
 def test_replace_is_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that show what there is: schema, generators, metrics, keys, doctor."""
+"""Commands that show what there is: schema, generators, metrics, doctor."""
 
 from __future__ import annotations
 
@@ -136,23 +136,6 @@ def _show(heading: str, found: list[Any]) -> None:
     out.print(f"[bold]{escape(heading)}[/]")
     out.print(grid)
     out.print()
-
-
-@app.command(epilog="Example: synth keys")
-def keys(as_json: AsJson = False) -> None:
-    """List the keys of this machine; a first pair is made where there is none."""
-    from synth.cli.screen import notice
-    from synth.gate.keys import default_key, list_keys
-
-    default_key(notice=notice)
-    known = list_keys()
-    if as_json:
-        print_json({"keys": [key.to_dict() for key in known]})
-        return
-    grid = _grid("key id", "can sign", "public key file")
-    for key in known:
-        grid.add_row(key.keyid, "yes" if key.can_sign else "no", str(key.public_file))
-    out.print(grid)
 
 
 @app.command(epilog="Example: synth doctor")

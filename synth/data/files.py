@@ -173,10 +173,10 @@ def write_csv(table: Table, sink: Any) -> None:
     import pyarrow.csv as csv
 
     rows = table.arrow
-    plain = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in rows.columns]
-    rows = pa.table(plain, names=rows.column_names)
-    with _sink(sink) as out, csv.CSVWriter(out, rows.schema) as writer:
-        for piece in _slices(rows, rows.schema):
+    kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in rows.schema.types]
+    schema = pa.schema(list(zip(rows.column_names, kinds, strict=True)))
+    with _sink(sink) as out, csv.CSVWriter(out, schema) as writer:
+        for piece in _slices(rows, schema):
             writer.write_table(piece)
 
 

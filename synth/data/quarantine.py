@@ -1,4 +1,8 @@
-"""How rows that nobody has approved are marked, with where they come from, and rows that no approval can ever cover."""
+"""How rows that nobody has approved are marked, with where they come from, and rows that no approval can ever cover.
+
+A mark stands in the file's own metadata, where every reader passes it on. In a run folder a second one stands beside the file,
+for people: a file of the same name with `.quarantined` at its end.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synth.data.files import write_parquet
-from synth.data.table import Provenance, Table
+from synth.data.table import Mark, Provenance, Table
 from synth.errors import DataError
+from synth.folder import replace
 
 STATUS = "synth:status"
 ORIGIN = "synth:provenance"
@@ -23,9 +28,31 @@ QUARANTINE = {STATUS: "quarantined: not approved for release; see `synth gate` a
 REAL = {STATUS: "holds real cells: real rows whose missing cells were filled in; not synthetic, never to be released"}
 
 
+SIGN = ".quarantined"  # at the end of the name of the file beside
+WORDS = """\
+{name} holds synthetic rows that nobody has approved: read them to judge them, and pass them on to nobody.
+To release them: `synth gate RUN`, then `synth export RUN --to DIR`, which writes a copy that anybody can verify.
+A file of these rows without an attestation.json beside it was not released by synth.
+"""
+
+
 def write_quarantined(table: Table, path: Path) -> None:
     """Write synthetic rows as Parquet, marked as not approved for release. Raises DataError where that cannot be written."""
     write_parquet(table, path, metadata=QUARANTINE, footer=origin(table.provenance))
+
+
+def sign_beside(path: Path) -> None:
+    """Say beside a file, in three lines, that its rows are not approved, and what to do. Raises DataError."""
+    replace(path.with_name(path.name + SIGN), WORDS.format(name=path.name))
+
+
+def mark_of(file: Path) -> Mark | None:
+    """What a Parquet file says of its rows; None for one that says nothing, and for what cannot be read as Parquet."""
+    try:
+        status = (pq.read_schema(file).metadata or {}).get(STATUS.encode())
+    except (pa.ArrowException, OSError):  # whoever reads it says what it is
+        return None
+    return {QUARANTINE[STATUS].encode(): "quarantined", REAL[STATUS].encode(): "real"}.get(status)
 
 
 def origin(provenance: Provenance | None) -> Mapping[str, str]:
@@ -48,11 +75,7 @@ def origin_of(file: Path) -> Provenance | None:
 
 def refuse_real(file: Path) -> None:
     """Raise DataError for a file that is marked as holding real cells, where synthetic rows are wanted."""
-    try:
-        metadata = pq.read_schema(file).metadata or {}
-    except (pa.ArrowInvalid, OSError):  # no Parquet: whoever reads it says what it is
-        return
-    if metadata.get(STATUS.encode()) == REAL[STATUS].encode():
+    if mark_of(file) == "real":
         raise DataError(
             f"{file} holds real cells, filled in by `synth impute`: it is real data, and cannot be measured, approved or "
             "exported as synthetic;\ndraw synthetic rows with `synth sample`"

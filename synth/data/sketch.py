@@ -95,7 +95,7 @@ def _values(values: pa.ChunkedArray) -> np.ndarray:
         values = values.cast(pa.float32()).cast(pa.string()).cast(pa.float64())  # a float32 0.3 is 0.3, not 0.30000001192
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
-    if pa.types.is_primitive(values.type) or pa.types.is_decimal(kind):
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(kind):
         return _of_numbers(values.cast(pa.float64(), safe=False))
     return _of_texts(values)
 
@@ -107,10 +107,18 @@ def _of_numbers(values: pa.ChunkedArray, step: int = 1) -> np.ndarray:
 
 
 def _of_texts(values: pa.ChunkedArray) -> np.ndarray:
-    coded = values.cast(pa.large_string()).combine_chunks().dictionary_encode()
+    coded = _as_text(values).combine_chunks().dictionary_encode()
     known = np.array([_of_text(text) for text in coded.dictionary.to_pylist()] + [_NULL], dtype=np.uint64)
     codes = np.asarray(pc.fill_null(coded.indices, len(known) - 1).to_numpy(zero_copy_only=False))
     return np.asarray(known[codes])
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return values.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a holdout's column of a kind that no training table may have
+        texts = [None if value is None else str(value) for value in values.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
 def _of_text(text: str) -> np.uint64:

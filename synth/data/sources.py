@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 
 from synth.data.declaration import ROLE_OF, check_overrides, declare, is_complete, load_schema
 from synth.data.facts import plain
-from synth.data.files import read_file, write, write_arrow, write_csv, write_parquet
+from synth.data.files import format_of, read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
 from synth.data.schema import Column, Kind, Role, Schema, member_of
-from synth.data.table import FrameKind, Table
+from synth.data.table import FrameKind, Mark, Table
 from synth.errors import DataError, SchemaError, did_you_mean
 
 __all__ = ["read", "read_claimed", "write", "write_arrow", "write_csv", "write_parquet"]
@@ -60,11 +60,12 @@ def read(
 
         source = load_bundled(str(source).removeprefix("bundled:"))
     arrow, frame, schema = _rows_and_schema(source, schema)
+    mark = _mark(source)
     roles = {"target": target, "sensitive": sensitive, "subject": subject, "key": key, "drop": drop}
     named: dict[str, Any] = {role: _names(names) for role, names in roles.items() if names is not None}
     if isinstance(schema, Schema):
         under = schema if isinstance(source, Table) and schema is source.schema else cover(schema, arrow)
-        return Table(arrow, reassign(under, arrow, time=time, kinds=kinds, **named), frame)
+        return Table(arrow, reassign(under, arrow, time=time, kinds=kinds, **named), frame, mark=mark)
     overrides = check_overrides(schema or {})
     if isinstance(source, Table):
         overrides = _over_declared(source.schema, overrides)
@@ -80,7 +81,7 @@ def read(
     )
     declared = declare(inferred, _facts_only(overrides, kinds or {}))
     _check_rows(declared, arrow)
-    return Table(arrow, declared, frame)
+    return Table(arrow, declared, frame, mark=mark)
 
 
 def read_claimed(source: Any, schema: Schema) -> Table:
@@ -90,7 +91,18 @@ def read_claimed(source: Any, schema: Schema) -> Table:
     that the schema does not have.
     """
     arrow, frame, _ = _rows_and_schema(source, schema)
-    return Table(arrow, schema, frame)
+    return Table(arrow, schema, frame, mark=_mark(source))
+
+
+def _mark(source: Any) -> Mark | None:
+    """What the rows are marked as where they come from, which they stay."""
+    if isinstance(source, Table):
+        return source.mark
+    if not isinstance(source, (str, os.PathLike)) or format_of(Path(source)) != "parquet":
+        return None
+    from synth.data.quarantine import mark_of  # pyarrow.parquet is loaded only where a Parquet file is
+
+    return mark_of(Path(source))
 
 
 def _rows_and_schema(source: Any, schema: SchemaLike | None) -> tuple[pa.Table, FrameKind, Schema | Mapping[str, Any] | None]:

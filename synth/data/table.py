@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FrameKind = Literal["arrow", "pandas", "polars"]
+Mark = Literal["quarantined", "real"]  # what a file says of its rows: synthetic and not approved, or with real cells in them
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,15 @@ class Table:
     """Rows that agree with a schema.
 
     `arrow` has exactly the schema's columns in the schema's order. `frame` says which kind of frame it came from, so that
-    `to_frame` gives the same kind back, with its dtypes. `provenance` is set on synthetic tables only.
+    `to_frame` gives the same kind back, with its dtypes. `provenance` is set on synthetic tables only. `mark` is what the file
+    that they were read from says of them; all tables made of this one keep it.
     """
 
     arrow: pa.Table
     schema: Schema
     frame: FrameKind = "arrow"
     provenance: Provenance | None = None
+    mark: Mark | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.arrow.column_names) != self.schema.names:
@@ -68,6 +71,11 @@ class Table:
                 f"the table's columns {self.arrow.column_names} are not the schema's {list(self.schema.names)}; "
                 "read the table with that schema, or select its columns first"
             )
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether they are known to be synthetic: they came from a generator, or from a file that says so."""
+        return self.provenance is not None or self.mark == "quarantined"
 
     # size and parts ------------------------------------------------------------------------------------------------
 

@@ -63,18 +63,22 @@ class Entry:
     @property
     def message(self) -> bytes:
         """The bytes that are signed."""
-        return _LINE + _canonical({key: value for key, value in asdict(self).items() if key != "signature"})
+        return _LINE + _canonical(self._unsigned)
 
     def to_bytes(self) -> bytes:
         """The line, without its end."""
-        return _canonical(asdict(self))
+        return _canonical({**self._unsigned, "signature": self.signature})
+
+    @property
+    def _unsigned(self) -> dict[str, Any]:
+        return {"line": self.line, "at": self.at, "kind": self.kind, "previous": self.previous, "facts": self.facts}
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the line: what the next line, the head and the run name it by."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
-    @property
+    @cached_property
     def when(self) -> datetime:
         return datetime.fromisoformat(self.at)
 
@@ -378,17 +382,20 @@ def _same_attempt(entries: Sequence[Entry], policy_digest: str, measurements: st
     return None
 
 
-def of_same_data(entries: Sequence[Entry], rows: Sequence[str]) -> tuple[Entry, ...]:
-    """The attempts on the data that a sketch is of, oldest first."""
-    attempts = [entry for entry in entries if entry.kind == "attempt"]
+def attempts_on(entries: Sequence[Entry], rows: Sequence[str] | None) -> tuple[Entry, ...]:
+    """The attempts on the data that a sketch is of, or all of them; oldest first. Raises InputError for what is no sketch."""
+    attempts = tuple(entry for entry in entries if entry.kind == "attempt")
+    if rows is None:
+        return attempts
+    wanted = sketch.checked(rows)
     sketches = {entry.facts["data"]: entry.facts["sketch"] for entry in attempts if "sketch" in entry.facts}
-    alike = {data for data, numbers in sketches.items() if sketch.same_data(numbers, rows)}
+    alike = {data for data, numbers in sketches.items() if sketch.same_data(numbers, wanted)}
     return tuple(entry for entry in attempts if entry.facts["data"] in alike)
 
 
 def _counted(entries: Sequence[Entry], policy: str, data: str, rows: Sequence[str]) -> tuple[int, int, bool]:
     """Which attempt this is of its data under the policy's name, and under any; and whether these very rows are new."""
-    before = of_same_data(entries, rows)
+    before = attempts_on(entries, rows)
     number = 1 + sum(entry.facts["policy"] == policy for entry in before)
     return number, 1 + len(before), all(entry.facts["data"] != data for entry in before)
 

@@ -1,9 +1,9 @@
-"""The documents that go with exported rows: data card, Croissant metadata, provenance. They hold no clock and no real value."""
+"""The data card that goes with exported rows, and their table of provenance."""
 
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,50 +11,43 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from synth.data.schema import Column, Kind
+from synth.data.schema import Column
 from synth.data.table import Table
+from synth.gate.released import Release
 from synth.gate.verdict import Finding, Verdict
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-CROISSANT_TYPES = {
-    Kind.INTEGER: "sc:Integer",
-    Kind.DECIMAL: "sc:Float",
-    Kind.BOOLEAN: "sc:Boolean",
-    Kind.DATETIME: "sc:DateTime",
+CONFIGS: Mapping[str, Any] = {  # what the hub loads in each layout; a table of a database is nothing that it could
+    "parquet": "data.parquet",
+    "csv": "data.csv",
+    "arrow": "data.arrow",
+    "huggingface": [{"split": "train", "path": "data/train-*.parquet"}],
 }
 
 
-def readme(verdict: Verdict, synthetic: Table) -> bytes:
+def readme(release: Release) -> bytes:
     """A data card in Markdown, with the YAML front matter that the Hugging Face hub reads."""
-    rows = len(synthetic)
-    front = {
-        "pretty_name": f"Synthetic table, approved under {verdict.policy}",
-        "license": "other",
-        "annotations_creators": ["machine-generated"],
-        "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>10M")],
-        "tags": ["synthetic", "tabular"],
-        "configs": [{"config_name": "default", "data_files": "data.parquet"}],
-    }
-    origin = verdict.context.get("provenance")
-    made = f"made by the generator `{origin['generator']}` of synth" if origin else "from a source that synth did not make"
-    caution = "They were drawn from a model, not taken from records; by chance some may equal one."
-    if origin is None:
-        caution = "They were judged by the figures below; how they came about is for their maker to say."
-    under = f" under the condition `{origin['where']}`" if origin and origin.get("where") else ""
-    measured = "\n".join(_figure_row(f) for f in verdict.findings if f.score is not None)
+    verdict, rows = release.verdict, release.rows
     text = f"""---
-{yaml.safe_dump(front, sort_keys=False).strip()}
+{yaml.safe_dump(_front(release), sort_keys=False, allow_unicode=True).strip()}
 ---
 
-# Synthetic table, approved under {verdict.policy} {verdict.policy_version}
+# {_line(release.title)} {verdict.policy_version}
 
-{rows:,} synthetic rows, {made}{under}. {caution}
+{len(rows):,} synthetic rows, {_made(release)}
 
+## How it was approved
+
+| | |
+|---|---|
+{chr(10).join(f"| {name} | {_cell(said)} |" for name, said in release.words.items())}
+
+{_waived(verdict)}
 ## Columns
 
 | column | kind | role | in these rows |
 |---|---|---|---|
-{chr(10).join(_column_row(column, synthetic) for column in synthetic.schema.columns)}
+{chr(10).join(_column_row(column, rows) for column in rows.schema.columns)}
 {_search_part(verdict)}
 ## What was measured
 
@@ -62,61 +55,79 @@ Each figure stands beside what real rows, never seen by the generator, score in 
 
 | check | outcome | figure | real rows |
 |---|---|---:|---:|
-{measured}
+{chr(10).join(_figure_row(f) for f in verdict.findings if f.score is not None)}
 
 ## What is not claimed
 
 - The figures hold for the attacks and models that were run; they are evidence, not a proof of anonymity.
 - No differential privacy is claimed.
 - Conclusions about single records, or about groups that the figures do not name, are not supported.
+- An approval that came after several attempts says less than one at the first: the best of several was chosen.
 
 ## How to check it
 
-    pip install synth
-    synth verify . --key approver.pub
-
-The signature in `attestation.json` covers every file of this folder. Policy digest: `{verdict.policy_digest}`.
+{_how_to_check(release)}
+The signatures in `attestation.json` cover every file. Policy digest: `{verdict.policy_digest}`; the rules are in `policy.json`.
 """
     return text.encode()
 
 
-def croissant(verdict: Verdict, synthetic: Table, *, data_digest: str) -> bytes:
-    """Croissant 1.1 metadata with the RAI vocabulary, as JSON-LD."""
-    file = {
-        "@type": "cr:FileObject",
-        "@id": "data.parquet",
-        "name": "data.parquet",
-        "contentUrl": "data.parquet",
-        "encodingFormat": "application/x-parquet",  # the name that Croissant readers know, not the registered one
-        "sha256": data_digest,
+def _front(release: Release) -> dict[str, Any]:
+    """What the hub reads."""
+    rows = len(release.rows)
+    front: dict[str, Any] = {
+        "pretty_name": release.title,
+        "license": "other",
+        "annotations_creators": ["machine-generated"],
+        "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>10M")],
+        "tags": ["synthetic", "tabular"],
     }
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"rows/{column.name}",
-            "name": column.name,
-            "description": f"{column.kind}, {column.role}",
-            "dataType": CROISSANT_TYPES.get(column.kind, "sc:Text"),
-            "source": {"fileObject": {"@id": "data.parquet"}, "extract": {"column": column.name}},
-        }
-        for column in synthetic.schema.columns
+    if release.layout in CONFIGS:
+        front["configs"] = [{"config_name": "default", "data_files": CONFIGS[release.layout]}]
+    return front
+
+
+def _made(release: Release) -> str:
+    origin = release.origin
+    if origin is None:
+        return (
+            "from a source that synth did not make. They were judged by the figures below; how they came about is for their "
+            "maker to say."
+        )
+    under = f" under the condition `{_line(origin.where)}`" if origin.where else ""
+    return (
+        f"made by the generator `{origin.generator}` of {release.made_by}{under}. They were drawn from a model, not taken from "
+        "records; by chance some may equal one."
+    )
+
+
+def _waived(verdict: Verdict) -> str:
+    """What somebody let go, before any figure."""
+    if not verdict.waivers:
+        return "No check was waived.\n"
+    lines = [
+        f"| **{_cell(w['check'])}** | {_cell(w['owner'])} | {_cell(w['reason'])} | {_cell(w['approver'])} | {w['expires']} |"
+        for w in verdict.waivers
     ]
-    document = {
-        "@context": _CONTEXT,
-        "@type": "sc:Dataset",
-        "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
-        "name": f"synthetic-{verdict.policy}",
-        "description": f"{len(synthetic):,} synthetic rows, approved under {verdict.policy} {verdict.policy_version}.",
-        "license": "https://spdx.org/licenses/LicenseRef-other",
-        "url": "https://localhost/",
-        "version": "1.0.0",
-        "distribution": [file],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows", "field": fields}],
-        "rai:dataCollection": "Synthetic: drawn from a generator fitted to a real table.",
-        "rai:dataLimitations": "No conclusion about single records; README.md says what was measured and what is not claimed.",
-        "rai:personalSensitiveInformation": [column.name for column in synthetic.schema.sensitive],
-    }
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    return f"""## Waived: these checks did not pass, and were let go
+
+| check | who answers for it | why | approved by | until |
+|---|---|---|---|---|
+{chr(10).join(lines)}
+"""
+
+
+def _how_to_check(release: Release) -> str:
+    if release.layout == "sql":
+        return """    synth verify "URL?table=NAME" --key approver.pub
+
+makes the signed text of the rows again from the database, and holds it and every file of the table NAME_synth to what was signed.
+"""
+    return """    synth verify . --key approver.pub
+    python verify.py . --key approver.pub
+
+The second needs no synth: `verify.py` is one file of synth's documentation, which uses the package `cryptography` alone.
+"""
 
 
 def provenance(synthetic: Table) -> bytes:
@@ -169,31 +180,14 @@ limits on membership and copies of {search["policy"]["name"]} {search["policy"][
 
 def _figure_row(finding: Finding) -> str:
     reference = "" if finding.reference is None else f"{finding.reference:.3f}"
-    return f"| {_cell(finding.check)} | {finding.outcome} | {finding.score:.3f} | {reference} |"
+    outcome = f"**{finding.outcome}, waived**" if finding.waiver is not None else finding.outcome
+    return f"| {_cell(finding.check)} | {outcome} | {finding.score:.3f} | {reference} |"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _line(text).replace("|", "\\|")
 
 
-# The context that the specification prescribes, key by key, so that readers without a network know it.
-_CR = (
-    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format "
-    "includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace "
-    "samplingRate separator source subField transform"
-)
-_CONTEXT: dict[str, Any] = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "conformsTo": "dct:conformsTo",
-    "cr": "http://mlcommons.org/croissant/",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/",
-    "description": {"@container": "@language"},
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    "name": {"@container": "@language"},
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "sc": "https://schema.org/",
-    **{name: f"cr:{name}" for name in _CR.split()},
-}
+def _line(text: str) -> str:
+    """Somebody's words on one line, as words and not as markup."""
+    return " ".join(text.replace("<", "&lt;").replace("`", "'").split())

@@ -1,4 +1,4 @@
-"""DSSE envelopes (secure-systems-lab/dsse, protocol v1) with one Ed25519 signature around an in-toto statement."""
+"""DSSE envelopes (secure-systems-lab/dsse, protocol v1) with Ed25519 signatures around an in-toto statement."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from synth.errors import VerificationError
+from synth.errors import InputError, VerificationError
 
 if TYPE_CHECKING:
-    from synth.gate.keys import PrivateKey, PublicKey
+    from synth.gate.keys import PublicKey, Signer
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 ATTESTATION = "attestation.json"  # the envelope's file in an export
+
+Signatures = list[tuple[str, bytes]]  # (key id, signature)
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
@@ -24,27 +26,29 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal(statement: dict[str, Any], key: PrivateKey) -> bytes:
-    """A statement in a signed envelope, as JSON."""
+def seal(statement: dict[str, Any], key: Signer) -> bytes:
+    """A statement in an envelope with one signature, as JSON."""
     payload = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
-    return _envelope(payload, [(key.keyid, signature)])
+    return _envelope(payload, [(key.public.keyid, _signature(payload, key))])
 
 
-def _envelope(payload: bytes, signatures: list[tuple[str, bytes]]) -> bytes:
-    """An envelope in the one form that is written: nothing can be added beside what is signed."""
-    envelope = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": keyid, "sig": base64.b64encode(sig).decode()} for keyid, sig in signatures],
-    }
-    return (json.dumps(envelope, indent=1) + "\n").encode()
+def add_signature(envelope: bytes, key: Signer) -> bytes:
+    """The envelope with one more signature under the very same payload; the earlier ones are not checked here.
+
+    Raises InputError where this key has signed already, VerificationError as `opened` does.
+    """
+    payload, signatures = opened(envelope)
+    if key.public.keyid in dict(signatures):
+        raise InputError(
+            f"key {key.public.keyid[:16]}… has signed this already; a further signature must be by another person's key"
+        )
+    return _envelope(payload, [*signatures, (key.public.keyid, _signature(payload, key))])
 
 
-def opened(content: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """The payload of an envelope and its signatures as (key id, signature). Nothing is checked yet but the form.
+def opened(content: bytes) -> tuple[bytes, Signatures]:
+    """The payload of an envelope and its signatures, one or more. Nothing is checked yet but the form.
 
-    Raises VerificationError where the bytes are not an envelope around an in-toto statement.
+    Raises VerificationError where the bytes are not an envelope around an in-toto statement, in the one form that is written.
     """
     try:
         envelope = json.loads(content)
@@ -55,18 +59,56 @@ def opened(content: bytes) -> tuple[bytes, list[tuple[str, bytes]]]:
         written = _envelope(payload, signatures)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise VerificationError(f"the attestation is garbled: it is not a DSSE envelope ({problem})") from problem
-    if len(signatures) != 1:
-        raise VerificationError(f"the attestation was altered: it holds {len(signatures)} signatures; an approval has one")
+    if not signatures:
+        raise VerificationError("the attestation was altered: it holds no signature; an approval has one or more")
+    if len(dict(signatures)) < len(signatures):
+        raise VerificationError("the attestation was altered: one key signs it twice; each signature is by a key of its own")
     if written != content:
         raise VerificationError("the attestation was altered: it is not in the one form that an approval is written in")
     return payload, signatures
 
 
-def signed_by(content: bytes, keys: Iterable[PublicKey]) -> PublicKey | None:
-    """The first of these keys whose signature on an envelope holds. Raises VerificationError as `opened` does."""
+def all_signed_by(content: bytes, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+    """Who signed an envelope: these keys, if each of its signatures is by one of them and holds; else nobody.
+
+    They are different keys, by ascending id. Raises VerificationError as `opened` does.
+    """
     payload, signatures = opened(content)
-    message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
-    return next((k for k in keys for keyid, s in signatures if keyid == k.keyid and k.signed(message, s)), None)
+    message, known = pre_authentication_encoding(PAYLOAD_TYPE, payload), {key.keyid: key for key in keys}
+    if all(keyid in known and known[keyid].signed(message, signature) for keyid, signature in signatures):
+        return tuple(known[keyid] for keyid, _ in signatures)
+    return ()
+
+
+def to_line(envelope: bytes) -> bytes:
+    """The envelope as one line of a list of envelopes, with its line end. Raises VerificationError as `opened` does."""
+    opened(envelope)
+    return json.dumps(json.loads(envelope), separators=(",", ":")).encode() + b"\n"
+
+
+def from_line(line: bytes) -> bytes:
+    """The envelope of a line that `to_line` gave. Raises VerificationError for a line in any other form."""
+    try:
+        envelope = (json.dumps(json.loads(line), indent=1) + "\n").encode()
+    except (ValueError, RecursionError) as problem:
+        raise VerificationError(f"a line of the list is garbled: it is not a DSSE envelope ({problem})") from problem
+    if to_line(envelope) != line:
+        raise VerificationError("a line of the list was altered: it is not in the one form that an envelope is written in")
+    return envelope
+
+
+def _signature(payload: bytes, key: Signer) -> bytes:
+    return key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+
+
+def _envelope(payload: bytes, signatures: Signatures) -> bytes:
+    """An envelope in the one form that is written, by ascending key id: nothing can be added beside what is signed."""
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": keyid, "sig": base64.b64encode(sig).decode()} for keyid, sig in sorted(signatures)],
+    }
+    return (json.dumps(envelope, indent=1) + "\n").encode()
 
 
 def _decoded(text: str) -> bytes:

@@ -4,97 +4,186 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from synth.data.files import WRITERS
 from synth.data.table import Table
-from synth.errors import NotApprovedError, VerificationError
-from synth.folder import new_folder, write
+from synth.errors import DataError, InputError, NotApprovedError, VerificationError
+from synth.folder import new_file, new_folder, replace, write
 from synth.gate.approval import Approval
-from synth.gate.dsse import ATTESTATION, signed_by
+from synth.gate.checking import check_signatures
+from synth.gate.dsse import ATTESTATION, all_signed_by
+from synth.gate.forms import format_of, formats_of, signed_digests, signed_files, write_form, write_one
 from synth.gate.keys import PublicKey, home, trusted
 from synth.gate.leaving import leaving_rows
+from synth.gate.revocation import Revocations, own_list
+from synth.gate.statement import LAYOUTS, TOGETHER, Statement, is_rows
 from synth.gate.verify import check
+
+__all__ = ["export", "export_file", "export_table", "format_of", "formats_of", "signed_digests", "signed_files"]
 
 
 def export(synthetic: Table, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
-    """Write approved rows, their documents and the signature to a folder; whole or not at all.
+    """Write approved rows, their documents and the signatures to a folder; whole or not at all.
 
     Everything is written beside `to` under a temporary name, read back from the disk, compared with what was signed, and only
     then renamed. An earlier export at `to` is kept under the next free name.
-    Raises NotApprovedError where a format, a document or the rows are not what was signed, DataError where nothing can be
-    written.
+    formats: by default the first that the approval covers. Files of Parquet, CSV and Arrow may stand together; a folder for the
+    Hugging Face hub goes alone.
+    Raises NotApprovedError where the approval does not hold today, or a format, a document or the rows are not what was signed;
+    DataError where nothing can be written, and for a link in the place of the folder.
     """
-    known = _signers(approval)
-    chosen = _chosen(approval, formats)
-    rows = leaving_rows(synthetic)
-    with new_folder(to, mark=ATTESTATION) as folder:
+    held = _held(approval)
+    chosen = _chosen(held.stated, formats)
+    if chosen == ("sql",):
+        raise InputError(f"rows go to a table by a database's URL, and {to} is a folder; see `synth.to_sql`")
+    rows, place = leaving_rows(synthetic), _unlinked(Path(to))
+    with new_folder(place, mark=ATTESTATION) as folder:
         for form in chosen:
-            WRITERS[form](rows, folder / f"data.{form}")
-        for name, content in approval.documents.items():
-            _check_document(name, content, approval)
+            _compare_rows(write_form(form, rows, folder), held.stated)
+        for name, content in _files(approval, held.stated, chosen[0]).items():
             write(folder / name, content)
-        _compare(folder, approval)
-        write(folder / ATTESTATION, approval.to_bytes())
-        _check_whole(folder, known)
+        held.check_whole(folder)
+        if _unlinked(Path(to)) != place:
+            raise DataError(f"{to} no longer leads where it did when the export began; nothing was written")
     return Path(to)
 
 
-def _signers(approval: Approval) -> tuple[PublicKey, ...]:
-    """The key that just signed, or those that this machine trusts. Raises NotApprovedError unless the signature is by one."""
-    known = (approval.signer,) if approval.signer is not None else trusted()
-    if signed_by(approval.envelope, known) is None:
+def export_file(synthetic: Table, approval: Approval, to: str | Path, *, form: str) -> Path:
+    """Write approved rows to one file, and the signatures beside it as NAME.attestation.json. Raises as `export` does."""
+    held = _held(approval)
+    _chosen(held.stated, (form,))
+    rows, place = leaving_rows(synthetic), _unlinked(Path(to))
+    with new_file(place) as out:
+        write_one(form, rows, out)
+        out.flush()
+        _compare_rows({f"data.{form}": Path(out.name)}, held.stated)
+    replace(place.with_name(f"{place.name}.{ATTESTATION}"), approval.to_bytes())
+    return Path(to)
+
+
+def export_table(synthetic: Table, approval: Approval, url: str, table: str | None = None) -> str:
+    """Write approved rows as a new table of a database, with its companion; whole or not at all. Returns where it is.
+
+    See `synth.gate.sql`. Raises as `export` does; DataError where a table of that name is there.
+    """
+    from synth.gate.sql import write_table  # which needs more than a folder does
+
+    held = _held(approval)
+    _chosen(held.stated, ("sql",))
+    rows = leaving_rows(synthetic)
+    for name, found in signed_digests("sql", rows).items():
+        _check_rows(name, found, held.stated)
+    return write_table(rows, url, table, _files(approval, held.stated, "sql"), held.check_whole)
+
+
+# what must hold before ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An approval that holds today, and who this machine takes its signers from."""
+
+    stated: Statement
+    known: tuple[PublicKey, ...]
+    revocations: Revocations
+
+    def check_whole(self, folder: Path) -> None:
+        """Hold the finished folder to what a recipient will hold it to. Raises NotApprovedError."""
+        try:
+            check(folder, self.known, revocations=self.revocations)
+        except VerificationError as problem:
+            raise NotApprovedError(f"what was signed would not be verified: {problem}; judge the run again") from problem
+
+
+def _held(approval: Approval) -> _Held:
+    """Raises NotApprovedError for an approval that lacks signatures, is not by trusted keys, has ended or was revoked."""
+    if approval.missing:
         raise NotApprovedError(
-            "the approval is not signed by a key that this machine trusts, or was altered since; judge the run again,\n"
-            f"or put the approver's public key in {home() / 'keys'}"
+            f"{approval.missing} of {approval.terms.signers} signatures are missing: nothing leaves before all are there; "
+            "see `synth approve RUN --key`"
         )
-    return known
-
-
-def _chosen(approval: Approval, formats: Iterable[str] | None) -> tuple[str, ...]:
-    chosen = tuple(approval.formats[:1] if formats is None else dict.fromkeys(formats))
-    if not chosen:
-        raise NotApprovedError("no format is named; name at least one of " + ", ".join(approval.formats))
-    for form in chosen:
-        if form not in approval.formats:
-            known = f"the approval covers {', '.join(approval.formats)}"
-            raise NotApprovedError(
-                f"rows may not leave as {form!r}: {known}; judge the run again under a policy that allows it"
-            )
-    return chosen
-
-
-def _check_document(name: str, content: bytes, approval: Approval) -> None:
-    """Raise NotApprovedError before anything is written under a name that was not signed, which may lead elsewhere."""
-    found = hashlib.sha256(content).hexdigest()
-    if approval.subjects.get(name) != found or Path(name).name != name:
-        raise _differs(name, found, approval.subjects)
-
-
-def _check_whole(folder: Path, known: tuple[PublicKey, ...]) -> None:
-    """Hold the finished folder to what a recipient will hold it to."""
+    known = tuple({key.keyid: key for key in (*approval.signers, *trusted())}.values())
+    lists = [own_list()] if own_list().is_file() else []
     try:
-        check(folder, known)
+        revocations = Revocations.load(lists, known)
+        stated, _ = check_signatures(
+            approval.envelope, known, where=f"which is not among the keys in {home() / 'keys'}", revocations=revocations
+        )
     except VerificationError as problem:
-        raise NotApprovedError(f"what was signed would not be verified: {problem}; judge the run again") from problem
+        if not all_signed_by(approval.envelope, known):
+            raise NotApprovedError(
+                "the approval is not signed by a key that this machine trusts, or was altered since; judge the run again,\n"
+                f"or put the approver's public key in {home() / 'keys'}"
+            ) from problem
+        raise NotApprovedError(f"the approval does not hold: {problem}; judge and approve the run again") from problem
+    return _Held(stated, known, revocations)
 
 
-def _compare(folder: Path, approval: Approval) -> None:
-    """Hold what reached the disk against what was signed."""
-    signed = approval.subjects
-    for file in sorted(folder.iterdir()):
+def _chosen(stated: Statement, formats: Iterable[str] | None) -> tuple[str, ...]:
+    """The formats to write, in the order that decides the layout. Raises NotApprovedError, InputError for a mix that cannot be."""
+    covered = formats_of(stated.files)
+    chosen = covered[:1] if formats is None else tuple(dict.fromkeys(formats))
+    if not chosen:
+        raise NotApprovedError("no format is named; name at least one of " + ", ".join(covered))
+    for form in chosen:
+        if form not in covered:
+            raise NotApprovedError(
+                f"rows may not leave as {form!r}: the approval covers {', '.join(covered)}; "
+                "judge the run again under a policy that allows it"
+            )
+    alone = [form for form in chosen if form not in TOGETHER]
+    if alone and len(chosen) > 1:
+        raise InputError(f"{alone[0]!r} goes alone; export to another place for {' and '.join(f for f in chosen if f != alone[0])}")
+    return tuple(form for form in LAYOUTS if form in chosen)
+
+
+def _files(approval: Approval, stated: Statement, layout: str) -> dict[str, bytes]:
+    """The documents of one layout, and the signatures, by the names that they have there.
+
+    Raises NotApprovedError where a document is missing, or is not what was signed: before anything is written under a name
+    that may lead elsewhere.
+    """
+    for name, content in approval.documents.items():
+        found = hashlib.sha256(content).hexdigest()
+        if is_rows(name) or ".." in name or stated.files.get(name) != found:
+            raise _differs(name, found, stated)
+    given, files = approval.documents, {}
+    for name in stated.documents(layout):
+        signed_as = f"{layout}/{name}" if f"{layout}/{name}" in stated.files else name
+        if signed_as not in given:
+            raise NotApprovedError(f"the approval covers {signed_as}, which is not here; approve again")
+        if Path(name).name != name:
+            raise _differs(name, "no plain name", stated)
+        files[name] = given[signed_as]
+    return {**files, ATTESTATION: approval.to_bytes()}
+
+
+def _unlinked(path: Path) -> Path:
+    """The place that a path leads to now, which cannot be swapped for another. Raises DataError for a link in its place."""
+    if path.is_symlink():
+        raise DataError(f"{path} is a link, and what it leads to can be swapped; give the place itself")
+    return path.parent.resolve() / path.name
+
+
+# what reached the disk ---------------------------------------------------------------------------------------------------
+
+
+def _compare_rows(files: Mapping[str, Path], stated: Statement) -> None:
+    """Hold the rows that reached the disk against what was signed. Raises NotApprovedError."""
+    for name, file in files.items():
         with file.open("rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-        if signed.get(file.name) != found:
-            raise _differs(file.name, found, signed)
-    absent = [name for name in signed if not name.startswith("data.") and not (folder / name).exists()]
-    if absent:
-        raise NotApprovedError(f"the approval covers {absent[0]}, which is not here; approve again")
+            _check_rows(name, hashlib.file_digest(content, "sha256").hexdigest(), stated)
 
 
-def _differs(name: str, found: str, signed: Mapping[str, str]) -> NotApprovedError:
-    about = "these rows" if name.startswith("data.") else "this document"
+def _check_rows(name: str, found: str, stated: Statement) -> None:
+    if stated.files.get(name) != found:
+        raise _differs(name, found, stated)
+
+
+def _differs(name: str, found: str, stated: Statement) -> NotApprovedError:
+    about = "these rows" if is_rows(name) else "this document"
     return NotApprovedError(
-        f"{name} is not what was approved (SHA-256 {found[:12]}…, signed {signed.get(name, 'no')[:12]}…):\n"
+        f"{name} is not what was approved (SHA-256 {found[:12]}…, signed {stated.files.get(name, 'no')[:12]}…):\n"
         f"the approval is not about {about}, or was made by another version of synth; judge and approve again"
     )

@@ -1,152 +1,204 @@
-"""The published forms of a policy and of a verdict, as JSON Schema (draft 2020-12)."""
+"""The bytes that rows have in each format they may leave in, and their digests, without a copy of the rows in memory.
+
+Rows in a database have no bytes of their own. What is signed for them, as `data.sql`, is a text that is made of them again
+whenever they are checked: a line of JSON with the columns and their types, then the rows as the CSV of `synth.data.files`, in
+order. Texts are in quotes there and nulls are not, floats are the shortest that read back (-0.0 as 0.0, since
+databases do not keep the sign), so rows that differ have texts that differ.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any, get_args
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
-from synth.gate.policy import Policy
-from synth.gate.rules import Format
-from synth.gate.verdict import Counted, Decision, Outcome, Profile, Severity
+import pyarrow as pa
+import pyarrow.compute as pc
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
-SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+from synth.data.files import WRITERS, storable, write_csv
+from synth.data.table import Table
+from synth.errors import DataError
+from synth.folder import new_file
+from synth.gate.statement import LAYOUTS
 
-
-def policy() -> dict[str, Any]:
-    """The form of a policy file. Its version is that of the packaged policies: a key that goes makes the next major one."""
-    return {"$schema": DRAFT, "$id": "urn:synth:schema:policy:3", **Policy.model_json_schema(mode="validation")}
-
-
-def verdict() -> dict[str, Any]:
-    """The form of verdict.json. A program that reads version 1 may rely on every field described here; more may be added."""
-    return {
-        "$schema": DRAFT,
-        "$id": "urn:synth:schema:verdict:1",
-        "title": "A verdict on a synthetic table",
-        "description": "What a policy says of the figures of one synthetic table, finding by finding. The decision follows from "
-        "the findings: one that blocks and is a fail, or a doubt whose meaning is rejected, rejects; else one that blocks, or "
-        "none that passed, leaves it inconclusive. A finding blocks if its severity is block, it is not waived, and it is a fail "
-        "or a doubt (inconclusive, missing, error, skipped) that is not merely noted.",
-        "type": "object",
-        "required": ["decision", "policy", "formats", "attempt", "refused_waivers", "findings", "context"],
-        "properties": {
-            "decision": _one_of(Decision, "What may be signed is approved."),
-            "policy": _policy(),
-            "formats": {
-                "type": "array",
-                "items": {"enum": list(get_args(Format))},
-                "description": "What approved rows may leave in.",
-            },
-            "attempt": {
-                "description": "Which try this was in the log of attempts of the machine that judged; null: it was not logged, "
-                "and cannot be signed.",
-                "anyOf": [{"$ref": "#/$defs/attempt"}, {"type": "null"}],
-            },
-            "refused_waivers": _texts("Waivers that were given and do not count, each with the reason."),
-            "findings": {"type": "array", "items": {"$ref": "#/$defs/finding"}},
-            "context": {
-                "type": "object",
-                "required": ["rows", "digests"],
-                "description": "What the figures were taken on, as in measurements.json.",
-            },
-        },
-        "$defs": {"finding": _finding(), "waiver": _waiver(), "attempt": _attempt()},
-    }
+SHARD = 1_000_000  # rows of one file in a folder for the Hugging Face hub
+COLUMNS = "columns.json"  # where a database keeps the first line of the text
+_PART = re.compile(r"data/train-\d{5}-of-\d{5}\.parquet")
 
 
-def text(schema: dict[str, Any]) -> str:
-    """A schema as the file that is published under docs/schemas/."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+@dataclass(frozen=True)
+class Signed:
+    """A file of rows: SHA-256 (hex) and size in bytes."""
+
+    sha256: str
+    size: int
 
 
-def _policy() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["name", "version", "digest", "profile"],
-        "properties": {
-            "name": {"type": "string"},
-            "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
-            "digest": {**SHA256, "description": "SHA-256 of the policy as canonical JSON, which leaves as policy.json."},
-            "profile": _one_of(Profile, "Who may see the rows."),
-        },
-    }
+_KNOWN: WeakKeyDictionary[Table, dict[str, dict[str, Signed]]] = WeakKeyDictionary()  # a table never changes
 
 
-def _finding() -> dict[str, Any]:
-    figures = {
-        "value": "What was compared with the limit: the figure, or its excess over what real rows score.",
-        "low": "The lower end of its 95% interval.",
-        "high": "The upper end of its 95% interval.",
-        "limit": "What the policy asks for.",
-        "bound": "The end of the interval that had to keep the limit, at the rule's confidence; null for an alarm.",
-        "score": "The figure itself.",
-        "reference": "What real rows score in its place.",
-    }
-    texts = {
-        "check": "The metric, with its group or columns in brackets.",
-        "message": "What was found, in words.",
-        "why": "Why the policy asks.",
-    }
-    return {
-        "type": "object",
-        "required": ["check", "outcome", "severity", "message", "why", *figures, "over_reference", "meaning", "waiver"],
-        "properties": {
-            **{name: {"type": "string", "description": about} for name, about in texts.items()},
-            "outcome": _one_of(Outcome, "What the rule says; only pass is a pass."),
-            "severity": _one_of(Severity, "Whether the rule blocks, warns or only reports."),
-            **{name: {"type": ["number", "null"], "description": about} for name, about in figures.items()},
-            "over_reference": {
-                "type": "boolean",
-                "description": "Whether value and limit are in excess of what real rows score.",
-            },
-            "meaning": {
-                "enum": [*get_args(Counted), None],
-                "description": "What a doubt comes to under the policy; null for what is none.",
-            },
-            "waiver": {
-                "description": "The waiver that lets it go; null for none.",
-                "anyOf": [{"$ref": "#/$defs/waiver"}, {"type": "null"}],
-            },
-        },
-    }
+def format_of(name: str) -> str | None:
+    """The format of the rows that a signed name stands for, or None where it is a document's."""
+    if _PART.fullmatch(name):
+        return "huggingface"
+    form = name.removeprefix("data.")
+    return form if form != name and form in LAYOUTS else None
 
 
-def _waiver() -> dict[str, Any]:
-    texts = {
-        "check": "What it is about: a finding's check, or a metric for all of its groups.",
-        "owner": "Who answers for what follows.",
-        "reason": "Why, in their words.",
-        "approver": "Who signed it.",
-        "issued": "From when on it counts: ISO 8601, UTC.",
-        "expires": "From when on it no longer counts, at most 90 days later.",
-    }
-    digests = {"keyid": "With which key.", "synthetic": "Of which rows.", "policy_digest": "Of which policy."}
-    return {
-        "type": "object",
-        "required": [*texts, *digests],
-        "properties": {
-            **{name: {"type": "string", "description": about} for name, about in texts.items()},
-            **{name: {**SHA256, "description": about} for name, about in digests.items()},
-        },
-    }
+def formats_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The formats whose rows are among these signed names, the one that an export has by default first."""
+    there = {format_of(name) for name in names}
+    return tuple(form for form in LAYOUTS if form in there)
 
 
-def _attempt() -> dict[str, Any]:
-    number = {"type": "integer", "minimum": 1}
-    return {
-        "type": "object",
-        "required": ["number", "total"],
-        "properties": {
-            "number": {**number, "description": "Of this data under this policy's name."},
-            "total": {**number, "description": "Of this data under any policy."},
-        },
-    }
+def signed_files(form: str, rows: Table) -> dict[str, Signed]:
+    """What each file of the rows would be in this format, by name. Raises DataError where they cannot be written in it."""
+    known = _KNOWN.setdefault(rows, {})
+    if form not in known:
+        known[form] = {name: _signed(write) for name, write in _files(form, rows)}
+    return dict(known[form])
 
 
-def _one_of(literal: Any, about: str) -> dict[str, Any]:
-    return {"enum": list(get_args(literal)), "description": about}
+def signed_digests(form: str, rows: Table) -> dict[str, str]:
+    """The SHA-256 (hex) of each file of the rows in this format, by the name that an approval signs it under."""
+    return {name: file.sha256 for name, file in signed_files(form, rows).items()}
 
 
-def _texts(about: str) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string"}, "description": about}
+def write_form(form: str, rows: Table, folder: Path) -> dict[str, Path]:
+    """Write the files of one format into a folder; which they are, by name. Raises DataError where they cannot be written."""
+    files = {}
+    for name, write in _files(form, rows):
+        (folder / name).parent.mkdir(exist_ok=True)
+        with new_file(folder / name) as out:
+            _written(write, out)
+        files[name] = folder / name
+    return files
+
+
+def write_one(form: str, rows: Table, out: Any) -> None:
+    """Write a format of one file to a file that is open. Raises DataError where the rows cannot be written in it."""
+    ((_, write),) = _files(form, rows)
+    _written(write, out)
+
+
+Write = Callable[[Any], None]
+
+
+def _files(form: str, rows: Table) -> Iterator[tuple[str, Write]]:
+    """The files of a format, each with what writes it to an open file."""
+    if form == "huggingface":
+        stored = storable(rows.arrow)  # before it is cut, so that all parts have the same dictionaries
+        count = max(1, -(-len(rows) // SHARD))
+        for number in range(count):
+            part = replace(rows, arrow=stored.slice(number * SHARD, SHARD))
+            yield f"data/train-{number:05d}-of-{count:05d}.parquet", _writer("parquet", part)
+    elif form == "sql":
+        yield "data.sql", lambda out: write_text(rows, out)
+    elif form in WRITERS:
+        yield f"data.{form}", _writer(form, rows)
+    else:
+        raise DataError(f"there is no format {form!r}; name one of {', '.join(LAYOUTS)}")
+
+
+def _writer(form: str, rows: Table) -> Write:
+    return lambda out: WRITERS[form](rows, out)
+
+
+class _Measure:
+    """A file that keeps the digest and the size of what is written to it."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.hash, self.size = hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None: ...
+
+
+def _signed(write: Write) -> Signed:
+    sink = _Measure()
+    _written(write, sink)
+    return Signed(sink.hash.hexdigest(), sink.size)
+
+
+def _written(write: Write, out: Any) -> None:
+    try:
+        write(out)
+    except pa.ArrowException as problem:
+        reason = " ".join(str(problem).split())[:160]
+        raise DataError(f"the rows cannot be written in this format ({reason}); drop such a column, or leave it out") from problem
+
+
+# rows as text -----------------------------------------------------------------------------------------------------------
+
+
+def write_text(rows: Table, out: Any) -> None:
+    """Write the text that is signed for rows in a database."""
+    out.write(columns_line(rows.arrow.schema))
+    write_csv(replace(rows, arrow=unsigned_zeros(rows.arrow)), out)
+
+
+def unsigned_zeros(rows: pa.Table) -> pa.Table:
+    """The rows with 0.0 for -0.0."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_floating(field.type):
+            rows = rows.set_column(place, field, pc.add(rows.column(place), pa.scalar(0.0, field.type)))
+    return rows
+
+
+def columns_line(schema: pa.Schema) -> bytes:
+    """The first line of the text: each column's name and type, a dictionary's being that of its values."""
+    columns = [[field.name, type_text(field.type)] for field in schema]
+    return (json.dumps(columns, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+
+
+def columns_of(line: bytes) -> dict[str, pa.DataType]:
+    """The inverse of `columns_line`. Raises ValueError for what is not such a line."""
+    return {str(name): type_of(kind) for name, kind in json.loads(line)}
+
+
+def type_text(kind: pa.DataType) -> str:
+    """A type in words that `type_of` reads. Raises DataError for one that a database does not take."""
+    text = str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+    try:
+        type_of(text)
+    except ValueError:
+        raise DataError(f"a column of type {kind} cannot go to a database; turn it into text or numbers, or drop it") from None
+    return text
+
+
+_SIMPLE: Mapping[str, pa.DataType] = {
+    str(kind): kind
+    for kind in (
+        pa.null(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(),
+        pa.float32(), pa.float64(), pa.string(), pa.large_string(), pa.date32(), pa.date64(),
+    )
+}  # fmt: skip
+_MOMENT = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=([^\]]+))?\]")
+_EXACT = re.compile(r"decimal(32|64|128|256)\((\d+), (-?\d+)\)")
+
+
+def type_of(text: str) -> pa.DataType:
+    """The Arrow type of these words. Raises ValueError where they name none that a database takes."""
+    if text in _SIMPLE:
+        return _SIMPLE[text]
+    if moment := _MOMENT.fullmatch(text):
+        return pa.timestamp(moment[1], moment[2])
+    if exact := _EXACT.fullmatch(text):
+        make = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}[exact[1]]
+        return make(int(exact[2]), int(exact[3]))
+    raise ValueError(f"no type is written {text!r}")
+

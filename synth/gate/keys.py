@@ -1,15 +1,20 @@
-"""Ed25519 keys: a first pair is made on first use; what this machine trusts is every public key in its key folder."""
+"""Ed25519 keys: a first pair is made on first use; what this machine trusts is every public key in its key folder.
+
+Whatever can sign is a `Signer`: a key file, a key in an environment variable, or an object of yours that keeps its key
+elsewhere (a PKCS#11 token, a cloud's key service) and signs when it is asked.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -25,6 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 from synth.errors import InputError
 
 DEFAULT = "synth"
+ENVIRONMENT = "env:"  # before the name of a variable that holds a private key in PEM form
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def home() -> Path:
@@ -73,9 +80,23 @@ class PublicKey:
         return cls(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
+@runtime_checkable
+class Signer(Protocol):
+    """What signs: an Ed25519 key, wherever it is kept. For one that never leaves its token, these two are all it takes."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that its signatures are checked with."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature (64 bytes) of exactly these bytes."""
+        ...
+
+
 @dataclass(frozen=True)
 class PrivateKey:
-    """A key that signs."""
+    """A key that is in this process: the `Signer` of a file or an environment variable."""
 
     _key: Ed25519PrivateKey
 
@@ -95,14 +116,20 @@ class PrivateKey:
     @classmethod
     def load(cls, path: str | Path) -> PrivateKey:
         """Read a private key (PEM, without a passphrase). Raises InputError."""
+        return cls.of_pem(_read(path, "private key"), str(path))
+
+    @classmethod
+    def of_pem(cls, content: bytes, origin: str) -> PrivateKey:
+        """The key that is written there (PEM, without a passphrase). Raises InputError, which names the origin."""
         try:
-            key = load_pem_private_key(_read(path, "private key"), password=None)
+            key = load_pem_private_key(content, password=None)
         except TypeError as problem:
-            raise InputError(f"{path} is locked with a passphrase; give a key without one") from problem
+            raise InputError(f"{origin} is locked with a passphrase; give a key without one") from problem
         except (ValueError, UnsupportedAlgorithm) as problem:
-            raise InputError(f"{path} is not a private key in PEM form") from problem
+            hint = "; this is a public key: give the .pem file" if b"PUBLIC KEY" in content else ""
+            raise InputError(f"{origin} is not a private key in PEM form{hint}") from problem
         if not isinstance(key, Ed25519PrivateKey):
-            raise InputError(f"{path} holds a key of another kind; synth signs with Ed25519")
+            raise InputError(f"{origin} holds a key of another kind; synth signs with Ed25519")
         return cls(key)
 
 
@@ -110,12 +137,29 @@ class PrivateKey:
 class KnownKey:
     """A public key in this machine's key folder."""
 
+    name: str  # of its file: how this machine calls whoever holds it
     keyid: str
     public_file: Path
     can_sign: bool
 
     def to_dict(self) -> dict[str, Any]:
-        return {"keyid": self.keyid, "public_file": str(self.public_file), "can_sign": self.can_sign}
+        return {**vars(self), "public_file": str(self.public_file)}
+
+
+def signer_of(given: Signer | str | Path) -> Signer:
+    """What signs: a key's file, `env:NAME` for a variable that holds one (PEM), or a signer as it is. Raises InputError."""
+    if isinstance(given, (str, Path)):
+        if not str(given).startswith(ENVIRONMENT):
+            return PrivateKey.load(given)
+        name = str(given).removeprefix(ENVIRONMENT)
+        if name not in os.environ:
+            raise InputError(f"the environment variable {name!r} is not set; put a private key in PEM form there")
+        return PrivateKey.of_pem(os.environ[name].encode(), f"the environment variable {name}")
+    if not isinstance(given, Signer):
+        raise InputError(
+            f"a {type(given).__name__} cannot sign; give a key file, env:NAME, or an object with `public` and `sign`"
+        )
+    return given
 
 
 def default_key(*, notice: Callable[[str], None] = lambda text: None) -> PrivateKey:
@@ -123,7 +167,7 @@ def default_key(*, notice: Callable[[str], None] = lambda text: None) -> Private
     folder = home() / "keys"
     private = folder / f"{DEFAULT}.pem"
     if not private.exists():
-        _make_private(folder)
+        _make_private(private, PrivateKey(Ed25519PrivateKey.generate()), is_there=True)
         notice(
             f"A first key pair was made. It signs every approval on this machine: keep {private} to yourself,\n"
             f"and give {folder / (DEFAULT + '.pub')} to whoever is to verify your exports."
@@ -135,12 +179,37 @@ def default_key(*, notice: Callable[[str], None] = lambda text: None) -> Private
     return key
 
 
+def new_key(name: str) -> PrivateKey:
+    """Make a pair in this machine's key folder, NAME.pem and NAME.pub, and trust it. Raises InputError where one is there."""
+    private = _place_of(name).with_suffix(".pem")
+    key = PrivateKey(Ed25519PrivateKey.generate())
+    _make_private(private, key)
+    _write_new(private.with_suffix(".pub"), key.public.to_pem(), mode=0o644)
+    return key
+
+
+def trust(file: str | Path, name: str | None = None) -> KnownKey:
+    """Put somebody's public key into this machine's key folder: what it signs is believed from then on.
+
+    name: how this machine calls its owner, by default the file's own name. Raises InputError for what is no public key, and
+    where another key has that name.
+    """
+    key, place = PublicKey.load(file), _place_of(name or Path(file).stem)
+    _write_new(place, key.to_pem(), mode=0o644)
+    return KnownKey(place.stem, key.keyid, place, place.with_suffix(".pem").exists())
+
+
 def list_keys() -> tuple[KnownKey, ...]:
     """The public keys that this machine trusts."""
     return tuple(
-        KnownKey(PublicKey.load(file).keyid, file, file.with_suffix(".pem").exists())
+        KnownKey(file.stem, PublicKey.load(file).keyid, file, file.with_suffix(".pem").exists())
         for file in sorted((home() / "keys").glob("*.pub"))
     )
+
+
+def name_of(keyid: str) -> str | None:
+    """What this machine calls the owner of a key, or None where it does not know the key."""
+    return next((key.name for key in list_keys() if key.keyid == keyid), None)
 
 
 def trusted() -> tuple[PublicKey, ...]:
@@ -148,13 +217,26 @@ def trusted() -> tuple[PublicKey, ...]:
     return tuple(PublicKey.load(file) for file in sorted((home() / "keys").glob("*.pub")))
 
 
-def _make_private(folder: Path) -> None:
-    secret = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write_new(folder / f"{DEFAULT}.pem", secret, mode=0o600)
+def _place_of(name: str) -> Path:
+    """Where the public key of that name lies, or would lie; it is not there yet. Raises InputError."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"a key cannot be named {name!r}; use letters, digits, dots and dashes")
+    place = home() / "keys" / f"{name}.pub"
+    if place.exists() or place.with_suffix(".pem").exists():
+        raise InputError(f"there is a key named {name!r} in {place.parent}; choose another name")
+    return place
 
 
-def _write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file whole, with its permissions from the start; where another process was first, its file counts."""
+def _make_private(path: Path, key: PrivateKey, *, is_there: bool = False) -> None:
+    secret = key._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    _write_new(path, secret, mode=0o600, is_there=is_there)
+
+
+def _write_new(path: Path, content: bytes, *, mode: int, is_there: bool = True) -> None:
+    """Write a file whole, with its permissions from the start.
+
+    is_there: whether it does not matter that another process was first; then its file counts.
+    """
     temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -163,7 +245,7 @@ def _write_new(path: Path, content: bytes, *, mode: int) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):
+            with suppress(FileExistsError) if is_there else nullcontext():
                 os.link(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

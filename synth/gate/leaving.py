@@ -65,7 +65,8 @@ def _noted(field: pa.Field, values: pa.ChunkedArray) -> pa.Field:
 def leaving_verdict(verdict: Verdict, synthetic: Table) -> Verdict:
     """The same verdict, whose findings name a group's value only where a synthetic row has it, and no reason that can hold one.
 
-    The numbers of withheld values are those of the page that leaves.
+    The numbers of withheld values are those of the page that leaves. A waiver names the check as its finding does; why others
+    were refused stays, since those words may name a group too.
     """
     measurements = verdict.measurements
     if measurements is None:
@@ -73,7 +74,8 @@ def leaving_verdict(verdict: Verdict, synthetic: Table) -> Verdict:
     else:
         hide, by_label = Withheld(measurements, synthetic), {m.label: m for m in measurements}
         findings = tuple(_said(finding, by_label.get(finding.check), hide) for finding in verdict.findings)
-    return replace(verdict, findings=findings)
+    refused = tuple("a waiver was offered and does not count; the private verdict says why" for _ in verdict.refused_waivers)
+    return replace(verdict, findings=findings, refused_waivers=refused)
 
 
 def _said(finding: Finding, m: Measurement | None, hide: Withheld | None) -> Finding:
@@ -81,6 +83,14 @@ def _said(finding: Finding, m: Measurement | None, hide: Withheld | None) -> Fin
         finding = replace(finding, waiver={**finding.waiver, "check": str(finding.waiver["check"]).split("[")[0]})
     if m is None or hide is None:  # whose the label is, is not known: what it is about may be a real value
         known = finding.value is not None or finding.outcome == "missing"
-        return replace(finding, check=finding.check.split("[")[0], message=finding.message if known else KEPT_BACK)
+        return _labelled(finding, finding.check.split("[")[0], finding.message if known else KEPT_BACK)
     message = finding.message if m.status == "ok" else f"could not be measured: {hide.reason(m)}"
-    return replace(finding, check=hide.label(m), message=message)
+    return _labelled(finding, hide.label(m), message)
+
+
+def _labelled(finding: Finding, label: str, message: str) -> Finding:
+    """The finding under another label; a waiver of this finding alone goes by the same."""
+    waiver = finding.waiver
+    if waiver is not None and waiver["check"] == finding.check:
+        waiver = {**waiver, "check": label}
+    return replace(finding, check=label, message=message, waiver=waiver)

@@ -6,8 +6,10 @@ statement; so whoever signs second signs the very same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 CLOCK_SKEW = timedelta(minutes=10)  # by how much two machines' clocks may differ before one of them is called wrong
 
@@ -35,3 +37,8 @@ class Terms:
 def now() -> datetime:
     """This machine's clock, in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def until(waiver: Mapping[str, Any]) -> datetime:
+    """When a waiver ends."""
+    return datetime.fromisoformat(waiver["expires"])

@@ -1,203 +1,270 @@
-"""Whether an export is what was approved: offline, for whoever receives it. Needs only `cryptography`."""
+"""Whether an export is what was approved: offline, for whoever receives it. Needs only `cryptography`.
+
+`docs/verify.py` does the same in one file without synth; a test holds the two to the same answers.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synth.errors import VerificationError
-from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, opened, signed_by
-from synth.gate.keys import PublicKey, home, trusted
+from synth.gate.checking import (
+    NO_FILE,
+    POLICY,
+    VERDICT,
+    check_documents,
+    check_files,
+    check_policy,
+    check_signatures,
+    check_waivers,
+)
+from synth.gate.dsse import ATTESTATION
+from synth.gate.keys import PublicKey, home
+from synth.gate.revocation import Revocations, own_list
+from synth.gate.statement import Statement, shown
+from synth.gate.waivers import Waiver
 
 LARGEST = 16 * 2**20  # bytes of an attestation: some thousand times what a table of many groups takes
+
+Keys = str | Path | Iterable[str | Path]
+
+
+@dataclass(frozen=True)
+class SignedBy:
+    """One of the signers of an export."""
+
+    keyid: str  # SHA-256 (hex) of the public key
+    name: str | None  # what the reader's key folder, or the key file that was given, calls its owner
+
+    def __str__(self) -> str:
+        return f"{self.keyid[:16]}…" + (f" ({self.name})" if self.name else "")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a verified export says of itself."""
+    """What a verified export, or one file of it, says of itself."""
 
     path: Path
-    keyid: str  # SHA-256 (hex) of the public key that signed
+    signers: tuple[SignedBy, ...]
     approved_by: str
     approved_at: str
+    expires: str
+    requested_by: str
     policy: str
     policy_version: str
     policy_digest: str
+    profile: str | None  # of the policy; None where only one file was checked
+    attempt: Mapping[str, int]  # number: of this data under this policy; total: under any
+    waivers: tuple[Waiver, ...]
     rows: int
+    revocations: int  # how many were looked through
     files: tuple[str, ...]
+    whole: bool  # whether all files of the export were checked, or only those named
 
     def __repr__(self) -> str:
         return f"Verified({self.path}: {self})"
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, as plain JSON values."""
-        return {**vars(self), "path": str(self.path), "files": list(self.files)}
+        plain = {"path": str(self.path), "signers": [vars(one) for one in self.signers], "files": list(self.files)}
+        return {**vars(self), **plain, "waivers": [waiver.to_dict() for waiver in self.waivers], "attempt": dict(self.attempt)}
 
     def __str__(self) -> str:
-        return (
-            f"{self.rows:,} rows, approved under {self.policy} {self.policy_version} "
-            f"by {_shown(self.approved_by)}, {_shown(self.approved_at)}\n"
-            f"signed by key {self.keyid[:16]}…; {len(self.files)} files are as they were signed: {', '.join(self.files)}"
+        policy = f"{shown(self.policy)} {shown(self.policy_version)}" + (f" ({shown(self.profile)})" if self.profile else "")
+        number, total = self.attempt["number"], self.attempt["total"]
+        count = f"{self.revocations} revocation{'s' if self.revocations > 1 else ''}"
+        looked = f"{count} looked through" if self.revocations else "no revocations were given"
+        files = f"{len(self.files)} files are as they were signed: {', '.join(self.files)}"
+        if not self.whole:
+            files = f"{shown(self.files[0])} is as it was signed; the export's other files, its verdict too, were not checked"
+        return "\n".join(
+            [
+                f"{self.rows:,} rows, approved under {policy} by {shown(self.approved_by)}, {self.approved_at}",
+                f"holds until {self.expires}; requested by {shown(self.requested_by)}",
+                f"attempt {number} of this data under this policy, {total} under any",
+                *(
+                    f"waived until {w.expires}: {shown(w.check)}, {shown(w.owner)} answers for it: {shown(w.reason)}"
+                    for w in self.waivers
+                ),
+                f"signed by {' and '.join(map(str, self.signers))}; {looked}",
+                files,
+            ]
         )
 
 
-def verify(path: str | Path, *, key: str | Path | None = None, policy: str | Path | None = None) -> Verified:
-    """Check an export folder: the signature, every file, the verdict, and the policy if one is named.
+def verify(
+    path: str | Path,
+    *,
+    key: Keys | None = None,
+    policy: str | Path | None = None,
+    revocations: Keys | None = None,
+    attestation: str | Path | None = None,
+) -> Verified:
+    """Check an export folder, or one file of it: signatures, dates, revocations, every file, the verdict, the policy.
 
-    key: the public key to trust; by default every public key in this machine's key folder. A key inside the export is never
-    trusted. policy: a policy (file or packaged name) that must be the one that approved it.
-    Raises VerificationError that says what differs, InputError for a key that cannot be read.
+    key: the public keys to trust, by default every one in this machine's key folder. A key inside the export is never trusted.
+    policy: the policy that must have approved it: a file, a packaged name, an export's policy.json or its SHA-256.
+    revocations: lists of what is no longer to be believed, by default this machine's own.
+    attestation: for a file that has left its export, where the attestation lies; by default beside it.
+    Raises VerificationError that says what differs, InputError for a key or list that cannot be read.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise VerificationError(f"{folder} is not a folder; give the export's folder")
-    known = (PublicKey.load(key),) if key is not None else trusted()
-    where = f"which is not {key}" if key is not None else f"which is not among the {len(known)} keys in {home() / 'keys'}"
-    return check(folder, known, policy=policy, where=where)
+    target = Path(path)
+    own = {file: PublicKey.load(file) for file in sorted((home() / "keys").glob("*.pub"))}
+    known = own if key is None else {file: PublicKey.load(file) for file in _paths(key)}
+    where = f"which is not among the {len(own)} keys in {home() / 'keys'}"
+    if key is not None:
+        where = f"which is not {' or '.join(map(str, known))}"
+    lists = _paths(revocations) if revocations is not None else [own_list()] if own_list().is_file() else []
+    revoked = Revocations.load(lists, {*known.values(), *own.values()})
+    names = {one.keyid: file.stem for file, one in (own | known).items()}
+    if target.is_dir() and attestation is None:
+        return check(target, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
+    if not target.is_file():
+        raise VerificationError(f"{target} is not a folder or file that is there; give an export's folder, or a file of one")
+    return _check_one(target, attestation, tuple(known.values()), policy, where, revoked, names)
 
 
-def check(folder: Path, known: Collection[PublicKey], *, policy: str | Path | None = None, where: str = "") -> Verified:
-    """`verify` with the keys at hand. where: what they are not, said of a signature by another. Raises VerificationError."""
-    links = sorted(file.name for file in folder.iterdir() if file.is_symlink())
-    if links:
-        raise VerificationError(
-            f"{_shown(links[0])} is a link: what it leads to can change after it was verified; put the file itself there"
-        )
-    if not (folder / ATTESTATION).is_file():
+def check(
+    folder: Path,
+    known: Collection[PublicKey],
+    *,
+    policy: str | Path | None = None,
+    where: str = "",
+    revocations: Revocations = Revocations(),  # noqa: B008 - it is frozen, and empty
+    names: Mapping[str, str] | None = None,
+) -> Verified:
+    """`verify` of a folder with keys and revocations at hand. where: what the keys are not, said of a signature by another.
+
+    names: what the reader calls the keys' owners, by key id. Raises VerificationError.
+    """
+    present = _present(folder)
+    if ATTESTATION not in present:
         raise VerificationError(f"{folder} holds no {ATTESTATION}: nothing says that it was approved")
-    if (folder / ATTESTATION).stat().st_size > LARGEST:
-        raise VerificationError(f"the attestation is garbled: it has more than {LARGEST:,} bytes, which no approval has")
-    envelope = _bytes(folder / ATTESTATION)
-    payload, _ = opened(envelope)
-    signer = _signer(envelope, known, where)
-    statement = _statement(payload)
-    files = _compare(folder, statement["files"])
-    approved = _verdict(folder, statement["policy"])
+    stated, signers = check_signatures(_envelope(present.pop(ATTESTATION)), known, where=where, revocations=revocations)
+    found = check_files(stated, present, lambda name: _digest(present[name]))
+    verdict, rules = (_bytes(present[name], found[name]) for name in (VERDICT, POLICY))
+    profile = check_documents(stated, verdict, rules, revocations)
     if policy is not None:
-        _same_policy(policy, approved["policy"])
+        check_policy(stated, policy)
+    return _verified(folder, stated, signers, names, revocations, files=tuple(found), profile=profile, whole=True)
+
+
+def _check_one(
+    file: Path,
+    attestation: str | Path | None,
+    known: Collection[PublicKey],
+    policy: str | Path | None,
+    where: str,
+    revocations: Revocations,
+    names: Mapping[str, str],
+) -> Verified:
+    """One file of an export, by its content: under whatever name it now goes."""
+    beside = [file.parent / ATTESTATION, *([file.parent.parent / ATTESTATION] if file.parent.name == "data" else [])]
+    place = Path(attestation) if attestation is not None else next((one for one in beside if one.is_file()), None)
+    if place is None or not place.is_file():
+        raise VerificationError(
+            f"nothing says that {file} was approved: no {ATTESTATION} is beside it; give it with --attestation"
+        )
+    for one in (file, place):
+        if one.is_symlink():
+            raise _link(one.name)
+    stated, signers = check_signatures(_envelope(place), known, where=where, revocations=revocations)
+    found = _digest(file)
+    same = [name for name, digest in stated.files.items() if digest == found]
+    if not same:
+        meant = [name for name in stated.files if name.rsplit("/", 1)[-1] == file.name]
+        signed = f"was altered: its SHA-256 is {found[:16]}…, signed was {stated.files[meant[0]][:16]}…" if meant else ""
+        raise VerificationError(f"{shown(file.name)} {signed or f'is none of the {len(stated.files)} files that were signed'}")
+    check_waivers(stated, revocations)
+    if policy is not None:
+        check_policy(stated, policy)
+    return _verified(file, stated, signers, names, revocations, files=(file.name,), profile=None, whole=False)
+
+
+def _verified(
+    path: Path,
+    stated: Statement,
+    signers: tuple[PublicKey, ...],
+    names: Mapping[str, str] | None,
+    revocations: Revocations,
+    **found: Any,
+) -> Verified:
     return Verified(
-        path=folder,
-        keyid=signer.keyid,
-        approved_by=statement["approvedBy"],
-        approved_at=statement["approvedAt"],
-        policy=approved["policy"]["name"],
-        policy_version=approved["policy"]["version"],
-        policy_digest=approved["policy"]["digest"],
-        rows=statement["rows"],
-        files=files,
+        path=path,
+        signers=tuple(SignedBy(one.keyid, (names or {}).get(one.keyid)) for one in signers),
+        approved_by=stated.approved_by,
+        approved_at=stated.approved_at.isoformat(),
+        expires=stated.expires.isoformat(),
+        requested_by=stated.requested_by,
+        policy=stated.policy,
+        policy_version=stated.policy_version,
+        policy_digest=stated.policy_digest,
+        attempt=stated.attempt,
+        waivers=stated.waivers,
+        rows=stated.rows,
+        revocations=len(revocations),
+        **found,
     )
 
 
-def _signer(envelope: bytes, known: Collection[PublicKey], where: str) -> PublicKey:
-    """The trusted key whose signature holds."""
-    public = signed_by(envelope, known)
-    if public is not None:
-        return public
-    _, signatures = opened(envelope)
-    for keyid, _ in signatures:
-        if keyid in {one.keyid for one in known}:
-            raise VerificationError(f"{ATTESTATION} was altered: the signature of key {keyid[:16]}… does not fit its content")
-    named = ", ".join(f"{_shown(keyid[:16])}…" for keyid, _ in signatures)
-    raise VerificationError(
-        f"signed by an unknown key ({named}), {where};\n"
-        "give the approver's public key with --key, if the approver gave it to you"
-    )
+# what is there -----------------------------------------------------------------------------------------------------------
 
 
-def _statement(payload: bytes) -> dict[str, Any]:
-    """What was signed, where it is a passed test result in the form that synth writes."""
+def _present(folder: Path) -> dict[str, Path]:
+    """Everything in the folder by name, and in its folder data/, if it has one. Raises VerificationError for a link."""
+    found: dict[str, Path] = {}
     try:
-        statement: dict[str, Any] = json.loads(payload)
-        if statement["_type"] != STATEMENT or statement["predicateType"] != PREDICATE:
-            raise VerificationError(f"the signed statement is a {statement['predicateType']!r}, not an approval of synth's")
-        if statement["predicate"]["result"] != "PASSED":
-            raise VerificationError(f"what was signed is not an approval: its result is {statement['predicate']['result']!r}")
-        (policy,) = (entry for entry in statement["predicate"]["configuration"] if entry["name"].startswith("policy/"))
-        found = {
-            "files": {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]},
-            "policy": policy["digest"]["sha256"],
-            **{name: policy["annotations"][name] for name in ("approvedBy", "approvedAt", "rows")},
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise VerificationError(f"the signed statement is not an approval of synth's ({problem!r})") from problem
+        for entry in sorted(folder.iterdir()):
+            inside = sorted(entry.iterdir()) if entry.name == "data" and entry.is_dir() and not entry.is_symlink() else []
+            found |= {f"data/{file.name}": file for file in inside} or {entry.name: entry}
+    except OSError as problem:
+        raise _unreadable(folder, problem) from problem
+    for name, file in found.items():
+        if file.is_symlink():
+            raise _link(name)
     return found
-
-
-def _compare(folder: Path, signed: dict[str, str]) -> tuple[str, ...]:
-    """Hold every file against what was signed; the names of those that fit."""
-    present = {file.name: file for file in sorted(folder.iterdir()) if file.name != ATTESTATION}
-    found = {name: _digest(file) for name, file in present.items() if name in signed}
-    differing = [name for name, digest in found.items() if digest != signed[name]]
-    if len(differing) > 1 and any(name.startswith("data.") for name in differing) and "verdict.json" in differing:
-        raise VerificationError(
-            f"{ATTESTATION} is about other files: {', '.join(differing)} differ from what it signs; it is of another export"
-        )
-    if differing:
-        name = differing[0]
-        if not present[name].is_file():
-            raise VerificationError(f"{name} is not a file: a folder or a device stands in its place; ask for the export again")
-        raise VerificationError(
-            f"{name} was altered: its SHA-256 is {found[name][:16]}…, signed was {signed[name][:16]}…"
-            + (f" (and {len(differing) - 1} more)" if len(differing) > 1 else "")
-        )
-    missing = [name for name in signed if name not in present and not name.startswith("data.")]
-    if missing:
-        raise VerificationError(f"{missing[0]} is missing: it was signed as a part of the export")
-    if not any(name.startswith("data.") for name in present):
-        raise VerificationError("the rows are missing: none of the signed data files is here")
-    strange = [name for name in present if name not in signed]
-    if strange:
-        raise VerificationError(f"{_shown(strange[0])} is not covered by the signature: it was added afterwards; remove it")
-    return tuple(present)
-
-
-def _shown(name: str) -> str:
-    """A name that somebody else chose, without line ends or codes that a terminal would obey."""
-    return name if name.isprintable() and len(name) <= 80 else ascii(name[:80])
 
 
 def _digest(file: Path) -> str:
     if not file.is_file():
-        return "not a file"
+        return NO_FILE
     try:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as problem:
-        raise VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified") from problem
+        raise _unreadable(file, problem) from problem
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, digest: str | None = None) -> bytes:
+    """What is in a file, which still has that digest."""
     try:
-        return file.read_bytes()
+        content = file.read_bytes()
     except OSError as problem:
-        raise VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified") from problem
+        raise _unreadable(file, problem) from problem
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise VerificationError(f"{file} was altered while it was verified; verify where nobody else writes")
+    return content
 
 
-def _verdict(folder: Path, policy: str) -> dict[str, Any]:
-    """The verdict, where it is an approval under the policy that was signed."""
-    try:
-        verdict: dict[str, Any] = json.loads(_bytes(folder / "verdict.json"))
-        decision, digest = verdict["decision"], verdict["policy"]["digest"]
-        _ = verdict["policy"]["name"], verdict["policy"]["version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise VerificationError(f"verdict.json is not a verdict of synth's: it lacks its form ({problem!r})") from problem
-    if decision != "approved":
-        raise VerificationError(f"verdict.json says {decision!r}: this table was not approved")
-    if digest != policy:
-        raise VerificationError("verdict.json names another policy than the one that was signed")
-    return verdict
+def _envelope(file: Path) -> bytes:
+    if file.is_file() and file.stat().st_size > LARGEST:
+        raise VerificationError(f"the attestation is garbled: it has more than {LARGEST:,} bytes, which no approval has")
+    return _bytes(file)
 
 
-def _same_policy(wanted: str | Path, found: dict[str, str]) -> None:
-    from synth.gate.policy import Policy  # only here: reading a policy needs more than `cryptography`
+def _link(name: str) -> VerificationError:
+    return VerificationError(
+        f"{shown(name)} is a link: what it leads to can change after it was verified; put the file itself there"
+    )
 
-    policy = Policy.load(wanted)
-    if policy.digest() != found["digest"]:
-        raise VerificationError(
-            f"approved under another policy: {found['name']} {found['version']} ({found['digest'][:16]}…), "
-            f"asked for was {policy.name} {policy.version} ({policy.digest()[:16]}…)"
-        )
+
+def _unreadable(file: Path, problem: OSError) -> VerificationError:
+    return VerificationError(f"{file} cannot be read ({problem.strerror}), so it cannot be verified")
+
+
+def _paths(given: Keys) -> list[Path]:
+    return [Path(given)] if isinstance(given, (str, Path)) else [Path(one) for one in given]

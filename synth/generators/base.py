@@ -288,7 +288,7 @@ class Generator:
         if not self.has_impute:
             raise ConfigError(f"{type(self).__name__} cannot fill in missing cells; {_fillers()} can: fit one of them")
         table = data if isinstance(data, Table) else as_table(data)
-        done = impute(self, table, np.random.default_rng([check_seed(seed), 2]), progress)
+        done = replace(impute(self, table, np.random.default_rng([check_seed(seed), 2]), progress), mark="real")
         return done if isinstance(data, Table) else done.to_frame()
 
     # identity ------------------------------------------------------------------------------------------------------

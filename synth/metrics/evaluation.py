@@ -184,16 +184,16 @@ def _like(train: Table, data: Any, name: str) -> Table:
         if isinstance(data, (str, os.PathLike)):
             data = as_table(data)
         if isinstance(data, Table):
-            arrow, frame, provenance = data.arrow, data.frame, data.provenance
+            arrow, frame, provenance, mark = data.arrow, data.frame, data.provenance, data.mark
         else:
-            (arrow, frame), provenance = to_arrow(data), None
+            (arrow, frame), provenance, mark = to_arrow(data), None, None
         unknown = [c for c in arrow.column_names if c not in train.schema.names]
         if unknown and name == "synthetic":
             raise InputError(
                 f"it has the column {unknown[0]!r}, which the training table does not; what was never compared cannot be "
                 "judged: remove it"
             )
-        return Table(conform(train, arrow), schema, frame=frame, provenance=provenance)
+        return Table(conform(train, arrow), schema, frame=frame, provenance=provenance, mark=mark)
     except InputError as problem:
         raise DataError(f"the {name} table cannot be compared: {problem}") from problem
 

@@ -90,8 +90,8 @@ def _context() -> dict[str, Any]:
                 "items": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
                 "minItems": 1,
                 "maxItems": SIZE,
-                "description": "The least 64-bit numbers of the real rows (training and holdout), which tell whether two jobs are "
-                "about the same data. They name rows: they are not in the report's twin, and leave with nothing.",
+                "description": "The least 64-bit numbers of the real rows, training and holdout: whether jobs are about the "
+                "same data. They name rows: they are not in the report's twin, and leave with nothing.",
             },
             "repeats": {"type": "array", "items": SHA256, "description": "SHA-256 of the table of each further fit, if any."},
             "model": {**SHA256, "description": "SHA-256 of the model that the attacks could ask, if any."},

@@ -81,6 +81,8 @@ def render(
     title: str = "Synthetic data",
     public: bool = False,
     power: Mapping[str, Any] | None = None,
+    approval: Mapping[str, str] | None = None,
+    waivers: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """One self-contained HTML page; the same arguments give the same bytes.
 
@@ -89,6 +91,8 @@ def render(
     public: the page leaves with the data, so nothing is shown of single real values: no real distribution, no detail of a
     column or pair, no real share of a group, and no group or reason that names a value which no synthetic row has.
     power: what a self-test found, as `SelfTest.to_dict` gives it: which planted faults the checks would have caught.
+    approval: what an approval says of itself, each by its name. waivers: of checks that were let go, as `Waiver.to_dict` gives
+    them; on a public page, by the labels that leave.
     """
     synthetic = synthetic if synthetic is not None else measurements.synthetic
     train = None if public else train
@@ -119,6 +123,8 @@ def render(
         families=_families(measurements, by_check, hide),
         missing=_missing(measurements, hide),
         power=None if power is None or public else power_table(power),
+        approval=approval or {},
+        waivers=waivers,
         search=search_table(measurements.context["search"]) if "search" in measurements.context else None,
         sentences=[said for m in first if (said := words.sentence(m))],
         groups=by_group(measurements, by_check, hide),

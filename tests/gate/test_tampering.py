@@ -46,9 +46,9 @@ def test_nothing_can_be_added_to_the_envelope(exported: Exported) -> None:
     sound = json.loads(file.read_text())
     own = sound["signatures"][0]
     for change, words in [
-        ({"signatures": [own, {"keyid": "eve", "sig": own["sig"]}]}, "2 signatures"),
-        ({"signatures": [own, own]}, "2 signatures"),
-        ({"signatures": []}, "0 signatures"),
+        ({"signatures": [own, {"keyid": "eve", "sig": own["sig"]}]}, "unknown key"),
+        ({"signatures": [own, own]}, "signs it twice"),
+        ({"signatures": []}, "holds no signature"),
         ({"signatures": [own | {"note": "by the president"}]}, "one form"),
         ({"note": "by the president"}, "one form"),
     ]:
