@@ -111,8 +111,10 @@ def for_machines(sarif: Path | None, junit: Path | None) -> Callable[[Verdict], 
 
 def show_verdict(verdict: Verdict) -> None:
     """The decision, then every finding: its figure with its interval, its limit, and what real rows score."""
-    word = verdict.decision.upper()
-    out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] under {escape(verdict.policy)} {verdict.policy_version}\n")
+    word, tried = verdict.decision.upper(), verdict.attempt
+    again = f", attempt {tried.number} on this data" if tried is not None and tried.number > 1 else ""
+    under = f"under {escape(verdict.policy)} {verdict.policy_version}, for {verdict.profile} rows{again}"
+    out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] {under}\n", soft_wrap=True)
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("check", overflow="fold")
     grid.add_column("outcome", no_wrap=True)
@@ -122,7 +124,7 @@ def show_verdict(verdict: Verdict) -> None:
         style = OUTCOME_STYLE.get(finding.outcome)
         grid.add_row(
             escape(finding.check) + (f" [dim]and {others} more[/]" if others else ""),
-            f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
+            (f"[{style}]{finding.outcome}[/]" if style else finding.outcome) + _let_go(finding),
             _figure(finding),
             "" if finding.limit is None else f"{finding.limit:{'+' if finding.over_reference else ''}.3g}",
             "" if finding.reference is None else f"{finding.reference:.3f}",
@@ -131,6 +133,12 @@ def show_verdict(verdict: Verdict) -> None:
     out.print("[dim]A limit with a sign, and the value beside it, are in excess of what real rows score.[/]")
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
+    for line in verdict.refused_waivers:
+        out.print(f"\nwaiver refused: {line}", soft_wrap=True, markup=False)
+    if verdict.decision != "approved" and verdict.changes:
+        out.print("\n[bold]What would have to change[/]")
+        for line in verdict.changes:
+            out.print(f"- {line}", soft_wrap=True, markup=False)
     out.print()
 
 
@@ -163,6 +171,13 @@ def show_search(record: Mapping[str, Any]) -> None:
         grid.add_row(escape(attempt.setting) + chosen, str(attempt.split), *figures, said)
     out.print(grid)
     out.print(f"chosen   {table.chosen}: {table.why}\n", soft_wrap=True, markup=False)
+
+
+def _let_go(finding: Finding) -> str:
+    """That a finding would block, had it not been let go."""
+    if finding.waiver is not None:
+        return f" [dim]waived until {escape(str(finding.waiver['expires'])[:10])}[/]"
+    return " [dim]noted[/]" if finding.meaning == "noted" else ""
 
 
 FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one of a metric's groups stands for the others
