@@ -196,15 +196,15 @@ def _approved(rows: Any, approval: Any) -> tuple[Table, Approval]:
         raise NotApprovedError(REAL_CELLS)
     if isinstance(approval, Approval):
         return table, approval
+    given = "none" if approval is None else f"a {type(approval).__name__}"
     if table.is_synthetic:
         raise NotApprovedError(
-            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is "
-            f"{'none' if approval is None else f'a {type(approval).__name__}'};\n"
+            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is {given};\n"
             "measure and judge them, then sign the verdict: synth.approve(verdict)"
         )
     raise NotApprovedError(
-        f"rows leave with an Approval, and this is {'none' if approval is None else f'a {type(approval).__name__}'}: sign a "
-        "verdict with synth.approve(verdict).\nNothing says that these rows are synthetic; for a real table there is no approval"
+        f"rows leave with an Approval, and this is {given}: sign a verdict with synth.approve(verdict).\n"
+        "Nothing says that these rows are synthetic, and for a real table there is no approval"
     )
 
 

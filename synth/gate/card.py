@@ -121,7 +121,7 @@ def _how_to_check(release: Release) -> str:
     if release.layout == "sql":
         return """    synth verify "URL?table=NAME" --key approver.pub
 
-makes the signed text of the rows again from the database, and holds it and every file of the table NAME_synth to what was signed.
+makes the signed text of the rows again from the database, and holds it, and every file in NAME_synth, to what was signed.
 """
     return """    synth verify . --key approver.pub
     python verify.py . --key approver.pub
