@@ -97,7 +97,7 @@ def test_what_would_not_be_verified_is_not_exported(made: SimpleNamespace, tmp_p
     statement = json.loads(payload)
     statement["predicate"]["result"] = "FAILED"
     failed = Approval(seal(statement, default_key()), approval.documents, (default_key().public,))
-    with pytest.raises(NotApprovedError, match="would not be verified"):
+    with pytest.raises(NotApprovedError, match="what was signed is not an approval"):
         export(table, failed, tmp_path / "out")
     assert not any(tmp_path.iterdir())
 
