@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from synth.folder import replace
 from synth.gate.verdict import Finding, Verdict
 from synth.progress import Progress, silent
 from synth.report.search import search_table
+
+if TYPE_CHECKING:
+    from synth.run_folder import Run
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
@@ -137,6 +140,20 @@ def show_verdict(verdict: Verdict) -> None:
         for line in verdict.changes:
             out.print(f"- {line}", soft_wrap=True, markup=False)
     out.print()
+
+
+def ask_people(run: Run, as_json: bool) -> Never:
+    """Say who has to sign before anything leaves, and end as where nothing is decided yet."""
+    approval = run.approval
+    assert approval is not None
+    if not as_json:
+        people = "a person has" if approval.terms.signers == 1 else f"{approval.terms.signers} people have"
+        out.print(
+            f"[{STYLE['inconclusive']}]NOT SIGNED YET[/] {people} to sign before anything leaves, with a key of their own:\n"
+            f"         synth approve {escape(str(run.path))} --key THEIR.pem",
+            soft_wrap=True,
+        )
+    raise typer.Exit(EXIT["inconclusive"])
 
 
 def show_search(record: Mapping[str, Any]) -> None:

@@ -119,7 +119,9 @@ def _responsible(release: Release) -> dict[str, Any]:
     collection = "Synthetic rows from a source that synth did not make."
     if origin is not None:
         under = f", under the condition {origin.where}" if origin.where else ""
-        collection = f"Synthetic: drawn from the generator {origin.generator} of {release.made_by}, fitted to a real table{under}."
+        collection = (
+            f"Synthetic: drawn from the generator {origin.generator} of {release.made_by}, fitted to a real table{under}."
+        )
     biases = "No figure on fairness was judged." if not fairness else "Every figure on fairness that was judged passed."
     if open_ones:
         biases = f"Figures on fairness that did not pass: {', '.join(open_ones)}."

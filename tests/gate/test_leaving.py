@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from synth.gate.leaving import leaving_rows
 from synth.gate.policy import Policy
 from synth.gate.verify import verify
 from synth.metrics.evaluation import evaluate
-from synth.run import approve, documents, export
+from synth.release import approve, documents, export
 
 POLICY = """
 name: loose
@@ -92,7 +93,7 @@ def test_nothing_that_only_real_rows_have_is_in_any_exported_file(tmp_path: Path
     assert back.to_pylist() == list(fake["grade"])
 
 
-def test_a_reason_that_may_count_or_quote_real_rows_stays(tmp_path: Path) -> None:
+def test_a_reason_that_may_count_or_quote_real_rows_stays(made: SimpleNamespace) -> None:
     train = people(600, 0, secret=False)
     train.loc[:4, "sex"] = "x"
     fake = people(300, 1, secret=False)
@@ -102,7 +103,7 @@ def test_a_reason_that_may_count_or_quote_real_rows_stays(tmp_path: Path) -> Non
     few = next(f for f in verdict.findings if f.check == "fairness.group_share[sex=x]")
     assert "5" in few.message
     assert measured.synthetic is not None
-    said = json.loads(documents(verdict, measured, measured.synthetic)["verdict.json"])
+    said = json.loads(documents(verdict, measured, measured.synthetic, terms=made.terms(), by="Ada")["verdict.json"])
     messages = {f["check"]: f["message"] for f in said["findings"]}
     assert messages["fairness.group_share[sex=x]"] == "could not be measured: the reason is in the private report"
 
