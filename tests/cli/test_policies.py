@@ -186,3 +186,25 @@ def test_two_policies_differ_if_and_only_if_their_digests_do() -> None:
 def test_differences_are_plain_values_for_machines(cli: Cli) -> None:
     told = json.loads(cli("policies", "diff", "research", "privacy-release", "--json").out)
     assert {"what": "utility.gap: limit", "before": 0.08, "after": 0.06, "way": "tighter"} in told["differences"]
+
+
+# what a verdict says on the screen ---------------------------------------------------------------------------------------
+
+
+def test_a_rejected_run_says_what_would_have_to_change(cli: Cli, people: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "strict.yaml"
+    text = "{measure: fidelity.shape, limit: 0, why: A reason for the rule.}"
+    rules.write_text(f"name: strict\nversion: 1.0.0\ntitle: t\ndescription: d\nrequires: {{holdout: false}}\nchecks: [{text}]\n")
+    other = tmp_path / "other.csv"
+    lines = people.read_text().splitlines()
+    other.write_text("\n".join([lines[0], *lines[1:400]]) + "\n")
+    run = tmp_path / "run"
+    measured = cli("evaluate", "--real", people, "--synthetic", other, "--only", "fidelity.shape", "--out", run)
+    assert measured.code == 0, measured.err
+    ended = cli("gate", run, "--policy", rules)
+    assert ended.code == 1
+    assert "REJECTED under strict 1.0.0; the rows stay in the house" in ended.out
+    assert "What would have to change\n- fidelity.shape: the figure would have to fall by " in ended.out
+    assert "What would have to change" in (run / "report.html").read_text()
+    again = cli("gate", run, "--policy", rules)
+    assert "attempt" not in again.out  # the same measurements under the same policy are the same attempt
