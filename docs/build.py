@@ -27,7 +27,7 @@ COMMANDS = (
 )
 
 POLICY_FILES = (
-    "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor, ",
+    "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",
     "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what is "
     "tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
     "",
