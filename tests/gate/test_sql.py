@@ -270,7 +270,7 @@ def test_other_rows_do_not_reach_the_database(
     table, approval = signed
     shuffled = table.take([1, 0, *range(2, len(table))])
     for other in (made.rows(1), shuffled, table.head(5)):
-        with pytest.raises(NotApprovedError, match="data.sql is not what was approved"):
+        with pytest.raises(NotApprovedError, match=r"data\.sql is not what was approved"):
             export_table(other, approval, url, "people")
     assert list(tmp_path.iterdir()) == []
 
@@ -283,7 +283,7 @@ def test_a_policy_that_does_not_allow_it(made: SimpleNamespace, url: str) -> Non
 def test_sql_goes_alone_and_to_a_url(signed: tuple[Table, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="goes alone"):
         export(*signed, tmp_path / "out", formats=("parquet", "sql"))
-    with pytest.raises(InputError, match="synth.to_sql"):
+    with pytest.raises(InputError, match=r"synth\.to_sql"):
         export(*signed, tmp_path / "out", formats=("sql",))
     assert list(tmp_path.iterdir()) == []
 
@@ -400,7 +400,7 @@ def test_rows_that_arrive_otherwise_are_not_named(
         connection.exec_driver_sql(f"UPDATE {data.name} SET whole = 1 WHERE _row = 0")
 
     monkeypatch.setattr(sql, "_insert", meddle)
-    with pytest.raises(NotApprovedError, match="data.sql was altered"):
+    with pytest.raises(NotApprovedError, match=r"data\.sql was altered"):
         export_table(*signed, url, "people")
     assert list(tmp_path.iterdir()) == []
 
