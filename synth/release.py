@@ -23,6 +23,7 @@ from synth.gate.keys import PrivateKey, Signer, default_key, signer_of
 from synth.gate.leaving import leaving_rows, leaving_verdict
 from synth.gate.lineage import openlineage, prov
 from synth.gate.policy import Policy
+from synth.gate.provenance import PROVENANCE, provenance
 from synth.gate.released import Release
 from synth.gate.terms import Terms, now, until
 from synth.gate.verdict import Verdict
@@ -147,7 +148,7 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
         "verdict.json": said.to_bytes(),
         "policy.json": verdict.rules or b"",
         "report.html": page.encode(),
-        "provenance.parquet": card.provenance(synthetic),
+        PROVENANCE: provenance(synthetic, verdict.attempt),
     }
     for layout in verdict.formats:
         release = replace(first, layout=layout)

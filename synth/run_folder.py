@@ -203,6 +203,13 @@ class Run:
         return verdict.decision
 
     @property
+    def awaits_people(self) -> bool:
+        """Whether the policy approved, and people have yet to sign before anything leaves."""
+        if not (self.path / REQUEST).is_file():
+            return False
+        return not (self.path / APPROVAL).is_file() or self._read_approval(APPROVAL).missing > 0
+
+    @property
     def approval(self) -> Approval | None:
         """What was signed so far, or what people are asked to sign; None where nothing was approved."""
         for name in (APPROVAL, REQUEST):

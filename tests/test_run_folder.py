@@ -84,7 +84,7 @@ def test_two_people_must_sign_and_the_machine_is_none_of_them(run: Run, tmp_path
         run.approve(default_key())
     ada, bo, cy = new_key("ada"), new_key("bo"), new_key("cy")
     assert run.approve(ada).missing == 1
-    with pytest.raises(NotApprovedError, match="waiting for 1 of 2|signatures"):
+    with pytest.raises(NotApprovedError, match="signatures"):
         run.export(tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="has signed this already"):
@@ -356,7 +356,7 @@ def test_a_rejection_is_no_approval(run: Run, tmp_path: Path) -> None:
     run.export(tmp_path / "out")
     file = run.reject(default_key(), by="Ada", reason="no")
     shutil.copy(file, tmp_path / "out" / "attestation.json")
-    with pytest.raises(VerificationError, match="rejection|not an approval"):
+    with pytest.raises(VerificationError, match=r"rejection|not an approval"):
         verify(tmp_path / "out")
     shutil.copy(file, run.path / "approval.json")
     (run.path / "rejection.json").unlink()

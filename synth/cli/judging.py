@@ -18,6 +18,7 @@ from synth.cli.screen import (
     Quiet,
     Sarif,
     Seed,
+    ask_people,
     for_machines,
     notice,
     out,
@@ -102,12 +103,15 @@ def gate(
     from synth.run import Run
 
     tell = for_machines(sarif, junit)
-    verdict = Run.open(run).judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
+    done = Run.open(run)
+    verdict = done.judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
     tell(verdict)
     if as_json:
         print_json(verdict.to_dict())
     else:
         show_verdict(verdict)
+    if done.awaits_people:
+        ask_people(done, as_json)
     raise typer.Exit(EXIT[verdict.decision])
 
 

@@ -68,7 +68,9 @@ class Approval:
     def missing(self) -> int:
         """How many more people must sign before anything leaves."""
         _, signatures = opened(self.envelope)
-        return max(0, self.terms.signers - len(signatures))
+        terms = self.terms
+        counted = [keyid for keyid, _ in signatures if terms.automatic or keyid != terms.requester]
+        return max(0, terms.signers - len(counted))
 
     def signed(self, key: Signer) -> Approval:
         """The approval with one more signature.

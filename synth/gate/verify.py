@@ -167,7 +167,8 @@ def _check_one(
     names: Mapping[str, str],
 ) -> Verified:
     """One file of an export, by its content: under whatever name it now goes."""
-    beside = [file.parent / ATTESTATION, *([file.parent.parent / ATTESTATION] if file.parent.name == "data" else [])]
+    own = file.with_name(f"{file.name}.{ATTESTATION}")  # of rows that left as one file
+    beside = [own, file.parent / ATTESTATION, *([file.parent.parent / ATTESTATION] if file.parent.name == "data" else [])]
     place = Path(attestation) if attestation is not None else next((one for one in beside if one.is_file()), None)
     if place is None or not place.is_file():
         raise VerificationError(
