@@ -145,7 +145,7 @@ def export(
     if table is not None:
         raise InputError(f"--table goes with a database's URL, and {to} is a folder; leave it out")
     folder = Run.open(run).export(to, formats=names(formats or "parquet") or ())
-    files = sorted(path.name for path in folder.iterdir())
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if as_json:
         print_json({"export": str(folder), "files": files})
     else:

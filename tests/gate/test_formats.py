@@ -31,7 +31,6 @@ from synth.gate.forms import format_of, formats_of, signed_digests, signed_files
 from synth.gate.keys import default_key, new_key
 from synth.gate.verify import verify
 
-attack = pytest.mark.attack
 FORMATS = "formats: [parquet, csv, arrow, sql, huggingface]"
 DOCUMENTS = {
     "README.md", "attestation.json", "croissant.json", "openlineage.json", "policy.json", "prov.json", "provenance.parquet",
@@ -71,7 +70,7 @@ def test_a_folder_for_the_hub_has_its_rows_in_parts(
     assert "data/train-*.parquet" in (folder / "README.md").read_text()
 
 
-@attack("takes one part out of a folder for the hub, or puts the parts in another order", "detected")
+@pytest.mark.attack("takes one part out of a folder for the hub, or puts the parts in another order", "detected")
 def test_parts_of_the_hub_s_folder_are_held_to_their_places(
     approved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +121,7 @@ def test_the_hub_s_folder_goes_alone(approved: Any, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@attack("carries the documents of one layout into an export of another", "detected")
+@pytest.mark.attack("carries the documents of one layout into an export of another", "detected")
 def test_documents_of_another_layout(approved: Any, tmp_path: Path) -> None:
     one, other = (export(*approved(), tmp_path / form, formats=(form,)) for form in ("csv", "parquet"))
     for name in ("README.md", "croissant.json", "openlineage.json"):
@@ -133,7 +132,7 @@ def test_documents_of_another_layout(approved: Any, tmp_path: Path) -> None:
         (one / name).write_bytes(own)
 
 
-@attack("edits the card, the Croissant metadata, the lineage or the public report of an export", "detected")
+@pytest.mark.attack("edits the card, the Croissant metadata, the lineage or the public report of an export", "detected")
 @pytest.mark.parametrize("name", sorted(DOCUMENTS - {"attestation.json"}))
 @pytest.mark.parametrize("form", ["parquet", "huggingface"])
 def test_an_edited_document(form: str, name: str, approved: Any, tmp_path: Path) -> None:
@@ -195,7 +194,7 @@ def nothing(folder: Path) -> bool:
     return not list(folder.iterdir())
 
 
-@attack("exports after the approval has expired", "refused")
+@pytest.mark.attack("exports after the approval has expired", "refused")
 def test_an_expired_approval(approved: Any, made: SimpleNamespace, tmp_path: Path) -> None:
     terms = made.terms(at="2026-01-01T00:00:00+00:00", expires="2026-01-02T00:00:00+00:00")
     for formats in (("parquet",), ("huggingface",)):
@@ -209,7 +208,7 @@ def test_an_expired_approval(approved: Any, made: SimpleNamespace, tmp_path: Pat
     assert nothing(tmp_path)
 
 
-@attack("sets the clock back, so that an approval of tomorrow seems to hold", "refused")
+@pytest.mark.attack("sets the clock back, so that an approval of tomorrow seems to hold", "refused")
 def test_an_approval_of_the_future(approved: Any, made: SimpleNamespace, tmp_path: Path) -> None:
     terms = made.terms(at="2999-01-01T00:00:00+00:00", expires="2999-02-01T00:00:00+00:00")
     with pytest.raises(NotApprovedError, match="clock"):
@@ -217,7 +216,7 @@ def test_an_approval_of_the_future(approved: Any, made: SimpleNamespace, tmp_pat
     assert nothing(tmp_path)
 
 
-@attack("exports with fewer signatures than the approval asks for", "refused")
+@pytest.mark.attack("exports with fewer signatures than the approval asks for", "refused")
 def test_a_missing_second_signature(approved: Any, made: SimpleNamespace, tmp_path: Path) -> None:
     ada, bob = new_key("ada"), new_key("bob")
     terms = made.terms(signers=2, automatic=False)
@@ -229,7 +228,7 @@ def test_a_missing_second_signature(approved: Any, made: SimpleNamespace, tmp_pa
     assert len(verify(folder).signers) == 2
 
 
-@attack("takes an approval of other rows to each of the writers", "refused")
+@pytest.mark.attack("takes an approval of other rows to each of the writers", "refused")
 def test_an_approval_of_other_rows(approved: Any, made: SimpleNamespace, tmp_path: Path) -> None:
     _, approval = approved()
     for rows in (made.rows(1), made.rows().head(59), made.rows().select(["age", "town"]), made.rows().to_pandas()[::-1]):
@@ -249,7 +248,7 @@ def writers(folder: Path) -> list[Callable[[Any, Any], Any]]:
     ]
 
 
-@attack("signs with the trusted key a document whose name leads out of the folder", "refused")
+@pytest.mark.attack("signs with the trusted key a document whose name leads out of the folder", "refused")
 @pytest.mark.parametrize("name", ["../outside.md", "csv/../../outside.md", "/tmp/outside.md", "parquet/a/b.md"])
 def test_a_document_that_would_lie_outside(name: str, approved: Any, tmp_path: Path) -> None:
     table, approval = approved()
@@ -263,7 +262,7 @@ def test_a_document_that_would_lie_outside(name: str, approved: Any, tmp_path: P
     assert not Path("/tmp/outside.md").exists()
 
 
-@attack("leaves a document out, or slips in another one, before the export", "refused")
+@pytest.mark.attack("leaves a document out, or slips in another one, before the export", "refused")
 def test_documents_are_those_that_were_signed(approved: Any, tmp_path: Path) -> None:
     table, approval = approved()
     for changed in (
@@ -279,7 +278,9 @@ def test_documents_are_those_that_were_signed(approved: Any, tmp_path: Path) -> 
 # places ------------------------------------------------------------------------------------------------------------------
 
 
-@attack("puts a link in the place of the export folder, or of the one CSV file", "refused; what it leads to is left alone")
+@pytest.mark.attack(
+    "puts a link in the place of the export folder, or of the one CSV file", "refused; what it leads to is left alone"
+)
 def test_a_link_in_the_place_of_an_export(approved: Any, tmp_path: Path) -> None:
     table, approval = approved()
     (tmp_path / "elsewhere").mkdir()
@@ -293,7 +294,9 @@ def test_a_link_in_the_place_of_an_export(approved: Any, tmp_path: Path) -> None
     assert not (tmp_path / "elsewhere.csv").exists()
 
 
-@attack("swaps a folder above the export for another while it is written", "noticed; nothing is left at either place")
+@pytest.mark.attack(
+    "swaps a folder above the export for another while it is written", "noticed; nothing is left at either place"
+)
 def test_a_path_that_is_swapped_on_the_way(approved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -312,7 +315,7 @@ def test_a_path_that_is_swapped_on_the_way(approved: Any, tmp_path: Path, monkey
     assert nothing(tmp_path / "two")
 
 
-@attack("the process fails between writing an export and naming it", "nothing is left")
+@pytest.mark.attack("the process fails between writing an export and naming it", "nothing is left")
 @pytest.mark.parametrize("form", ["parquet", "huggingface"])
 def test_a_failure_between_writing_and_naming(
     form: str, approved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -328,7 +331,7 @@ def test_a_failure_between_writing_and_naming(
     verify(export(*approved(), tmp_path / "out", formats=(form,)))
 
 
-@attack("the disk is full while an export is written", "refused in words; nothing is left")
+@pytest.mark.attack("the disk is full while an export is written", "refused in words; nothing is left")
 @pytest.mark.parametrize("form", ["parquet", "csv", "huggingface"])
 def test_a_full_disk(form: str, approved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = approved()  # which is asked for what it will be before anything is full
@@ -346,7 +349,7 @@ def test_a_full_disk(form: str, approved: Any, tmp_path: Path, monkeypatch: pyte
     assert nothing(tmp_path)
 
 
-@attack("something changes the rows between their writing and their naming", "refused; nothing is left")
+@pytest.mark.attack("something changes the rows between their writing and their naming", "refused; nothing is left")
 def test_rows_that_reach_the_disk_otherwise(approved: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = forms.write_form
 

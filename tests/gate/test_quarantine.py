@@ -19,8 +19,6 @@ from synth.errors import NotApprovedError
 from synth.gate.policy import Policy
 from synth.release import quarantine
 
-attack = pytest.mark.attack
-
 
 @pytest.fixture
 def run(made: SimpleNamespace, tmp_path: Path) -> Path:
@@ -69,7 +67,7 @@ def test_quarantined_rows_can_be_read_and_stay_marked_in_all_that_is_made_of_the
     assert not synth.read(made.rows().to_pandas()).is_synthetic
 
 
-@attack("takes quarantined rows from a run folder to each of the writers", "refused")
+@pytest.mark.attack("takes quarantined rows from a run folder to each of the writers", "refused")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_quarantined_rows_leave_through_no_writer(writer: str, run: Path, out: Path, made: SimpleNamespace) -> None:
     for rows in (run / "synthetic.parquet", synth.read(run / "synthetic.parquet"), made.rows()):
@@ -80,7 +78,9 @@ def test_quarantined_rows_leave_through_no_writer(writer: str, run: Path, out: P
     assert list(out.iterdir()) == []
 
 
-@attack("removes the mark of quarantined rows before it takes them to a writer", "refused all the same: nothing approves them")
+@pytest.mark.attack(
+    "removes the mark of quarantined rows before it takes them to a writer", "refused all the same: nothing approves them"
+)
 @pytest.mark.parametrize("writer", WRITERS)
 def test_rows_that_nothing_is_known_of_leave_through_no_writer(writer: str, run: Path, out: Path) -> None:
     write_parquet(synth.read(run / "synthetic.parquet"), run / "washed.parquet")
@@ -104,7 +104,7 @@ def test_the_same_rows_leave_once_they_are_approved(writer: str, run: Path, out:
     assert list(out.iterdir())
 
 
-@attack("takes real rows with filled-in cells to each of the writers, with an approval of the same rows", "refused")
+@pytest.mark.attack("takes real rows with filled-in cells to each of the writers, with an approval of the same rows", "refused")
 @pytest.mark.parametrize("writer", WRITERS)
 def test_filled_in_real_rows_leave_under_no_approval(writer: str, out: Path, tmp_path: Path, made: SimpleNamespace) -> None:
     write_parquet(made.rows(), tmp_path / "filled.parquet", metadata=REAL)
@@ -118,7 +118,7 @@ def test_filled_in_real_rows_leave_under_no_approval(writer: str, out: Path, tmp
     assert list(out.iterdir()) == []
 
 
-@attack("has filled-in real rows measured as if they were synthetic, and approved", "refused")
+@pytest.mark.attack("has filled-in real rows measured as if they were synthetic, and approved", "refused")
 def test_filled_in_real_rows_are_not_approved(made: SimpleNamespace) -> None:
     table = made.rows()
     filled = Table(table.arrow, table.schema, provenance=table.provenance, mark="real")
