@@ -47,7 +47,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that `synth evaluate` leaves, and the home whose key sealed it."""
     place = tmp_path_factory.mktemp("measured")
     for name, shift in (("real", 0), ("held", 1), ("fake", 2)):
-        lines = [f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)]
+        lines = [
+            f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)
+        ]
         (place / f"{name}.csv").write_text("\n".join(["age,hours,sex", *lines]) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNTH_HOME", str(place / "home"))

@@ -26,6 +26,7 @@ from synth.cli.screen import (
     show_verdict,
     watching,
 )
+from synth.errors import InputError
 
 PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
 
@@ -118,15 +119,33 @@ def gate(
 @app.command(epilog="Example: synth export reports/runs/adult --to exports/adult --format parquet,csv")
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder whose verdict is an approval.", metavar="RUN")],
-    to: Annotated[Path, typer.Option("--to", help="The export folder.", metavar="DIR")],
-    formats: Annotated[str, typer.Option("--format", help="parquet, csv, arrow; with commas between them.")] = "parquet",
+    to: Annotated[str, typer.Option("--to", help="The export folder, or a database (SQLAlchemy).", metavar="DIR|URL")],
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="parquet, csv, arrow, with commas between them; or huggingface alone. Parquet by default."
+        ),
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="With a URL: the new table's name; none is overwritten.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write approved rows, their documents and the signature to a folder; whole or not at all."""
+    """Write approved rows, their documents and the signatures to a folder or a new table; whole or not at all."""
+    from synth.gate.database import is_address
     from synth.run import Run
 
-    folder = Run.open(run).export(to, formats=names(formats) or ())
-    files = sorted(path.name for path in folder.iterdir())
+    if is_address(to):
+        if formats not in (None, "sql"):
+            raise InputError(f"{to} is a database, which takes no --format {formats}; leave it out")
+        where = Run.open(run).to_sql(to, table)
+        if as_json:
+            print_json({"export": where})
+        else:
+            out.print(f"exported to {where}", soft_wrap=True, markup=False)
+        return
+    if table is not None:
+        raise InputError(f"--table goes with a database's URL, and {to} is a folder; leave it out")
+    folder = Run.open(run).export(to, formats=names(formats or "parquet") or ())
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if as_json:
         print_json({"export": str(folder), "files": files})
     else:
@@ -135,7 +154,7 @@ def export(
 
 @app.command(epilog="Example: synth verify exports/adult --key publisher.pub")
 def verify(
-    folder: Annotated[Path, typer.Argument(help="An export folder.", metavar="DIR")],
+    folder: Annotated[str, typer.Argument(help="An export folder, one file of it, or URL?table=NAME.", metavar="DIR|FILE|URL")],
     key: Annotated[
         Path | None, typer.Option(help="The public key to trust; by default every key of this machine.", metavar="PUB")
     ] = None,
@@ -149,5 +168,5 @@ def verify(
     if as_json:
         print_json({"verified": True, **verified.to_dict()})
     else:
-        out.print(f"[bold green]verified[/] {escape(str(folder))}", soft_wrap=True)
+        out.print(f"[bold green]verified[/] {escape(folder)}", soft_wrap=True)
         out.print(str(verified), soft_wrap=True, markup=False)

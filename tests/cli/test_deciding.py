@@ -29,10 +29,14 @@ checks:
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three small tables, a policy and a config, in the working directory."""
     for name, shift in (("real", 0), ("held", 1), ("fake", 2)):
-        lines = [f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)]
+        lines = [
+            f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)
+        ]
         (tmp_path / f"{name}.csv").write_text("\n".join(["age,hours,sex", *lines]) + "\n")
     (tmp_path / "policy.yaml").write_text(POLICY)
-    (tmp_path / "strict.yaml").write_text(POLICY.replace("two-people", "strict").replace("trend, limit: 0.9", "trend, limit: 0"))
+    (tmp_path / "strict.yaml").write_text(
+        POLICY.replace("two-people", "strict").replace("trend, limit: 0.9", "trend, limit: 0")
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -72,7 +76,12 @@ def test_two_people_approve_on_the_command_line(files: Path, cli: Callable[..., 
 
 def test_a_waiver_and_a_rejection_on_the_command_line(files: Path, cli: Callable[..., object]) -> None:
     only = "validity.schema,fidelity.shape,fidelity.trend"
-    assert cli("evaluate", "--real", "real.csv", "--holdout", "held.csv", "--synthetic", "fake.csv", "--only", only, "--out", "run").code == 0
+    assert (
+        cli(
+            "evaluate", "--real", "real.csv", "--holdout", "held.csv", "--synthetic", "fake.csv", "--only", only, "--out", "run"
+        ).code
+        == 0
+    )
     judged = cli("gate", "run", "--policy", "strict.yaml")
     assert judged.code == 1
     new_key("ada")

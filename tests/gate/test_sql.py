@@ -27,7 +27,6 @@ from synth.gate.forms import columns_line, columns_of, signed_digests
 from synth.gate.keys import default_key
 from synth.gate.verify import verify
 
-attack = pytest.mark.attack
 POLICY = "formats: [parquet, csv, arrow, sql, huggingface]"
 
 
@@ -146,7 +145,7 @@ def test_two_tables_of_one_database(made: SimpleNamespace, url: str) -> None:
 # what an attacker does to the database ----------------------------------------------------------------------------------
 
 
-@attack("edits a cell of the exported SQL table", "detected")
+@pytest.mark.attack("edits a cell of the exported SQL table", "detected")
 @pytest.mark.parametrize(
     "edit",
     [
@@ -170,7 +169,7 @@ def test_an_edited_cell(exported: str, edit: str) -> None:
     assert "altered" in refused(exported)
 
 
-@attack("changes the order of the rows in the exported SQL table", "detected")
+@pytest.mark.attack("changes the order of the rows in the exported SQL table", "detected")
 def test_rows_in_another_order(exported: str) -> None:
     change(
         exported,
@@ -180,7 +179,7 @@ def test_rows_in_another_order(exported: str) -> None:
     assert "data.sql was altered" in refused(exported)
 
 
-@attack("removes or adds rows of the exported SQL table", "detected")
+@pytest.mark.attack("removes or adds rows of the exported SQL table", "detected")
 @pytest.mark.parametrize(
     "edit",
     [
@@ -196,7 +195,7 @@ def test_a_row_more_or_less(exported: str, edit: str) -> None:
     assert "altered" in refused(exported)
 
 
-@attack("drops, adds or renames a column of the exported SQL table", "detected")
+@pytest.mark.attack("drops, adds or renames a column of the exported SQL table", "detected")
 @pytest.mark.parametrize(
     "edit", ["DROP COLUMN small", "ADD COLUMN extra TEXT", "RENAME COLUMN whole TO other", "RENAME COLUMN _row TO place"]
 )
@@ -205,7 +204,7 @@ def test_a_column_more_or_less(exported: str, edit: str) -> None:
     assert "its columns are not those that were signed" in refused(exported)
 
 
-@attack("edits a document or the types beside the exported SQL table", "detected")
+@pytest.mark.attack("edits a document or the types beside the exported SQL table", "detected")
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -226,7 +225,7 @@ def test_what_stands_beside_is_held_to_the_signature_too(exported: str, edit: st
     assert words in refused(exported)
 
 
-@attack("gives the types beside the rows another meaning", "detected")
+@pytest.mark.attack("gives the types beside the rows another meaning", "detected")
 def test_edited_types(exported: str) -> None:
     ((line,),) = ask(exported, "SELECT content FROM people_synth WHERE name = 'columns.json'")
     with closing(sqlite3.connect(exported.removeprefix("sqlite:///").split("?")[0])) as database:
@@ -237,13 +236,13 @@ def test_edited_types(exported: str) -> None:
     assert "data.sql was altered" in refused(exported)
 
 
-@attack("puts a view in the place of the exported table", "detected")
+@pytest.mark.attack("puts a view in the place of the exported table", "detected")
 def test_a_view_in_the_place_of_the_table(exported: str) -> None:
     change(exported, "ALTER TABLE people RENAME TO hidden", "CREATE VIEW people AS SELECT * FROM hidden")
     assert "is a view" in refused(exported)
 
 
-@attack("carries the companion of one SQL export to the rows of another", "detected")
+@pytest.mark.attack("carries the companion of one SQL export to the rows of another", "detected")
 def test_the_companion_of_another_table(made: SimpleNamespace, exported: str, url: str) -> None:
     table, approval = made.approved(2, policy=made.policy.replace("formats: [parquet, csv]", POLICY))
     export_table(table, approval, url, "other")
@@ -254,7 +253,7 @@ def test_the_companion_of_another_table(made: SimpleNamespace, exported: str, ur
 # what is refused ---------------------------------------------------------------------------------------------------------
 
 
-@attack("exports over an SQL table that is there", "refused; the table stays")
+@pytest.mark.attack("exports over an SQL table that is there", "refused; the table stays")
 @pytest.mark.parametrize("kind", ["TABLE people (x)", "TABLE people_synth (x)", "VIEW people AS SELECT 1"])
 def test_a_table_that_is_there_is_never_overwritten(signed: tuple[Table, Any], url: str, kind: str) -> None:
     change(url, f"CREATE {kind}")
@@ -263,14 +262,14 @@ def test_a_table_that_is_there_is_never_overwritten(signed: tuple[Table, Any], u
     assert len(ask(url, "SELECT name FROM sqlite_master")) == 1
 
 
-@attack("exports other rows to a database under an approval", "refused")
+@pytest.mark.attack("exports other rows to a database under an approval", "refused")
 def test_other_rows_do_not_reach_the_database(
     made: SimpleNamespace, signed: tuple[Table, Any], url: str, tmp_path: Path
 ) -> None:
     table, approval = signed
     shuffled = table.take([1, 0, *range(2, len(table))])
     for other in (made.rows(1), shuffled, table.head(5)):
-        with pytest.raises(NotApprovedError, match="data.sql is not what was approved"):
+        with pytest.raises(NotApprovedError, match=r"data\.sql is not what was approved"):
             export_table(other, approval, url, "people")
     assert list(tmp_path.iterdir()) == []
 
@@ -283,7 +282,7 @@ def test_a_policy_that_does_not_allow_it(made: SimpleNamespace, url: str) -> Non
 def test_sql_goes_alone_and_to_a_url(signed: tuple[Table, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="goes alone"):
         export(*signed, tmp_path / "out", formats=("parquet", "sql"))
-    with pytest.raises(InputError, match="synth.to_sql"):
+    with pytest.raises(InputError, match=r"synth\.to_sql"):
         export(*signed, tmp_path / "out", formats=("sql",))
     assert list(tmp_path.iterdir()) == []
 
@@ -346,7 +345,7 @@ def test_what_a_database_cannot_hold_is_refused_and_leaves_nothing(
 # whole or not at all -----------------------------------------------------------------------------------------------------
 
 
-@attack("the process fails between writing an SQL table and naming it", "nothing is left")
+@pytest.mark.attack("the process fails between writing an SQL table and naming it", "nothing is left")
 @pytest.mark.parametrize("step", ["_insert", "_restored", "_rename"])
 def test_a_failure_on_the_way_leaves_nothing(
     signed: tuple[Table, Any], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -368,7 +367,7 @@ def test_a_failure_on_the_way_leaves_nothing(
     verify(export_table(*signed, url, "people"))
 
 
-@attack("the process is killed between writing an SQL table and naming it", "nothing is left")
+@pytest.mark.attack("the process is killed between writing an SQL table and naming it", "nothing is left")
 def test_a_killed_export_leaves_no_table(made: SimpleNamespace, signed: tuple[Table, Any], url: str, tmp_path: Path) -> None:
     from synth.data.sources import write_parquet
 
@@ -389,7 +388,7 @@ def test_a_killed_export_leaves_no_table(made: SimpleNamespace, signed: tuple[Ta
     verify(export_table(*signed, url, "people"))
 
 
-@attack("something changes the rows on their way into the database", "refused; nothing is left")
+@pytest.mark.attack("something changes the rows on their way into the database", "refused; nothing is left")
 def test_rows_that_arrive_otherwise_are_not_named(
     signed: tuple[Table, Any], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,12 +399,12 @@ def test_rows_that_arrive_otherwise_are_not_named(
         connection.exec_driver_sql(f"UPDATE {data.name} SET whole = 1 WHERE _row = 0")
 
     monkeypatch.setattr(sql, "_insert", meddle)
-    with pytest.raises(NotApprovedError, match="data.sql was altered"):
+    with pytest.raises(NotApprovedError, match=r"data\.sql was altered"):
         export_table(*signed, url, "people")
     assert list(tmp_path.iterdir()) == []
 
 
-@attack("the disk is full while an SQL table is written", "refused in words; nothing is left")
+@pytest.mark.attack("the disk is full while an SQL table is written", "refused in words; nothing is left")
 def test_a_full_disk(signed: tuple[Table, Any], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change(url, "CREATE TABLE mine (x)")
     insert = sql._insert
@@ -420,7 +419,7 @@ def test_a_full_disk(signed: tuple[Table, Any], url: str, tmp_path: Path, monkey
     assert ask(url, "SELECT name FROM sqlite_master") == [("mine",)]
 
 
-@attack("puts a link in the place of the SQLite file", "refused")
+@pytest.mark.attack("puts a link in the place of the SQLite file", "refused")
 def test_a_linked_database_is_refused(signed: tuple[Table, Any], tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "elsewhere.db")
     with pytest.raises(DataError, match="is a link"):
