@@ -16,7 +16,7 @@ import pytest
 
 import synth
 from synth.data.example import example_table
-from synth.data.schema import Column, Kind, Role, Schema
+from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.errors import InputError, VerificationError
 from synth.gate.provenance import entries, provenance
