@@ -19,7 +19,7 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify", "attempts"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify", "replay", "attempts"),
     *("schema", "generators", "metrics", "policies", "keys", "doctor"),
 )
 
