@@ -21,7 +21,8 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke", "export", "verify", "replay", "attempts"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke"),
+    *("export", "verify", "replay", "attempts"),
     *("schema", "generators", "metrics", "policies"),
     *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
 )
