@@ -44,6 +44,11 @@ OUTCOME_STYLE = {
     "error": "yellow",
     "skipped": "yellow",
 }
+MAY_SEE = {
+    "public": "anybody may see the rows",
+    "partner": "the rows are for partners under agreement",
+    "internal": "the rows stay in the house",
+}
 EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
 EXIT_SEARCH = {"within": 0, "beyond": 1, "undecided": 3}
 
@@ -113,7 +118,7 @@ def show_verdict(verdict: Verdict) -> None:
     """The decision, then every finding: its figure with its interval, its limit, and what real rows score."""
     word, tried = verdict.decision.upper(), verdict.attempt
     again = f", attempt {tried.number} on this data" if tried is not None and tried.number > 1 else ""
-    under = f"under {escape(verdict.policy)} {verdict.policy_version}, for {verdict.profile} rows{again}"
+    under = f"under {escape(verdict.policy)} {verdict.policy_version}{again}; {MAY_SEE[verdict.profile]}"
     out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] {under}\n", soft_wrap=True)
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("check", overflow="fold")
@@ -133,6 +138,11 @@ def show_verdict(verdict: Verdict) -> None:
     out.print("[dim]A limit with a sign, and the value beside it, are in excess of what real rows score.[/]")
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
+    for waiver in verdict.waivers:
+        until = f"waived by {waiver['approver']} until {waiver['expires'][:10]}"
+        out.print(
+            f"\n{waiver['check']} {until}: {waiver['reason']} ({waiver['owner']} answers for it)", soft_wrap=True, markup=False
+        )
     for line in verdict.refused_waivers:
         out.print(f"\nwaiver refused: {line}", soft_wrap=True, markup=False)
     if verdict.decision != "approved" and verdict.changes:
