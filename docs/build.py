@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from docs import attacks
-from synth.config import RunConfig
 from synth.cli.policies import settings
+from synth.config import RunConfig
 from synth.gate import schemas
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
@@ -21,9 +21,10 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify", "attempts"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke"),
+    *("export", "verify", "replay", "attempts"),
     *("schema", "generators", "metrics", "policies"),
-    *("policies show", "policies validate", "policies diff", "keys", "doctor"),
+    *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
 )
 
 POLICY_FILES = (

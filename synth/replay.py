@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -43,9 +44,10 @@ class Replayed:
         return len(self.entries)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rows and where they come from, as plain values."""
-        rows = self.rows.arrow.to_pylist()
-        return {"equal": True, "rows": [{**asdict(e), "values": row} for e, row in zip(self.entries, rows, strict=True)]}
+        """The rows and where they come from, as plain JSON values."""
+        found = zip(self.entries, self.rows.arrow.to_pylist(), strict=True)
+        values = [{**asdict(entry), "values": {name: _plain_value(v) for name, v in row.items()}} for entry, row in found]
+        return {"equal": True, "rows": values}
 
 
 def replay(
@@ -76,6 +78,12 @@ def replay(
         drawn = _drawn(shards, found, progress)
         _compare(drawn, found, folder)
     return Replayed(drawn, found)
+
+
+def _plain_value(value: Any) -> Any:
+    """Text for what JSON has no form for: moments, exact decimals, NaN and the infinities."""
+    plain = value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))
+    return value if plain else str(value)
 
 
 # what is drawn ---------------------------------------------------------------------------------------------------------

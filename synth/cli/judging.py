@@ -1,4 +1,4 @@
-"""Commands that judge and release: evaluate, gate, export, verify."""
+"""Commands that judge and release: evaluate, gate, export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from synth.cli import app
 from synth.cli.figures import show_measurements, show_power
@@ -150,23 +149,3 @@ def export(
         print_json({"export": str(folder), "files": files})
     else:
         out.print(f"exported to {folder}: {', '.join(files)}", soft_wrap=True, markup=False)
-
-
-@app.command(epilog="Example: synth verify exports/adult --key publisher.pub")
-def verify(
-    folder: Annotated[str, typer.Argument(help="An export folder, one file of it, or URL?table=NAME.", metavar="DIR|FILE|URL")],
-    key: Annotated[
-        Path | None, typer.Option(help="The public key to trust; by default every key of this machine.", metavar="PUB")
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="The policy file that must have approved it.", metavar="FILE")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check an export offline: the signature, every file, the verdict. Exit code 4 says what differs."""
-    from synth.gate.verify import verify as verify_folder
-
-    verified = verify_folder(folder, key=key, policy=policy)
-    if as_json:
-        print_json({"verified": True, **verified.to_dict()})
-    else:
-        out.print(f"[bold green]verified[/] {escape(folder)}", soft_wrap=True)
-        out.print(str(verified), soft_wrap=True, markup=False)

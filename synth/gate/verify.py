@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.errors import VerificationError
+from synth.errors import InputError, VerificationError
 from synth.gate.checking import (
     NO_FILE,
     POLICY,
@@ -125,7 +125,9 @@ def verify(
 
         return verify_sql(str(path), None, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
     target = Path(path)
-    if target.is_dir() and attestation is None:
+    if target.is_dir():
+        if attestation is not None:
+            raise InputError(f"{target} is a folder, whose attestation is in it; --attestation goes with one file")
         return check(target, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
     if not target.is_file():
         raise VerificationError(f"{target} is not a folder or file that is there; give an export's folder, or a file of one")
