@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from synth.config import RunConfig, tables
 from synth.data.schema import Schema
@@ -41,6 +41,7 @@ REQUEST = "request.json"  # what people are asked to sign, under the signature o
 REJECTION = "rejection.json"
 POLICY = "policy.json"  # the rules that the verdict was made under, in their canonical form
 ATTEMPTS = "attempts.json"
+Place = TypeVar("Place", Path, str)
 
 
 @dataclass(frozen=True)
@@ -285,25 +286,22 @@ class Run:
 
     def export(self, to: str | Path, *, formats: Iterable[str] = ("parquet",)) -> Path:
         """Export what was approved to a folder. Raises NotApprovedError where nothing was, or signatures are missing."""
-        approval = self._leaving()
-        done = export(self.synthetic, approval, to, formats=tuple(formats))
-        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
-        return done
+        return self._leave(lambda approval: export(self.synthetic, approval, to, formats=tuple(formats)))
 
     def to_sql(self, url: str, table: str | None = None) -> str:
         """Export what was approved to a new table of a database, and where it is; see `synth.to_sql`. Raises as `export`."""
-        approval = self._leaving()
-        done = to_sql(self.synthetic, url, table, approval=approval)
-        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
-        return done
+        return self._leave(lambda approval: to_sql(self.synthetic, url, table, approval=approval))
 
-    def _leaving(self) -> Approval:
-        """The approval that lets the rows leave. Raises NotApprovedError where there is none."""
+    def _leave(self, write: Callable[[Approval], Place]) -> Place:
+        """Write rows to where they are shared, under the folder's approval. Raises NotApprovedError where there is none."""
         self.check()
         self._approved_verdict()
         if not (self.path / APPROVAL).is_file():
             raise NotApprovedError(f"{self.path} is {self.standing}: nothing leaves before; see `synth approve {self.path}`")
-        return self._read_approval(APPROVAL)
+        approval = self._read_approval(APPROVAL)
+        done = write(approval)
+        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
+        return done
 
     def _approved_verdict(self) -> Verdict:
         """The verdict, where the policy approved and nobody has rejected since. Raises NotApprovedError."""
