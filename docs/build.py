@@ -29,8 +29,8 @@ COMMANDS = (
 
 POLICY_FILES = (
     "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",
-    "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what is "
-    "tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
+    "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what",
+    "is tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
     "",
     "- A rule's `end` says which end of the 95% interval must keep the limit: the `unfavourable` one (harm is excluded), the",
     "  `estimate` itself, or the `favourable` one (an alarm: it fails where harm is shown, and its silence is no evidence).",
