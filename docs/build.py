@@ -35,7 +35,7 @@ POLICY_FILES = (
     "- A rule's `end` says which end of the 95% interval must keep the limit: the `unfavourable` one (harm is excluded), the",
     "  `estimate` itself, or the `favourable` one (an alarm: it fails where harm is shown, and its silence is no evidence).",
     "- `meaning` says what a doubt comes to (`missing`, `error`, `skipped`, `inconclusive`): `inconclusive` unless it is said",
-    "  otherwise, `rejected`, or `noted`. `validity.schema`, exact and unique copies and membership are never merely noted, and",
+    "  otherwise, `rejected`, or `noted`. `validity.schema`, exact and unique copies and membership are never noted, and",
     "  no waiver lets them go.",
     "- `attempts.widen` divides the level of each blocking bound by the number of the attempt; after `person_after` attempts a",
     "  person must sign ([decision 013](decisions/013-policies-and-attempts.md)).",
