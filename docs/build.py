@@ -11,7 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from docs import attacks
+from synth.cli.policies import settings
 from synth.config import RunConfig
+from synth.gate import schemas
 from synth.gate.policy import Check, Policy, packaged
 from synth.generators import by_name, names
 from synth.metrics import format as form
@@ -19,8 +21,27 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "export", "verify", "attempts"),
-    *("schema", "generators", "metrics", "policies", "keys", "doctor"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke", "export", "verify", "replay", "attempts"),
+    *("schema", "generators", "metrics", "policies"),
+    *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
+)
+
+POLICY_FILES = (
+    "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",
+    "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what is "
+    "tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
+    "",
+    "- A rule's `end` says which end of the 95% interval must keep the limit: the `unfavourable` one (harm is excluded), the",
+    "  `estimate` itself, or the `favourable` one (an alarm: it fails where harm is shown, and its silence is no evidence).",
+    "- `meaning` says what a doubt comes to (`missing`, `error`, `skipped`, `inconclusive`): `inconclusive` unless it is said",
+    "  otherwise, `rejected`, or `noted`. `validity.schema`, exact and unique copies and membership are never merely noted, and",
+    "  no waiver lets them go.",
+    "- `attempts.widen` divides the level of each blocking bound by the number of the attempt; after `person_after` attempts a",
+    "  person must sign ([decision 013](decisions/013-policies-and-attempts.md)).",
+    "- `approvers: 2` asks for two persons who did not ask for the approval; without it the machine's key signs.",
+    "- `requires.dp` asks for a budget: `{required: true, max_epsilon: 1, max_delta: 0.000001, unit: subject}`.",
+    "- `research@3.0.0` and `research@sha256:…` pin a version wherever a policy is named; another one is refused.",
+    "",
 )
 
 
@@ -33,6 +54,8 @@ def pages() -> dict[str, str]:
         "metrics.md": _metrics(),
         "policies.md": _policies(),
         "schemas/measurements.schema.json": form.text(),
+        "schemas/policy.schema.json": schemas.text(schemas.policy()),
+        "schemas/verdict.schema.json": schemas.text(schemas.verdict()),
         "schemas/run-config.schema.json": json.dumps(RunConfig.json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
 
@@ -47,7 +70,7 @@ def _command_line() -> str:
 
 def _help(command: str) -> str:
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "FORCE_COLOR": ""}
-    arguments = [sys.executable, "-m", "synth", *([command] if command else []), "--help"]
+    arguments = [sys.executable, "-m", "synth", *command.split(), "--help"]
     ended = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
     lines = [line.rstrip().replace("python -m synth", "synth") for line in ended.stdout.strip().splitlines()]
     return "\n".join(lines)
@@ -98,10 +121,12 @@ def _row(metric: Metric) -> str:
 
 
 def _policies() -> str:
-    parts = ["# Policies", "", "Made by `make docs` from the packaged policies.", ""]
+    parts = ["# Policies", "", "Made by `make docs` from the packaged policies.", "", *POLICY_FILES]
     for name in packaged():
         policy = Policy.load(name)
         parts += [f"## {policy.name} {policy.version}", "", policy.description.strip(), ""]
+        parts += [f"- {heading}: {said}" for heading, said in settings(policy)]
+        parts += [f"- pin: `{policy.name}@{policy.version}`, or `{policy.name}@sha256:{policy.digest()[:16]}`", ""]
         parts += ["| measure | limit | what counts | severity | why |", "|---|---|---|---|---|"]
         for check in policy.checks:
             limit = _limit(check)
@@ -121,8 +146,10 @@ def _asks(check: Check) -> str:
     """Who bears the doubt under this rule."""
     if check.severity == "report":
         return "–"
-    if check.alarm:
-        return "harm shown (alarm)"
+    if check.end == "favourable":
+        return "harm shown (favourable end)"
+    if check.end == "estimate":
+        return "the figure itself"
     if check.insufficient == "note":
         return "harm shown; too few rows are noted"
     return "whole interval" if check.confidence == 0.975 else f"one-sided {check.confidence:.0%} bound"

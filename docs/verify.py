@@ -103,8 +103,8 @@ def check_documents(verdict, policy, signed, said, length):
     must(all(one | about == one for one in waived), "a waiver is about another table, or another policy")
     approvers, often = rules["approvers"], said["attempt"]["number"] > rules["attempts"]["person_after"]
     persons = approvers["count"] if waived or often or not approvers["automatic"] else 0
-    alone = said["automatic"] and approvers["separate"]
-    must(not persons or (said["signers"] >= persons and not alone), f"the policy wants {persons} persons to sign")
+    enough = said["signers"] >= persons and not said["automatic"]
+    must(not persons or enough, f"the policy wants {persons} persons to sign")
     must(length <= timedelta(days=approvers["days"]), "it was approved for longer than the policy allows")
 
 

@@ -35,6 +35,7 @@ _WHERE = {
     "fit_to_policy": "synth.tuning",
     "Tuned": "synth.tuning",
     "run": "synth.run",
+    "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }
 

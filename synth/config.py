@@ -101,7 +101,13 @@ class EvaluateConfig(Part):
 class ExportConfig(Part):
     """Which files an approved table leaves in."""
 
-    formats: tuple[Literal["parquet", "csv", "arrow"], ...] = Field(("parquet",), min_length=1)
+    formats: tuple[Literal["parquet", "csv", "arrow", "huggingface"], ...] = Field(("parquet",), min_length=1)
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Self:
+        if "huggingface" in self.formats and len(self.formats) > 1:
+            raise ValueError("`huggingface` goes alone, with a README.md of its own; leave the other formats out")
+        return self
 
 
 class RunConfig(Part):

@@ -23,6 +23,7 @@ from synth.gate.keys import PrivateKey, Signer, default_key, signer_of
 from synth.gate.leaving import leaving_rows, leaving_verdict
 from synth.gate.lineage import openlineage, prov
 from synth.gate.policy import Policy
+from synth.gate.provenance import PROVENANCE, provenance
 from synth.gate.released import Release
 from synth.gate.terms import Terms, now, until
 from synth.gate.verdict import Verdict
@@ -147,7 +148,7 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
         "verdict.json": said.to_bytes(),
         "policy.json": verdict.rules or b"",
         "report.html": page.encode(),
-        "provenance.parquet": card.provenance(synthetic),
+        PROVENANCE: provenance(synthetic, verdict.attempt),
     }
     for layout in verdict.formats:
         release = replace(first, layout=layout)
@@ -196,15 +197,15 @@ def _approved(rows: Any, approval: Any) -> tuple[Table, Approval]:
         raise NotApprovedError(REAL_CELLS)
     if isinstance(approval, Approval):
         return table, approval
+    given = "none" if approval is None else f"a {type(approval).__name__}"
     if table.is_synthetic:
         raise NotApprovedError(
-            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is "
-            f"{'none' if approval is None else f'a {type(approval).__name__}'};\n"
+            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is {given};\n"
             "measure and judge them, then sign the verdict: synth.approve(verdict)"
         )
     raise NotApprovedError(
-        f"rows leave with an Approval, and this is {'none' if approval is None else f'a {type(approval).__name__}'}: sign a "
-        "verdict with synth.approve(verdict).\nNothing says that these rows are synthetic; for a real table there is no approval"
+        f"rows leave with an Approval, and this is {given}: sign a verdict with synth.approve(verdict).\n"
+        "Nothing says that these rows are synthetic, and for a real table there is no approval"
     )
 
 

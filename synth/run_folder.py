@@ -32,7 +32,7 @@ from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
 from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
-from synth.release import Notice, approve, documents, export, persons_needed, policy_of, request
+from synth.release import Notice, approve, documents, export, persons_needed, policy_of, request, to_sql
 from synth.report.page import render
 from synth.report.twin import to_json
 
@@ -203,6 +203,13 @@ class Run:
         return verdict.decision
 
     @property
+    def awaits_people(self) -> bool:
+        """Whether the policy approved, and people have yet to sign before anything leaves."""
+        if not (self.path / REQUEST).is_file():
+            return False
+        return not (self.path / APPROVAL).is_file() or self._read_approval(APPROVAL).missing > 0
+
+    @property
     def approval(self) -> Approval | None:
         """What was signed so far, or what people are asked to sign; None where nothing was approved."""
         for name in (APPROVAL, REQUEST):
@@ -277,15 +284,26 @@ class Run:
         return waiver, file
 
     def export(self, to: str | Path, *, formats: Iterable[str] = ("parquet",)) -> Path:
-        """Export what was approved. Raises NotApprovedError where nothing was, or signatures are missing."""
+        """Export what was approved to a folder. Raises NotApprovedError where nothing was, or signatures are missing."""
+        approval = self._leaving()
+        done = export(self.synthetic, approval, to, formats=tuple(formats))
+        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
+        return done
+
+    def to_sql(self, url: str, table: str | None = None) -> str:
+        """Export what was approved to a new table of a database, and where it is; see `synth.to_sql`. Raises as `export`."""
+        approval = self._leaving()
+        done = to_sql(self.synthetic, url, table, approval=approval)
+        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
+        return done
+
+    def _leaving(self) -> Approval:
+        """The approval that lets the rows leave. Raises NotApprovedError where there is none."""
         self.check()
         self._approved_verdict()
         if not (self.path / APPROVAL).is_file():
             raise NotApprovedError(f"{self.path} is {self.standing}: nothing leaves before; see `synth approve {self.path}`")
-        approval = self._read_approval(APPROVAL)
-        done = export(self.synthetic, approval, to, formats=tuple(formats))
-        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
-        return done
+        return self._read_approval(APPROVAL)
 
     def _approved_verdict(self) -> Verdict:
         """The verdict, where the policy approved and nobody has rejected since. Raises NotApprovedError."""

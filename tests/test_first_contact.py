@@ -14,7 +14,7 @@ import pytest
 import synth
 from synth.errors import ConfigError, DataError, InputError, NotApprovedError, NotFittedError, SchemaError
 from synth.metrics.evaluation import evaluate
-from synth.run import approve, export
+from synth.release import approve, export
 
 
 def frame(rows: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -121,7 +121,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a seed to evaluate with": (lambda: evaluate(frame(), None, frame(), seed="0"), ConfigError, "seed is '0'"),
     "rows, not figures": (lambda: synth.Policy.load("research").judge(frame()), InputError, "DataFrame cannot be judged"),
     "figures in place of a verdict": (lambda: approve(frame()), InputError, "a DataFrame cannot be approved"),
-    "no approval": (lambda: export(frame(), None, "nowhere"), NotApprovedError, "this is a NoneType; sign a verdict"),
+    "no approval": (lambda: export(frame(), None, "nowhere"), NotApprovedError, "this is none: sign a verdict"),
 }  # fmt: skip
 
 

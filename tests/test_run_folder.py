@@ -1,10 +1,9 @@
-"""What people decide about a run: who must sign, who may not, what is waived and rejected, and what is noticed when it is edited."""
+"""What people decide about a run: who must sign, who may not, what is waived or rejected; and what is noticed when it is edited."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.gate.verify import verify
 from synth.gate.waivers import WAIVER, Waiver
-from synth.run_folder import Run
 from synth.run import evaluate_files
+from synth.run_folder import Run
 
 POLICY = """
 name: house
@@ -43,17 +42,19 @@ def policy(approvers: str = "{count: 1, automatic: true}", limit: float = 0.9) -
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `synth evaluate` leaves, and the home whose key sealed it."""
     place = tmp_path_factory.mktemp("measured")
     for name, shift in (("real", 0), ("held", 1), ("fake", 2)):
-        lines = [f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)]
+        lines = [
+            f"{18 + (7 * i + shift) % 50},{20 + (11 * i * i + shift) % 70},{'fm'[(i * i + shift) % 2]}" for i in range(160)
+        ]
         (place / f"{name}.csv").write_text("\n".join(["age,hours,sex", *lines]) + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYNTH_HOME", str(place / "home"))
         only = ["validity.schema", "fidelity.shape", "fidelity.trend"]
         evaluate_files(place / "real.csv", place / "held.csv", place / "fake.csv", place / "run", only=only)
-    yield place
+    return place
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def revoke(
         print_json({"revoked": kind, "digest": digest, "at": entry.at, "list": str(file)})
     else:
         out.print(
-            f"{kind} {digest[:16]}… is revoked in {file}; hand the list to whoever verifies: synth verify DIR --revocations FILE",
+            f"{kind} {digest[:16]}… is revoked in {file};\nhand it to whoever verifies: synth verify DIR --revocations FILE",
             soft_wrap=True,
             markup=False,
         )

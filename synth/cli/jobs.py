@@ -16,6 +16,7 @@ from synth.cli.screen import (
     Quiet,
     Sarif,
     Seed,
+    ask_people,
     for_machines,
     notice,
     out,
@@ -124,6 +125,8 @@ def _do(
         out.print(f"run      {done.path}\nreport   {done.path / 'report.html'}", soft_wrap=True, markup=False)
         if exported is not None:
             out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True, markup=False)
+    if done.awaits_people:
+        ask_people(done, as_json)
     raise typer.Exit(EXIT[verdict.decision])
 
 

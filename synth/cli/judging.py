@@ -1,4 +1,4 @@
-"""Commands that judge and release: evaluate, gate, export, verify."""
+"""Commands that judge and release: evaluate, gate, export."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from synth.cli import app
 from synth.cli.figures import show_measurements, show_power
@@ -18,6 +17,7 @@ from synth.cli.screen import (
     Quiet,
     Sarif,
     Seed,
+    ask_people,
     for_machines,
     notice,
     out,
@@ -25,6 +25,7 @@ from synth.cli.screen import (
     show_verdict,
     watching,
 )
+from synth.errors import InputError
 
 PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
 
@@ -102,48 +103,49 @@ def gate(
     from synth.run import Run
 
     tell = for_machines(sarif, junit)
-    verdict = Run.open(run).judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
+    done = Run.open(run)
+    verdict = done.judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
     tell(verdict)
     if as_json:
         print_json(verdict.to_dict())
     else:
         show_verdict(verdict)
+    if done.awaits_people:
+        ask_people(done, as_json)
     raise typer.Exit(EXIT[verdict.decision])
 
 
 @app.command(epilog="Example: synth export reports/runs/adult --to exports/adult --format parquet,csv")
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder whose verdict is an approval.", metavar="RUN")],
-    to: Annotated[Path, typer.Option("--to", help="The export folder.", metavar="DIR")],
-    formats: Annotated[str, typer.Option("--format", help="parquet, csv, arrow; with commas between them.")] = "parquet",
+    to: Annotated[str, typer.Option("--to", help="The export folder, or a database (SQLAlchemy).", metavar="DIR|URL")],
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="parquet, csv, arrow, with commas between them; or huggingface alone. Parquet by default."
+        ),
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="With a URL: the new table's name; none is overwritten.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write approved rows, their documents and the signature to a folder; whole or not at all."""
+    """Write approved rows, their documents and the signatures to a folder or a new table; whole or not at all."""
+    from synth.gate.database import is_address
     from synth.run import Run
 
-    folder = Run.open(run).export(to, formats=names(formats) or ())
-    files = sorted(path.name for path in folder.iterdir())
+    if is_address(to):
+        if formats not in (None, "sql"):
+            raise InputError(f"{to} is a database, which takes no --format {formats}; leave it out")
+        where = Run.open(run).to_sql(to, table)
+        if as_json:
+            print_json({"export": where})
+        else:
+            out.print(f"exported to {where}", soft_wrap=True, markup=False)
+        return
+    if table is not None:
+        raise InputError(f"--table goes with a database's URL, and {to} is a folder; leave it out")
+    folder = Run.open(run).export(to, formats=names(formats or "parquet") or ())
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if as_json:
         print_json({"export": str(folder), "files": files})
     else:
         out.print(f"exported to {folder}: {', '.join(files)}", soft_wrap=True, markup=False)
-
-
-@app.command(epilog="Example: synth verify exports/adult --key publisher.pub")
-def verify(
-    folder: Annotated[Path, typer.Argument(help="An export folder.", metavar="DIR")],
-    key: Annotated[
-        Path | None, typer.Option(help="The public key to trust; by default every key of this machine.", metavar="PUB")
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="The policy file that must have approved it.", metavar="FILE")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check an export offline: the signature, every file, the verdict. Exit code 4 says what differs."""
-    from synth.gate.verify import verify as verify_folder
-
-    verified = verify_folder(folder, key=key, policy=policy)
-    if as_json:
-        print_json({"verified": True, **verified.to_dict()})
-    else:
-        out.print(f"[bold green]verified[/] {escape(str(folder))}", soft_wrap=True)
-        out.print(str(verified), soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Commands that show what there is: schema, generators, metrics, policies, doctor."""
+"""Commands that show what there is: schema, generators, metrics, doctor."""
 
 from __future__ import annotations
 
@@ -136,37 +136,6 @@ def _show(heading: str, found: list[Any]) -> None:
     out.print(f"[bold]{escape(heading)}[/]")
     out.print(grid)
     out.print()
-
-
-@app.command(epilog="Example: synth policies privacy-release")
-def policies(
-    name: Annotated[str | None, typer.Argument(help="Show one policy's rules and reasons.")] = None, as_json: AsJson = False
-) -> None:
-    """List the packaged policies, or the rules of one, each with its reason."""
-    from synth.gate.policy import Policy, packaged
-
-    chosen = [Policy.load(one) for one in ([name] if name else packaged())]
-    if as_json:
-        print_json({policy.name: policy.model_dump(mode="json") for policy in chosen})
-        return
-    if name is None:
-        grid = _grid("policy", "version", "rules", "what it is for")
-        for policy in chosen:
-            grid.add_row(policy.name, policy.version, str(len(policy.checks)), escape(policy.title))
-    else:
-        policy = chosen[0]
-        out.print(f"[bold]{policy.name} {policy.version}[/] {escape(policy.title)}\n{escape(policy.description)}\n")
-        grid = _grid("measure", "limit", "severity", "why")
-        for check in policy.checks:
-            limit = (
-                f"real rows + {check.excess:g}"
-                if check.excess is not None
-                else ""
-                if check.limit is None
-                else f"{check.limit:g}"
-            )
-            grid.add_row(check.measure, limit, check.severity, escape(check.why))
-    out.print(grid)
 
 
 @app.command(epilog="Example: synth doctor")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import typer
 from rich.console import Console
@@ -21,6 +21,9 @@ from synth.folder import replace
 from synth.gate.verdict import Finding, Verdict
 from synth.progress import Progress, silent
 from synth.report.search import search_table
+
+if TYPE_CHECKING:
+    from synth.run_folder import Run
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notices.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
@@ -40,6 +43,11 @@ OUTCOME_STYLE = {
     "missing": "yellow",
     "error": "yellow",
     "skipped": "yellow",
+}
+MAY_SEE = {
+    "public": "anybody may see the rows",
+    "partner": "the rows are for partners under agreement",
+    "internal": "the rows stay in the house",
 }
 EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
 EXIT_SEARCH = {"within": 0, "beyond": 1, "undecided": 3}
@@ -108,8 +116,10 @@ def for_machines(sarif: Path | None, junit: Path | None) -> Callable[[Verdict], 
 
 def show_verdict(verdict: Verdict) -> None:
     """The decision, then every finding: its figure with its interval, its limit, and what real rows score."""
-    word = verdict.decision.upper()
-    out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] under {escape(verdict.policy)} {verdict.policy_version}\n")
+    word, tried = verdict.decision.upper(), verdict.attempt
+    again = f", attempt {tried.number} on this data" if tried is not None and tried.number > 1 else ""
+    under = f"under {escape(verdict.policy)} {verdict.policy_version}{again}; {MAY_SEE[verdict.profile]}"
+    out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] {under}\n", soft_wrap=True)
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("check", overflow="fold")
     grid.add_column("outcome", no_wrap=True)
@@ -119,7 +129,7 @@ def show_verdict(verdict: Verdict) -> None:
         style = OUTCOME_STYLE.get(finding.outcome)
         grid.add_row(
             escape(finding.check) + (f" [dim]and {others} more[/]" if others else ""),
-            f"[{style}]{finding.outcome}[/]" if style else finding.outcome,
+            (f"[{style}]{finding.outcome}[/]" if style else finding.outcome) + _let_go(finding),
             _figure(finding),
             "" if finding.limit is None else f"{finding.limit:{'+' if finding.over_reference else ''}.3g}",
             "" if finding.reference is None else f"{finding.reference:.3f}",
@@ -128,7 +138,32 @@ def show_verdict(verdict: Verdict) -> None:
     out.print("[dim]A limit with a sign, and the value beside it, are in excess of what real rows score.[/]")
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
+    for waiver in verdict.waivers:
+        until = f"waived by {waiver['approver']} until {waiver['expires'][:10]}"
+        out.print(
+            f"\n{waiver['check']} {until}: {waiver['reason']} ({waiver['owner']} answers for it)", soft_wrap=True, markup=False
+        )
+    for line in verdict.refused_waivers:
+        out.print(f"\nwaiver refused: {line}", soft_wrap=True, markup=False)
+    if verdict.decision != "approved" and verdict.changes:
+        out.print("\n[bold]What would have to change[/]")
+        for line in verdict.changes:
+            out.print(f"- {line}", soft_wrap=True, markup=False)
     out.print()
+
+
+def ask_people(run: Run, as_json: bool) -> Never:
+    """Say who has to sign before anything leaves, and end as where nothing is decided yet."""
+    approval = run.approval
+    assert approval is not None
+    if not as_json:
+        people = "a person has" if approval.terms.signers == 1 else f"{approval.terms.signers} people have"
+        out.print(
+            f"[{STYLE['inconclusive']}]NOT SIGNED YET[/] {people} to sign before anything leaves, with a key of their own:\n"
+            f"         synth approve {escape(str(run.path))} --key THEIR.pem",
+            soft_wrap=True,
+        )
+    raise typer.Exit(EXIT["inconclusive"])
 
 
 def show_search(record: Mapping[str, Any]) -> None:
@@ -146,6 +181,13 @@ def show_search(record: Mapping[str, Any]) -> None:
         grid.add_row(escape(attempt.setting) + chosen, str(attempt.split), *figures, said)
     out.print(grid)
     out.print(f"chosen   {table.chosen}: {table.why}\n", soft_wrap=True, markup=False)
+
+
+def _let_go(finding: Finding) -> str:
+    """That a finding would block, had it not been let go."""
+    if finding.waiver is not None:
+        return f" [dim]waived until {escape(str(finding.waiver['expires'])[:10])}[/]"
+    return " [dim]noted[/]" if finding.meaning == "noted" else ""
 
 
 FOLDED = ("pass", "insufficient", "report", "absent")  # outcomes of which one of a metric's groups stands for the others

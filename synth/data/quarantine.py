@@ -52,7 +52,9 @@ def mark_of(file: Path) -> Mark | None:
         status = (pq.read_schema(file).metadata or {}).get(STATUS.encode())
     except (pa.ArrowException, OSError):  # whoever reads it says what it is
         return None
-    return {QUARANTINE[STATUS].encode(): "quarantined", REAL[STATUS].encode(): "real"}.get(status)
+    if status == REAL[STATUS].encode():
+        return "real"
+    return "quarantined" if status == QUARANTINE[STATUS].encode() else None
 
 
 def origin(provenance: Provenance | None) -> Mapping[str, str]:

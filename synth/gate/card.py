@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from synth.data.schema import Column
@@ -121,32 +118,13 @@ def _how_to_check(release: Release) -> str:
     if release.layout == "sql":
         return """    synth verify "URL?table=NAME" --key approver.pub
 
-makes the signed text of the rows again from the database, and holds it and every file of the table NAME_synth to what was signed.
+makes the signed text of the rows again from the database, and holds it, and every file in NAME_synth, to what was signed.
 """
     return """    synth verify . --key approver.pub
     python verify.py . --key approver.pub
 
 The second needs no synth: `verify.py` is one file of synth's documentation, which uses the package `cryptography` alone.
 """
-
-
-def provenance(synthetic: Table) -> bytes:
-    """A Parquet table with one row per synthetic row: which model, seed and condition gave it, and its place there."""
-    origin, rows = synthetic.provenance, len(synthetic)
-    columns = {
-        "row": pa.array(range(rows), pa.int64()),
-        "generator": _same(origin.generator if origin else None, rows),
-        "model_digest": _same(origin.model_digest if origin else None, rows),
-        "seed": pa.repeat(pa.scalar(origin.seed if origin else None, pa.int64()), rows),
-        "where": _same(origin.where if origin else None, rows),
-    }
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    return sink.getvalue()
-
-
-def _same(value: str | None, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, pa.string()), rows)
 
 
 def _column_row(column: Column, synthetic: Table) -> str:

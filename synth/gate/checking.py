@@ -134,7 +134,6 @@ def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations
         waived = [finding["waiver"] for finding in said["findings"] if finding["waiver"] is not None]
         attempt, profile = said["attempt"], str(policy["profile"])
         persons, days = _persons(policy, stated), timedelta(days=policy["approvers"]["days"])
-        alone = stated.automatic and policy["approvers"]["separate"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise VerificationError(f"{VERDICT} is not a verdict of synth's, or {POLICY} no policy ({problem!r})") from problem
     if digest != stated.policy_digest:
@@ -151,8 +150,8 @@ def check_documents(stated: Statement, verdict: bytes, rules: bytes, revocations
         if waiver.synthetic != judged or waiver.policy_digest != stated.policy_digest:
             raise VerificationError(f"the waiver of {shown(waiver.check)} is about another table, or another policy, than this")
     check_waivers(stated, revocations)
-    if persons > stated.signers or (persons and alone):
-        by = "a machine alone" if alone else f"{stated.signers}"
+    if persons > stated.signers or (persons and stated.automatic):
+        by = "a machine alone" if stated.automatic else f"{stated.signers}"
         raise VerificationError(f"the policy wants {persons} of its approvers to sign, and this was approved by {by}")
     if stated.expires - stated.approved_at > days:
         raise VerificationError(f"it was approved for longer than the {days.days} days that the policy allows")

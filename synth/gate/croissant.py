@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from synth.data.schema import Column, Kind, Role
@@ -15,6 +16,7 @@ TYPES = {
     Kind.BOOLEAN: "sc:Boolean",
     Kind.DATETIME: "sc:DateTime",
 }
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 LEVELS = {int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean"}  # of categories that are no text
 ENCODINGS = {
     "parquet": "application/x-parquet",  # the name that Croissant readers know, not the registered one
@@ -28,7 +30,8 @@ ENCODINGS = {
 def croissant(release: Release) -> bytes:
     """What the files of one layout are, and every column in them."""
     verdict, rows = release.verdict, release.rows
-    keys = [{"@id": f"rows/{column.name}"} for column in rows.schema.columns if column.role is Role.KEY]
+    columns = [(_identifier(column, place), column) for place, column in enumerate(rows.schema.columns)]
+    keys = [{"@id": name} for name, column in columns if column.role is Role.KEY]
     document = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -52,7 +55,7 @@ def croissant(release: Release) -> bytes:
                 "name": "rows",
                 "description": "One record for each synthetic row.",
                 **({"key": keys[0] if len(keys) == 1 else keys} if keys else {}),
-                "field": [_field(column, _source(release)) for column in rows.schema.columns],
+                "field": [_field(name, column, _source(release)) for name, column in columns],
             }
         ],
         **_responsible(release),
@@ -89,12 +92,17 @@ def _source(release: Release) -> dict[str, Any]:
     return {"fileObject": {"@id": name}}
 
 
-def _field(column: Column, source: dict[str, Any]) -> dict[str, Any]:
+def _identifier(column: Column, place: int) -> str:
+    """A name for the field: the column's own, where that can stand in an IRI as it is; readers refuse one with spaces."""
+    return f"rows/{column.name}" if _PLAIN.fullmatch(column.name) else f"rows/column/{place}"
+
+
+def _field(name: str, column: Column, source: dict[str, Any]) -> dict[str, Any]:
     level = type(column.categories[0]) if column.categories else str
     kind = TYPES.get(column.kind) or LEVELS.get(level, "sc:Text")
     return {
         "@type": "cr:Field",
-        "@id": f"rows/{column.name}",
+        "@id": name,
         "name": column.name,
         "description": f"{column.kind}, {column.role}",
         "dataType": "sc:Date" if column.kind is Kind.DATETIME and column.unit == "day" else kind,
@@ -119,7 +127,9 @@ def _responsible(release: Release) -> dict[str, Any]:
     collection = "Synthetic rows from a source that synth did not make."
     if origin is not None:
         under = f", under the condition {origin.where}" if origin.where else ""
-        collection = f"Synthetic: drawn from the generator {origin.generator} of {release.made_by}, fitted to a real table{under}."
+        collection = (
+            f"Synthetic: drawn from the generator {origin.generator} of {release.made_by}, fitted to a real table{under}."
+        )
     biases = "No figure on fairness was judged." if not fairness else "Every figure on fairness that was judged passed."
     if open_ones:
         biases = f"Figures on fairness that did not pass: {', '.join(open_ones)}."

@@ -59,7 +59,9 @@ def address(url: str, table: str | None = None) -> Address:
     try:
         parsed = make_url(url)
     except ArgumentError as problem:
-        raise InputError("that is no URL of a database; write one as sqlite:///folder/file.db or postgresql://host/name") from problem
+        raise InputError(
+            "that is no URL of a database; write one as sqlite:///folder/file.db or postgresql://host/name"
+        ) from problem
     within = parsed.query.get("table")
     names = {name for name in (table, within) if name is not None}
     if len(names) != 1:
@@ -109,7 +111,9 @@ def in_words(place: Address) -> Iterator[None]:
     try:
         yield
     except (ModuleNotFoundError, NoSuchModuleError) as problem:
-        raise InputError(f"{place}: {problem}; install the driver of this database, or write its URL as database+driver://…") from problem
+        raise InputError(
+            f"{place}: {problem}; install the driver of this database, or write its URL as database+driver://…"
+        ) from problem
     except SQLAlchemyError as problem:
         said = " ".join(str(getattr(problem, "orig", None) or problem).split())[:160]
         raise DataError(f"{place}: {said}; mend that, or choose another database") from problem

@@ -121,7 +121,7 @@ def _held(approval: Approval) -> _Held:
 
 
 def _chosen(stated: Statement, formats: Iterable[str] | None) -> tuple[str, ...]:
-    """The formats to write, in the order that decides the layout. Raises NotApprovedError, InputError for a mix that cannot be."""
+    """The formats to write, the one that decides the layout first. Raises NotApprovedError, and InputError for a mix."""
     covered = formats_of(stated.files)
     chosen = covered[:1] if formats is None else tuple(dict.fromkeys(formats))
     if not chosen:
@@ -134,7 +134,7 @@ def _chosen(stated: Statement, formats: Iterable[str] | None) -> tuple[str, ...]
             )
     alone = [form for form in chosen if form not in TOGETHER]
     if alone and len(chosen) > 1:
-        raise InputError(f"{alone[0]!r} goes alone; export to another place for {' and '.join(f for f in chosen if f != alone[0])}")
+        raise InputError(f"{alone[0]!r} goes alone, with documents of its own; export the other formats to another place")
     return tuple(form for form in LAYOUTS if form in chosen)
 
 

@@ -139,7 +139,9 @@ def _written(write: Write, out: Any) -> None:
         write(out)
     except pa.ArrowException as problem:
         reason = " ".join(str(problem).split())[:160]
-        raise DataError(f"the rows cannot be written in this format ({reason}); drop such a column, or leave it out") from problem
+        raise DataError(
+            f"the rows cannot be written in this format ({reason}); drop such a column, or leave it out"
+        ) from problem
 
 
 # rows as text -----------------------------------------------------------------------------------------------------------
@@ -201,4 +203,3 @@ def type_of(text: str) -> pa.DataType:
         make = {"32": pa.decimal32, "64": pa.decimal64, "128": pa.decimal128, "256": pa.decimal256}[exact[1]]
         return make(int(exact[2]), int(exact[3]))
     raise ValueError(f"no type is written {text!r}")
-

@@ -79,8 +79,6 @@ def leaving_verdict(verdict: Verdict, synthetic: Table) -> Verdict:
 
 
 def _said(finding: Finding, m: Measurement | None, hide: Withheld | None) -> Finding:
-    if finding.waiver is not None:  # which group was let go is said by the finding's own label
-        finding = replace(finding, waiver={**finding.waiver, "check": str(finding.waiver["check"]).split("[")[0]})
     if m is None or hide is None:  # whose the label is, is not known: what it is about may be a real value
         known = finding.value is not None or finding.outcome == "missing"
         return _labelled(finding, finding.check.split("[")[0], finding.message if known else KEPT_BACK)

@@ -1,4 +1,4 @@
-"""Where approved rows came from, for machines: W3C PROV as PROV-JSON, and one OpenLineage event. Real rows go by digest only."""
+"""Where approved rows came from, for machines: W3C PROV as PROV-JSON, and an OpenLineage event. Real rows go by digest only."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from synth.gate.forms import type_text
 from synth.gate.released import Release
 from synth.gate.verdict import Finding
 
+ENDS = {  # what each PROV relation leads from and to
+    "used": ("activity", "entity"),
+    "wasGeneratedBy": ("entity", "activity"),
+    "wasDerivedFrom": ("generatedEntity", "usedEntity"),
+    "wasAssociatedWith": ("activity", "agent"),
+    "wasAttributedTo": ("entity", "agent"),
+    "wasInfluencedBy": ("influencee", "influencer"),
+    "actedOnBehalfOf": ("delegate", "responsible"),
+}
 PRODUCER = f"urn:synth:{__version__}"
 NAMESPACE = "urn:sha256"  # what data sets are named by in OpenLineage: their digests
 FACETS = "https://openlineage.io/spec/facets"
@@ -36,9 +45,7 @@ def prov(release: Release) -> bytes:
         f"sha256:{verdict.policy_digest}", "Policy", {"synth:name": verdict.policy, "synth:version": verdict.policy_version}
     )
     judgement = graph.entity(f"release:{release.uuid}/verdict", "Verdict", {"synth:attempt": release.attempt})
-    export = graph.entity(
-        f"release:{release.uuid}", "Export", {"synth:layout": release.layout, "synth:expires": terms.expires}
-    )
+    export = graph.entity(f"release:{release.uuid}", "Export", {"synth:layout": release.layout, "synth:expires": terms.expires})
     requester = graph.agent("requester", terms.requested_by, "prov:SoftwareAgent", {"synth:keyid": terms.requester})
     approver = graph.agent("approver", release.by, "prov:Agent")
 
@@ -84,16 +91,6 @@ def _made(graph: _Graph, release: Release, train: str, synthetic: str) -> None:
 class _Graph:
     """A PROV document that grows."""
 
-    ENDS = {
-        "used": ("activity", "entity"),
-        "wasGeneratedBy": ("entity", "activity"),
-        "wasDerivedFrom": ("generatedEntity", "usedEntity"),
-        "wasAssociatedWith": ("activity", "agent"),
-        "wasAttributedTo": ("entity", "agent"),
-        "wasInfluencedBy": ("influencee", "influencer"),
-        "actedOnBehalfOf": ("delegate", "responsible"),
-    }
-
     def __init__(self) -> None:
         prefixes = {"synth": "urn:synth:", "sha256": "urn:sha256:", "release": "urn:uuid:"}
         self.document: dict[str, Any] = {"prefix": prefixes, "entity": {}, "activity": {}, "agent": {}}
@@ -112,7 +109,7 @@ class _Graph:
         return f"synth:{name}"
 
     def relate(self, relation: str, one: str, other: str, facts: dict[str, Any] | None = None) -> None:
-        first, second = self.ENDS[relation]
+        first, second = ENDS[relation]
         self._relations += 1
         ends = {f"prov:{first}": one, f"prov:{second}": other}
         self.document.setdefault(relation, {})[f"_:r{self._relations}"] = {**ends, **(facts or {})}
@@ -218,7 +215,7 @@ def _came_from(release: Release, column: Column) -> dict[str, Any]:
 def _metrics(release: Release, column: Column) -> dict[str, Any]:
     """Of the synthetic rows, which leave anyway."""
     values = release.rows.column(column.name)
-    return {"nullCount": values.null_count, "distinctCount": pc.count_distinct(values).as_py(), "count": len(values)}
+    return {"nullCount": values.null_count, "distinctCount": len(pc.unique(values.drop_null())), "count": len(values)}
 
 
 def _assertion(finding: Finding) -> dict[str, Any]:

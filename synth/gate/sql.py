@@ -21,7 +21,6 @@ from synth.data.table import Table
 from synth.errors import DataError, SynthError, VerificationError
 from synth.gate import sql_values
 from synth.gate.database import Address, address, begun, in_words
-from synth.gate.dsse import ATTESTATION
 from synth.gate.forms import COLUMNS, columns_line, columns_of, unsigned_zeros
 from synth.gate.keys import PublicKey
 from synth.gate.revocation import Revocations
@@ -41,8 +40,8 @@ def write_table(
     """Write rows and the files that go with them as a new table and its companion; whole or not at all. Returns where they are.
 
     files: the attestation and the documents, by name. check_whole: is given the tables as a folder, read back from the database
-    within the transaction, and raises where they are not what was signed. Raises DataError where a table of either name is there
-    (it is never overwritten) and where the rows cannot be held.
+    within the transaction, and raises where they are not what was signed.
+    Raises DataError where a table of either name is there (it is never overwritten), and where the rows cannot be held.
     """
     place = address(url, table)
     line = columns_line(rows.arrow.schema)
@@ -81,7 +80,8 @@ def verify_sql(
     Raises VerificationError that says what differs, MissingExtraError without SQLAlchemy.
     """
     with restored(url, table) as (place, folder):
-        return replace(check(folder, known, policy=policy, where=where, revocations=revocations, names=names), path=place)
+        found = check(folder, known, policy=policy, where=where, revocations=revocations, names=names)
+        return replace(found, path=place)
 
 
 @contextmanager
@@ -132,15 +132,14 @@ def _insert(connection: Connection, data: SqlTable, rows: Table) -> None:
         piece = rows.arrow.slice(start, BATCH)
         columns = [sql_values.to_python(name, piece.column(name), connection.dialect.name) for name in piece.column_names]
         lines = zip(*columns, strict=True)
-        connection.execute(
-            data.insert(), [{ROW: start + place} | {f"c{at}": cell for at, cell in enumerate(line)} for place, line in enumerate(lines)]
-        )
+        cells = [{f"c{at}": cell for at, cell in enumerate(line)} for line in lines]
+        connection.execute(data.insert(), [{ROW: place} | line for place, line in enumerate(cells, start)])
 
 
 def _refuse_taken(connection: Connection, place: Address) -> None:
     for name in (place.table, place.companion):
         if name in _names(connection):
-            raise DataError(f"{place} holds {name!r} already, and an export overwrites nothing; choose another name with --table")
+            raise DataError(f"{place} holds {name!r} already, and an export overwrites nothing; choose another with --table")
 
 
 def _rename(connection: Connection, old: str, new: str) -> None:
@@ -180,7 +179,7 @@ def _restored(connection: Connection, name: str, companion: str) -> Iterator[Pat
         try:
             columns = columns_of(line)
         except (ValueError, TypeError) as problem:
-            raise VerificationError(f"{companion} holds no {COLUMNS} that says what the rows are; export them again") from problem
+            raise VerificationError(f"{companion} holds no {COLUMNS} that says what the rows are") from problem
         for file, content in files.items():
             (folder / file).write_bytes(content)
         with (folder / "data.sql").open("wb") as out:
@@ -213,20 +212,23 @@ def _write_rows(connection: Connection, name: str, columns: Mapping[str, pa.Data
     _check_found(connection, name, [ROW, *columns])
     table = _raw(name, [ROW, *columns])
     schema = pa.schema(list(columns.items()))
-    found = connection.execution_options(stream_results=True).execute(sql.select(*table.columns).order_by(table.columns[0]))
-    with csv.CSVWriter(pa.PythonFile(out, mode="w"), schema) as writer:
+    wanted = sql.select(*table.columns).order_by(table.columns[0])
+    with (
+        connection.execute(wanted, execution_options={"stream_results": True}) as found,
+        csv.CSVWriter(pa.PythonFile(out, mode="w"), schema) as writer,
+    ):
         start = 0
         for lines in found.partitions(BATCH):
             keys, *cells = zip(*lines, strict=True)
             if list(keys) != list(range(start, start + len(keys))):
-                raise VerificationError(f"{name} was altered: a row was removed or added after row {start:,} of the key {ROW!r}")
+                raise VerificationError(f"{name} was altered: after row {start:,} of the key {ROW!r} one was removed or added")
             start += len(keys)
             arrays = [sql_values.to_arrow(*column, one) for column, one in zip(columns.items(), cells, strict=True)]
             writer.write_table(unsigned_zeros(pa.table(arrays, schema=schema)))
 
 
 def _check_found(connection: Connection, name: str, columns: list[str]) -> None:
-    """Raise VerificationError for a table with other columns, and for a view, whose rows can change after they were verified."""
+    """Raise VerificationError for a table with other columns, and for a view, whose rows can change afterwards."""
     import sqlalchemy as sql
 
     look = sql.inspect(connection)
@@ -235,7 +237,7 @@ def _check_found(connection: Connection, name: str, columns: list[str]) -> None:
     found = [column["name"] for column in look.get_columns(name)]
     if found != columns:
         other = next((one for one in (*columns, *found) if one not in columns or one not in found), found[0])
-        raise VerificationError(f"the table {name!r} was altered: its columns are not those that were signed ({other!r} differs)")
+        raise VerificationError(f"the table {name!r} was altered: its columns are not those that were signed ({other!r})")
 
 
 def _raw(name: str, columns: list[str]) -> SqlTable:

@@ -1,7 +1,8 @@
 """Cells between Arrow and a database, exactly: what a database would round or forget, it gets as text.
 
-Reading takes what the driver gives and holds it to the one form that was written, so that a cell of another type, or a moment in
-another spelling, counts as altered. SQLite has no types for moments and exact decimals: they are ISO 8601 text and digits there.
+Reading takes what the driver gives and holds it to the one form that was written, so that a cell of another type, or a moment
+in another spelling, counts as altered. SQLite has no types for moments and exact decimals: they are text there, in ISO 8601 and
+in digits.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _reader(kind: pa.DataType) -> Callable[[Any], Any]:
     if pa.types.is_floating(kind):
         return _of(float)
     if pa.types.is_decimal(kind):
-        return _decimal
+        return _decimal(kind.scale)
     if pa.types.is_date(kind):
         return _date
     if pa.types.is_timestamp(kind):
@@ -121,10 +122,16 @@ def _whole(cell: Any) -> int:
     return cell
 
 
-def _decimal(cell: Any) -> Decimal:
-    if not isinstance(cell, (str, Decimal)):
-        raise ValueError(f"{cell!r} is no exact decimal")
-    return Decimal(cell)
+def _decimal(scale: int) -> Callable[[Any], Decimal]:
+    def read(cell: Any) -> Decimal:
+        if isinstance(cell, Decimal):
+            return cell
+        exact = Decimal(cell) if isinstance(cell, str) else None
+        if exact is None or exact.as_tuple().exponent != -scale or str(exact) != cell:
+            raise ValueError(f"{cell!r} is no decimal with {scale} digits after the point")
+        return exact
+
+    return read
 
 
 def _date(cell: Any) -> date:

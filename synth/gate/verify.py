@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.errors import VerificationError
+from synth.errors import InputError, VerificationError
 from synth.gate.checking import (
     NO_FILE,
     POLICY,
@@ -48,7 +48,7 @@ class SignedBy:
 class Verified:
     """What a verified export, or one file of it, says of itself."""
 
-    path: Path
+    path: Path | str  # a folder, a file, or a table's URL
     signers: tuple[SignedBy, ...]
     approved_by: str
     approved_at: str
@@ -112,7 +112,6 @@ def verify(
     attestation: for a file that has left its export, where the attestation lies; by default beside it.
     Raises VerificationError that says what differs, InputError for a key or list that cannot be read.
     """
-    target = Path(path)
     own = {file: PublicKey.load(file) for file in sorted((home() / "keys").glob("*.pub"))}
     known = own if key is None else {file: PublicKey.load(file) for file in _paths(key)}
     where = f"which is not among the {len(own)} keys in {home() / 'keys'}"
@@ -121,7 +120,14 @@ def verify(
     lists = _paths(revocations) if revocations is not None else [own_list()] if own_list().is_file() else []
     revoked = Revocations.load(lists, {*known.values(), *own.values()})
     names = {one.keyid: file.stem for file, one in (own | known).items()}
-    if target.is_dir() and attestation is None:
+    if "://" in str(path):
+        from synth.gate.sql import verify_sql  # only here: a database needs more than `cryptography`
+
+        return verify_sql(str(path), None, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
+    target = Path(path)
+    if target.is_dir():
+        if attestation is not None:
+            raise InputError(f"{target} is a folder, whose attestation is in it; --attestation goes with one file")
         return check(target, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
     if not target.is_file():
         raise VerificationError(f"{target} is not a folder or file that is there; give an export's folder, or a file of one")
@@ -163,7 +169,8 @@ def _check_one(
     names: Mapping[str, str],
 ) -> Verified:
     """One file of an export, by its content: under whatever name it now goes."""
-    beside = [file.parent / ATTESTATION, *([file.parent.parent / ATTESTATION] if file.parent.name == "data" else [])]
+    own = file.with_name(f"{file.name}.{ATTESTATION}")  # of rows that left as one file
+    beside = [own, file.parent / ATTESTATION, *([file.parent.parent / ATTESTATION] if file.parent.name == "data" else [])]
     place = Path(attestation) if attestation is not None else next((one for one in beside if one.is_file()), None)
     if place is None or not place.is_file():
         raise VerificationError(
@@ -186,7 +193,7 @@ def _check_one(
 
 
 def _verified(
-    path: Path,
+    path: Path | str,
     stated: Statement,
     signers: tuple[PublicKey, ...],
     names: Mapping[str, str] | None,

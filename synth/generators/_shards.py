@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 from collections import abc
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -137,6 +138,11 @@ class Joined:
             columns[name] = fitted.reissue(name, rows, self.shards.n, self.shards.seed, self._taken.setdefault(name, {}))
         return fitted.table(columns)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether a shard can only be told once those before it are there: it may not repeat them, or is issued after them."""
+        return len(self.shards) > 1 and bool(self._rules or self.shards.model.fitted.in_order)
+
     def provenance(self) -> Provenance:
         """Where the rows come from; under a condition, too, what those so far cost and are worth."""
         shards = self.shards
@@ -190,6 +196,16 @@ def _within(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
         return np.zeros(len(values), dtype=bool)
     place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
     return np.asarray(ascending[place] == values)
+
+
+def drawn_again(shards: Shards, wanted: Iterable[int], progress: Progress = silent) -> Iterator[tuple[int, Table]]:
+    """These shards, each as it is among all, in ascending order; others are drawn only where these depend on them."""
+    joined, numbers = Joined(shards), sorted(set(wanted))
+    needed = range(numbers[-1] + 1) if numbers and joined.in_order else numbers
+    for k in needed:
+        part = joined.add(k, shards.draw(k, progress))
+        if k in numbers:
+            yield k, part
 
 
 # who draws them ----------------------------------------------------------------------------------------------------------

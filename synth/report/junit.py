@@ -2,7 +2,8 @@
 
     failure   a rule that can block is broken
     error     a rule that can block could not be decided: its figure is missing, in error, or too uncertain
-    skipped   nothing that blocks: too few rows of a group, not applicable, reported only, or a broken rule that only warns
+    skipped   nothing that blocks: too few rows of a group, not applicable, reported only, waived, or a broken rule that only
+              warns
 
 An internal document: labels and messages name groups and reasons as the private report does. It does not leave with the rows.
 """
@@ -59,6 +60,10 @@ def _said(finding: Finding) -> tuple[str, str]:
     """The element that a finding is, "" for a passed test, with its message."""
     if finding.outcome == "pass":
         return "", ""
+    if finding.waiver is not None:
+        return "skipped", f"{finding.outcome}, waived until {finding.waiver['expires']}: {finding.message}"
+    if finding.meaning == "noted" and finding.severity == "block":
+        return "skipped", f"{finding.outcome}, which the policy only notes: {finding.message}"
     if finding.severity != "block" and finding.outcome in ("fail", *UNDECIDED):
         how = "only warns" if finding.severity == "warn" else "is only reported"
         return "skipped", f"{finding.outcome}, in a rule that {how}: {finding.message}"

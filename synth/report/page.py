@@ -48,6 +48,12 @@ class Finding(Protocol):
     def reference(self) -> float | None: ...
     @property
     def over_reference(self) -> bool: ...
+    @property
+    def meaning(self) -> str | None: ...
+    @property
+    def waiver(self) -> Mapping[str, Any] | None: ...
+    @property
+    def blocks(self) -> bool: ...
 
 
 class Verdict(Protocol):
@@ -61,6 +67,8 @@ class Verdict(Protocol):
     def policy_version(self) -> str: ...
     @property
     def findings(self) -> Sequence[Finding]: ...
+    @property
+    def changes(self) -> Sequence[str]: ...
 
 
 def render(
@@ -107,6 +115,7 @@ def render(
         tally=_tally(findings),
         made=_made(measurements.context, holdout),
         findings=found,
+        changes=() if verdict is None or public else verdict.changes,
         standing=[f for f in found if f["outcome"] != "insufficient"],
         most=FIRST,
         figures=[_figure(m, by_check.get(m.label), hide) for m in first],
@@ -143,7 +152,7 @@ def _template() -> Template:
 def _open(findings: Sequence[Finding]) -> list[Finding]:
     """What did not pass, what blocks first and the surest first."""
     left = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
-    return sorted(left, key=lambda f: (f.outcome == "insufficient", f.severity != "block", URGENCY.index(f.outcome)))
+    return sorted(left, key=lambda f: (f.outcome == "insufficient", not f.blocks, URGENCY.index(f.outcome)))
 
 
 def _folded(found: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -242,11 +251,22 @@ def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
         "check": hide.check(finding),
         "more": "",
         "outcome": finding.outcome,
-        "severity": finding.severity,
         "message": hide.message(finding),
+        "let_go": _let_go(finding),
         "why": finding.why,
         "do": words.advice(finding.outcome, finding.check, finding.value is not None),
     }
+
+
+def _let_go(finding: Finding) -> str:
+    """Why a finding does not stand in the way although it is no pass of a rule that can block; or nothing."""
+    if finding.waiver is not None:
+        said = finding.waiver
+        until = f"waived by {said['approver']} until {str(said['expires'])[:10]}"
+        return f"{until}: {said['reason']} ({said['owner']} answers for it)"
+    if finding.severity != "block":
+        return "warning"
+    return "only noted" if finding.meaning == "noted" else ""
 
 
 def _made(context: Mapping[str, Any], holdout: Table | None) -> str:

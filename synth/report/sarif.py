@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from synth import __version__
@@ -75,7 +76,9 @@ def _result(finding: Finding, place: dict[str, int]) -> dict[str, Any]:
         "ruleId": name,
         "ruleIndex": place[name],
         "kind": kind,
-        "level": _level(finding.severity) if kind == "fail" else "none",
+        "level": _level(finding.severity if finding.blocks or finding.severity != "block" else "warn")
+        if kind == "fail"
+        else "none",
         "message": {"text": f"{finding.check}: {finding.message}"},
         "locations": [
             {
@@ -83,6 +86,7 @@ def _result(finding: Finding, place: dict[str, int]) -> dict[str, Any]:
                 "logicalLocations": [{"fullyQualifiedName": finding.check, "kind": "member"}],
             }
         ],
+        **({} if finding.waiver is None else {"suppressions": [_suppressed(finding.waiver)]}),
         "partialFingerprints": {"check/v1": hashlib.sha256(finding.check.encode()).hexdigest()},
         "properties": {
             "outcome": finding.outcome,
@@ -90,6 +94,12 @@ def _result(finding: Finding, place: dict[str, int]) -> dict[str, Any]:
             **{key: value for key in figures if (value := getattr(finding, key)) is not None},
         },
     }
+
+
+def _suppressed(waiver: Mapping[str, Any]) -> dict[str, Any]:
+    """A waiver, as SARIF has it."""
+    said = f"{waiver['reason']} ({waiver['owner']} answers for it; waived by {waiver['approver']} until {waiver['expires']})"
+    return {"kind": "external", "status": "accepted", "justification": said}
 
 
 def _level(severity: str) -> str:

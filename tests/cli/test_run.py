@@ -13,16 +13,20 @@ import pytest
 
 import synth
 from synth.config import RunConfig
-from synth.errors import NotApprovedError
+from synth.errors import NotApprovedError, VerificationError
 from synth.gate.policy import Policy
 from synth.metrics.measurement import Measurements
-from synth.run import Run, approve, run
+from synth.release import approve
+from synth.run import Run, run
 
 RUN_FILES = (
-    "approval.json config.yaml export log.jsonl measurements.json model report.html report.json schema.json split.json "
-    "synthetic.parquet verdict.json"
+    "approval.json attempts.json config.yaml export log.jsonl measurements.json model policy.json report.html report.json "
+    "schema.json seal.json split.json synthetic.parquet synthetic.parquet.quarantined verdict.json"
 )
-EXPORT_FILES = "README.md attestation.json croissant.json data.csv data.parquet provenance.parquet report.html verdict.json"
+EXPORT_FILES = (
+    "README.md attestation.json croissant.json data.csv data.parquet openlineage.json policy.json prov.json provenance.parquet "
+    "report.html verdict.json"
+)
 
 
 def config(**changes: object) -> RunConfig:
@@ -118,7 +122,7 @@ def test_a_metric_that_crashed_or_was_skipped_is_never_approved(finished: Run, n
 def test_rows_that_were_changed_after_the_verdict_do_not_leave(finished: Run) -> None:
     table = pq.read_table(finished.path / "synthetic.parquet")
     pq.write_table(table.slice(1), finished.path / "synthetic.parquet")
-    with pytest.raises((NotApprovedError, synth.errors.DataError)):
+    with pytest.raises(VerificationError, match="not what was measured"):
         Run.open(finished.path).export(finished.path.parent / "out")
     assert not (finished.path.parent / "out").exists()
 

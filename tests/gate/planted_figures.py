@@ -16,7 +16,9 @@ DOUBTS = ("inconclusive", "missing", "error", "skipped")
 LETTERS = {"pass": "p", "fail": "f", "absent": "a", "insufficient": "n", "report": "r", **dict.fromkeys(DOUBTS, "d")}
 
 
-def kinds(measure: str, better: Any, limit: float | None, excess: float | None, relative: float) -> list[tuple[Measurement, ...]]:
+def kinds(
+    measure: str, better: Any, limit: float | None, excess: float | None, relative: float
+) -> list[tuple[Measurement, ...]]:
     """The cases: what was measured of one metric, a figure or several groups of them."""
     over = excess + relative * REAL if excess is not None else limit or 0.0
     edge = over + (REAL if excess is not None else 0.0)

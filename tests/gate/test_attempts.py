@@ -28,6 +28,7 @@ from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.metrics.evaluation import evaluate
 from synth.release import approve, export
+from synth.report.page import render
 from synth.report.twin import to_json
 
 ROWS = [f"{number:016x}" for number in range(256)]
@@ -400,9 +401,19 @@ def test_a_line_has_one_spelling(log: AttemptLog) -> None:
     ):
         log.path.write_bytes(b"".join([*others, spelling]))
         assert "line 6 of" in refused(log)
-    signature = json.loads(last)["signature"]
-    log.path.write_bytes(b"".join([*others, last.replace(signature.encode(), signature.upper().encode())]))
-    assert "line 6 of" in refused(log)
+
+
+@pytest.mark.attack(
+    "the signature of the newest line is spelled otherwise, so that a run's record of it fits no more", "refused"
+)
+def test_a_signature_has_one_spelling_even_where_no_head_names_it(log: AttemptLog) -> None:
+    older = log.head_path.read_bytes()
+    tried(log, "4", decision=None)
+    *others, last = lines(log)
+    signature = json.loads(last)["signature"].encode()
+    log.path.write_bytes(b"".join([*others, last.replace(signature, signature.upper())]))
+    log.head_path.write_bytes(older)  # as after a crash between line and head
+    assert "line 7 of" in refused(log)
 
 
 # the clock -------------------------------------------------------------------------------------------------------------
@@ -443,6 +454,23 @@ def test_a_crash_between_line_and_head_is_mended_by_the_next(log: AttemptLog) ->
     assert log.check() == 7
     assert tried(log, "5").number == 5
     assert log.check() == 9
+
+
+def test_two_crashes_in_a_row_are_mended(log: AttemptLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    older, write = log.head_path.read_bytes(), module._write_at_end
+    tried(log, "4", decision=None)
+    log.head_path.write_bytes(older)
+
+    def crash(path: Path, line: bytes) -> None:
+        write(path, line)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_write_at_end", crash)
+        with pytest.raises(KeyboardInterrupt):
+            tried(log, "5")
+    assert log.check() == 8
+    assert tried(log, "6", decision=None).number == 6
 
 
 def test_a_crash_before_the_first_line_is_mended(tmp_path: Path) -> None:
@@ -498,12 +526,12 @@ def test_a_full_disk_leaves_the_log_as_it_was(log: AttemptLog, monkeypatch: pyte
             raise OSError(28, "No space left on device")
         return write(descriptor, content[:-50])
 
-    monkeypatch.setattr(module.os, "write", full)
-    with pytest.raises(DataError, match="no space is left"):
-        tried(log, "4")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "write", full)
+        with pytest.raises(DataError, match="no space is left"):
+            tried(log, "4")
     assert log.path.read_bytes() == before
-    assert tried(AttemptLog(log.path.parent, key=log._key), "4").number == 4
+    assert tried(log, "4").number == 4
 
 
 WRITER = """
@@ -561,6 +589,8 @@ def test_no_number_of_a_real_row_is_in_any_file_that_leaves(tmp_path: Path) -> N
     said = {file.name: file.read_bytes() for file in folder.iterdir()}
     said["verdict.json of the run"] = verdict.to_bytes()
     said["report.json of the run"] = to_json(measured, verdict).encode()
+    page = render(measured, verdict, train=train, holdout=holdout, synthetic=fake, title="loose")
+    said["report.html of the run"] = page.encode()
     said["the statement"] = base64.b64decode(json.loads(said["attestation.json"])["payload"])
     for file in folder.glob("*.parquet"):
         said[f"the values of {file.name}"] = repr(pq.read_table(file).to_pydict()).encode()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,7 @@ from synth.gate.leaving import leaving_rows
 from synth.gate.policy import Policy
 from synth.gate.verify import verify
 from synth.metrics.evaluation import evaluate
-from synth.run import approve, documents, export
+from synth.release import approve, documents, export
 
 POLICY = """
 name: loose
@@ -33,7 +36,7 @@ checks:
   - {measure: fairness.group_share, limit: 0.9, severity: warn, insufficient: note, why: "Its groups name values."}
   - {measure: fairness.label_gap, limit: 0.9, severity: warn, insufficient: note, why: "Its groups name values."}
   - {measure: fidelity.class_share, limit: 0.9, severity: warn, insufficient: note, why: "Its groups name values."}
-formats: [parquet, csv, arrow]
+formats: [parquet, csv, arrow, sql, huggingface]
 """
 SECRETS = (b"Planted", b"987654.25", b"7654321")
 
@@ -71,8 +74,12 @@ def test_nothing_that_only_real_rows_have_is_in_any_exported_file(tmp_path: Path
     verdict = Policy.parse(POLICY).judge(measured)
     assert verdict.decision == "approved"
     assert "PlantedSex" in verdict.to_bytes().decode()  # who holds the real rows reads which group was lost
-    folder = export(measured.synthetic, approve(verdict), tmp_path / "out", formats=("parquet", "csv", "arrow"))
+    approval = approve(verdict)
+    folder = export(measured.synthetic, approval, tmp_path / "out", formats=("parquet", "csv", "arrow"))
     verify(folder)
+    for name, document in approval.documents.items():  # those of the other layouts too
+        for secret in (*SECRETS, b"data_sketch"):
+            assert secret not in document, name
     for file in folder.iterdir():
         content = file.read_bytes()
         if file.name == "attestation.json":
@@ -92,7 +99,28 @@ def test_nothing_that_only_real_rows_have_is_in_any_exported_file(tmp_path: Path
     assert back.to_pylist() == list(fake["grade"])
 
 
-def test_a_reason_that_may_count_or_quote_real_rows_stays(tmp_path: Path) -> None:
+def test_a_waiver_names_no_group_that_only_real_rows_have(made: SimpleNamespace) -> None:
+    train = synth.read(people(600, 0, secret=True), target="rich", sensitive=["sex", "age"])
+    measured = evaluate(train, people(400, 2, secret=True), people(300, 1, secret=False))
+    verdict = Policy.parse(POLICY).judge(measured)
+    place, lost = next((i, f) for i, f in enumerate(verdict.findings) if f.check == "fairness.group_share[sex=PlantedSex]")
+    waiver = {
+        "check": lost.check, "owner": "Ada", "reason": "a pilot", "approver": "Bob", "keyid": "ab" * 32,
+        "issued": "2026-01-01T00:00:00+00:00", "expires": "2026-02-01T00:00:00+00:00", "synthetic": "1" * 64,
+        "policy_digest": verdict.policy_digest,
+    }  # fmt: skip
+    findings = (*verdict.findings[:place], replace(lost, waiver=waiver), *verdict.findings[place + 1 :])
+    waived = replace(verdict, findings=findings, refused_waivers=("fairness.group_share[sex=PlantedSex]: not signed",))
+    assert measured.synthetic is not None
+    given = documents(waived, measured, measured.synthetic, terms=made.terms(), by="Ada")
+    for name, document in given.items():
+        assert b"PlantedSex" not in document, name
+    assert b"Waived: these checks did not pass" in given["report.html"]
+    card = given["README.md"].decode()
+    assert re.search(r"\| \*\*fairness\.group_share\[sex=withheld \d\]\*\* \| Ada \| a pilot \| Bob \|", card)
+
+
+def test_a_reason_that_may_count_or_quote_real_rows_stays(made: SimpleNamespace) -> None:
     train = people(600, 0, secret=False)
     train.loc[:4, "sex"] = "x"
     fake = people(300, 1, secret=False)
@@ -102,7 +130,7 @@ def test_a_reason_that_may_count_or_quote_real_rows_stays(tmp_path: Path) -> Non
     few = next(f for f in verdict.findings if f.check == "fairness.group_share[sex=x]")
     assert "5" in few.message
     assert measured.synthetic is not None
-    said = json.loads(documents(verdict, measured, measured.synthetic)["verdict.json"])
+    said = json.loads(documents(verdict, measured, measured.synthetic, terms=made.terms(), by="Ada")["verdict.json"])
     messages = {f["check"]: f["message"] for f in said["findings"]}
     assert messages["fairness.group_share[sex=x]"] == "could not be measured: the reason is in the private report"
 

@@ -247,6 +247,7 @@ def test_the_json_schema_describes_a_policy() -> None:
         (', why: "Copies are not synthetic."', "", "checks.1.why"),
         ("privacy.exact_copies", "fidelity.shape", "two rules are about 'fidelity.shape'"),
         ("formats: [parquet, csv]", "formats: [xlsx]", "formats.0"),
+        ("formats: [parquet, csv]", "formats: []", "formats"),
         ("checks:", "checks: [", "is not YAML"),
     ],
 )

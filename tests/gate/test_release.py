@@ -62,10 +62,13 @@ def test_what_is_exported_is_verified(exported: Exported, made: SimpleNamespace)
     verified = verify(folder, policy=None)
     assert verified.approved_by == "Ada"
     assert verified.rows == 60
-    assert verified.keyid == default_key().keyid
+    assert [signer.keyid for signer in verified.signers] == [default_key().keyid]
     assert (verified.policy, verified.policy_version) == ("small", "1.0.0")
     names = {file.name for file in folder.iterdir()}
-    assert names == {"attestation.json", "README.md", "croissant.json", "data.parquet", "provenance.parquet", "verdict.json"}
+    assert names == {
+        "attestation.json", "README.md", "croissant.json", "data.parquet", "openlineage.json", "policy.json", "prov.json",
+        "provenance.parquet", "report.html", "verdict.json",
+    }  # fmt: skip
     assert set(verified.files) == names - {"attestation.json"}
     assert json.loads(json.dumps(verified.to_dict()))["rows"] == 60
     table = made.rows()
@@ -102,7 +105,7 @@ def test_the_envelope_is_dsse_around_an_in_toto_test_result(made: SimpleNamespac
     assert statement["predicate"]["failedTests"] == []
     bound = {entry["name"]: entry["digest"]["sha256"] for entry in statement["predicate"]["configuration"]}
     assert set(statement["predicate"]) == {"result", "configuration", "passedTests", "warnedTests", "failedTests"}
-    assert set(bound) == {"policy/small", "schema", "measurements", "model/trees"}
+    assert set(bound) == {"policy/small", "schema", "measurements", "model/trees", "attempt"}
     assert bound["policy/small"] == Policy.parse(made.policy).digest()
     assert bound["model/trees"] == "ab" * 32
 
@@ -281,14 +284,14 @@ def test_only_an_approved_verdict_is_signed(made: SimpleNamespace) -> None:
         items = (made.figure("fidelity.shape", value, reference=0.01), *made.good()[1:])
         verdict = Policy.parse(made.policy).judge(made.measured(table, items))
         with pytest.raises(NotApprovedError, match=f"the verdict is {verdict.decision} .fidelity.shape"):
-            approve(verdict, table, by="Ada", key=default_key(), documents=made.documents(verdict, table))
+            approve(verdict, table, by="Ada", key=default_key(), terms=made.terms(), documents=made.documents(verdict, table))
 
 
 def test_a_verdict_about_other_rows_signs_nothing(made: SimpleNamespace) -> None:
     table, other = made.rows(0), made.rows(1)
     verdict = Policy.parse(made.policy).judge(made.measured(table, made.good()))
     with pytest.raises(NotApprovedError, match="about other rows"):
-        approve(verdict, other, by="Ada", key=default_key(), documents=made.documents(verdict, other))
+        approve(verdict, other, by="Ada", key=default_key(), terms=made.terms(), documents=made.documents(verdict, other))
 
 
 def test_a_format_that_the_policy_forbids_is_not_signed(made: SimpleNamespace) -> None:
@@ -343,7 +346,7 @@ def test_an_altered_or_foreign_approval_lets_nothing_out(made: SimpleNamespace, 
         export(table, Approval.from_bytes(foreign.to_bytes(), documents=foreign.documents), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     export(table, foreign, tmp_path / "out")  # it signed a moment ago: whose it is, is certain
-    assert verify(tmp_path / "out", key=tmp_path / "home" / "keys" / "synth.pub").keyid == stranger.keyid
+    assert verify(tmp_path / "out", key=tmp_path / "home" / "keys" / "synth.pub").signers[0].keyid == stranger.keyid
 
 
 def test_somebody_elses_folder_is_not_touched(made: SimpleNamespace, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from synth.gate.dsse import opened, seal
 from synth.gate.export import export
 from synth.gate.keys import default_key
 from synth.gate.policy import Policy, packaged
+from synth.gate.seals import SEAL, seal_run
 from synth.gate.verify import LARGEST, verify
 from synth.generators import create
 from synth.metrics.measurement import Interval, Measurement
@@ -95,8 +96,8 @@ def test_what_would_not_be_verified_is_not_exported(made: SimpleNamespace, tmp_p
     payload, _ = opened(approval.to_bytes())
     statement = json.loads(payload)
     statement["predicate"]["result"] = "FAILED"
-    failed = Approval(seal(statement, default_key()), approval.documents, default_key().public)
-    with pytest.raises(NotApprovedError, match="would not be verified"):
+    failed = Approval(seal(statement, default_key()), approval.documents, (default_key().public,))
+    with pytest.raises(NotApprovedError, match="what was signed is not an approval"):
         export(table, failed, tmp_path / "out")
     assert not any(tmp_path.iterdir())
 
@@ -163,6 +164,7 @@ def test_figures_that_were_edited_into_nonsense_are_not_judged(
     document = json.loads(measured["measurements.json"])
     change(document)
     (tmp_path / "measurements.json").write_text(json.dumps(document))
+    (tmp_path / SEAL).write_bytes(seal_run(tmp_path, default_key()))  # by whoever holds the key
     with pytest.raises(DataError, match=r"damaged or missing|about other rows") as said:
         Run.open(tmp_path).judge(Policy.load("research"))
     assert len(str(said.value).splitlines()) <= 3
@@ -175,6 +177,7 @@ def test_a_damaged_run_says_so(name: str, content: bytes, measured: dict[str, by
     for file, sound in measured.items():
         (tmp_path / file).write_bytes(sound)
     (tmp_path / name).write_bytes(content)
+    (tmp_path / SEAL).write_bytes(seal_run(tmp_path, default_key()))
     with pytest.raises(DataError, match="damaged or missing"):
         Run.open(tmp_path).judge(Policy.load("research"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 from xml.etree import ElementTree as Xml
 
@@ -44,6 +45,16 @@ LOCATION = {  # §3.28, §3.29, §3.33
     },
     "additionalProperties": False,
 }
+SUPPRESSION = {  # §3.35
+    "type": "object",
+    "required": ["kind"],
+    "properties": {
+        "kind": {"enum": ["inSource", "external"]},
+        "status": {"enum": ["accepted", "underReview", "rejected"]},
+        "justification": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
 RESULT = {  # §3.27
     "type": "object",
     "required": ["message", "ruleId"],
@@ -55,6 +66,7 @@ RESULT = {  # §3.27
         "message": TEXT,
         "locations": {"type": "array", "items": LOCATION},
         "partialFingerprints": {"type": "object", "additionalProperties": {"type": "string"}},
+        "suppressions": {"type": "array", "items": SUPPRESSION},
         "properties": {"type": "object"},
     },
     "additionalProperties": False,
@@ -219,3 +231,29 @@ def test_hostile_names_and_control_characters_stay_text() -> None:
 def test_the_same_verdict_gives_the_same_bytes() -> None:
     assert to_sarif(EVERY) == to_sarif(EVERY)
     assert to_junit(EVERY) == to_junit(EVERY)
+
+
+WAIVER = {
+    "check": "fidelity.shape",
+    "owner": "Olga",
+    "reason": "a pilot",
+    "approver": "Ada",
+    "expires": "2026-04-01T00:00:00+00:00",
+}
+
+
+def test_a_waived_or_noted_finding_fails_no_build_and_says_so() -> None:
+    broken = replace(finding("fidelity.shape", "fail"), waiver=WAIVER)
+    noted = replace(finding("fidelity.trend", "skipped"), meaning="noted")
+    verdict = judged(broken, noted, finding("fidelity.pairs", "pass"))
+    assert verdict.decision == "approved"
+    said = {case.attrib["name"]: case[0] for case in junit(verdict).iter("testcase") if len(case)}
+    assert {name: element.tag for name, element in said.items()} == {"fidelity.shape": "skipped", "fidelity.trend": "skipped"}
+    assert said["fidelity.shape"].attrib["message"].startswith("fail, waived until 2026-04-01")
+    assert "only notes" in said["fidelity.trend"].attrib["message"]
+    results = sarif(verdict)["results"]
+    assert [result["level"] for result in results] == ["warning", "warning", "none"]
+    (suppressed,) = results[0]["suppressions"]
+    assert suppressed["status"] == "accepted"
+    for words in ("a pilot", "Olga", "Ada", "2026-04-01"):
+        assert words in suppressed["justification"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from typing import Any
@@ -325,3 +326,19 @@ def test_nothing_is_loaded_it_prints_and_the_twin_holds_the_same_figures() -> No
     twin = json.loads(to_json(figures()))
     assert len(twin["measurements"]) == len(figures())
     assert twin["verdict"] is None
+
+
+def test_a_waiver_is_shown_with_who_answers_for_it_on_every_page() -> None:
+    waiver = {
+        "check": "fidelity.shape",
+        "owner": "Olga",
+        "reason": "a pilot",
+        "approver": "Ada",
+        "expires": "2026-04-01T00:00:00",
+    }
+    waived = replace(finding(), waiver=waiver)
+    for public in (False, True):
+        page = render(figures(), judged(waived), public=public)
+        assert "waived by Ada until 2026-04-01: a pilot (Olga answers for it)" in page
+    noted = replace(finding(outcome="skipped"), meaning="noted")
+    assert "only noted" in render(figures(), judged(noted))
