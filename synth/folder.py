@@ -108,7 +108,7 @@ def new_file(target: str | Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise DataError(f"cannot write {path}: it is a folder; give the path of a file")
     with in_words(path):
-        _sweep_files(path)
+        sweep(path)
         temporary, opened = _half_file(path)
         try:
             with opened as file:
@@ -120,6 +120,29 @@ def new_file(target: str | Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_once(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a whole file, with its permissions from the start, where there is none yet. Raises FileExistsError, OSError."""
+    sweep(path)
+    temporary, opened = _half_file(path, mode)
+    try:
+        with opened as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.link(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove half files of `path` that nobody writes any more."""
+    for half in _all_beside(path)["partial"]:
+        with suppress(OSError), half.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            half.unlink()
 
 
 def replace(path: str | Path, content: str | bytes) -> None:
@@ -271,23 +294,15 @@ def _opened(lock: Path) -> int:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(lock.parent))
 
 
-def _half_file(path: Path) -> tuple[Path, BinaryIO]:
+def _half_file(path: Path, mode: int = 0o666) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, open, and locked for as long as it is."""
     while True:
         temporary = _beside(path, "partial")
-        file = temporary.open("xb")
+        file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
         fcntl.flock(file, fcntl.LOCK_EX)
         if temporary.exists():  # else another writer of `path` swept it before it was locked
             return temporary, file
         file.close()
-
-
-def _sweep_files(path: Path) -> None:
-    """Remove half files of `path` that nobody writes any more."""
-    for half in _all_beside(path)["partial"]:
-        with suppress(OSError), half.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            half.unlink()
 
 
 # what stands beside -------------------------------------------------------------------------------------------------------
@@ -299,7 +314,7 @@ def _beside(path: Path, kind: str) -> Path:
 
 def _all_beside(path: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {"partial": [], "ready": [], "old": []}
-    with suppress(PermissionError, FileNotFoundError):  # of a folder that may be written to and not be read
+    with suppress(PermissionError, FileNotFoundError, NotADirectoryError):  # one may write to a folder and not read it
         for name in sorted(os.listdir(path.parent)):
             match = _BESIDE.match(name)
             if match and match["name"] == path.name:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from synth.errors import InputError
+from synth.folder import sweep, write_once
 
 DEFAULT = "synth"
 ENVIRONMENT = "env:"  # before the name of a variable that holds a private key in PEM form
@@ -166,6 +166,8 @@ def default_key(*, notice: Callable[[str], None] = lambda text: None) -> Private
     """This machine's own key; the pair is made on first use, and `notice` is told where it lies."""
     folder = home() / "keys"
     private = folder / f"{DEFAULT}.pem"
+    for file in (private, private.with_suffix(".pub")):
+        sweep(file)  # of a first use that was killed; none of them is a key until it has its name
     if not private.exists():
         _make_private(private, PrivateKey(Ed25519PrivateKey.generate()), is_there=True)
         notice(
@@ -237,18 +239,10 @@ def _write_new(path: Path, content: bytes, *, mode: int, is_there: bool = True) 
 
     is_there: whether it does not matter that another process was first; then its file counts.
     """
-    temporary = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(FileExistsError) if is_there else nullcontext():
-                os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with suppress(FileExistsError) if is_there else nullcontext():
+            write_once(path, content, mode=mode)
     except OSError as problem:
         raise InputError(
             f"no key can be written in {path.parent}: {problem.strerror}; set SYNTH_HOME to a folder of yours"
