@@ -32,15 +32,11 @@ from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
 from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
-from synth.release import Notice, approve, documents, export, persons_needed, policy_of, request, to_sql
+from synth.release import Notice, approve, documents, export, policy_of, to_sql
 from synth.report.page import render
 from synth.report.twin import to_json
+from synth.settling import APPROVAL, ATTEMPTS, POLICY, REJECTION, REQUEST, settle
 
-APPROVAL = "approval.json"
-REQUEST = "request.json"  # what people are asked to sign, under the signature of the machine that judged
-REJECTION = "rejection.json"
-POLICY = "policy.json"  # the rules that the verdict was made under, in their canonical form
-ATTEMPTS = "attempts.json"
 Place = TypeVar("Place", Path, str)
 
 
@@ -361,50 +357,6 @@ class Run:
         if last is not None and log.knows(last["entry"], last["number"]):
             who = {} if signer is None else {"keyid": signer.public.keyid}
             log.note(kind, last["entry"], **who, **facts)
-
-
-def settle(
-    folder: Path,
-    verdict: Verdict,
-    *,
-    key: Signer | None = None,
-    by: str | None = None,
-    notice: Notice = lambda text: None,
-) -> Approval | None:
-    """Leave a verdict in a run folder, and what follows from it: an approval, or a request that people sign, or neither.
-
-    Returns the approval where nobody else need sign.
-    """
-    for name in (APPROVAL, REQUEST):
-        (folder / name).unlink(missing_ok=True)  # first: an approval never outlives its verdict
-    replace(folder / "verdict.json", verdict.to_bytes())
-    assert verdict.rules is not None
-    replace(folder / POLICY, verdict.rules)
-    _remember(folder, verdict)
-    if verdict.decision != "approved":
-        return None
-    persons = max(persons_needed(verdict), int((folder / REJECTION).is_file()))
-    if persons:
-        replace(folder / REQUEST, request(verdict, persons=persons, notice=notice).to_bytes())
-        return None
-    approval = approve(verdict, by=by, key=key, notice=notice)
-    replace(folder / APPROVAL, approval.to_bytes())
-    return approval
-
-
-def _remember(folder: Path, verdict: Verdict) -> None:
-    """Add the attempt to those that the run was judged in, so that a log which forgets one is noticed."""
-    if verdict.attempt is None:
-        return
-    new = {
-        "number": verdict.attempt.number,
-        "entry": verdict.entry,
-        "policy": verdict.policy,
-        "policy_digest": verdict.policy_digest,
-        "machine": default_key().keyid,
-    }
-    kept = [attempt for attempt in Run(folder).attempts if attempt["entry"] != new["entry"]]
-    replace(folder / ATTEMPTS, json.dumps({"attempts": [*kept, new]}, indent=1) + "\n")
 
 
 def _no_number(text: str) -> Never:
