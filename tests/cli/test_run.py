@@ -109,6 +109,7 @@ def test_a_policy_that_rejects_leaves_no_export_and_withdraws_the_approval(finis
 
 @pytest.mark.parametrize("name", ["fidelity.shape", "utility.gap", "privacy.membership_auc"])
 @pytest.mark.parametrize("status", ["error", "skipped"])
+@pytest.mark.attack("makes a metric raise, or skips it, in a run that passes otherwise", "not approved, and not signed")
 def test_a_metric_that_crashed_or_was_skipped_is_never_approved(finished: Run, name: str, status: str) -> None:
     measured = finished.measurements
     items = tuple(replace(m, status=status, score=None, reason="planted") if m.name == name else m for m in measured)

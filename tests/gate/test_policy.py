@@ -85,6 +85,7 @@ NEVER_A_PASS = {
         if rule == EXCESS or case != "reference is NaN"  # a limit on the figure itself does not look at the reference
     ],
 )
+@pytest.mark.attack("brings figures that are NaN, missing, skipped or crashed", "never approved, under any rule")
 def test_what_was_not_measured_is_never_approved(made: SimpleNamespace, rule: str, case: str) -> None:
     decision, outcomes = says(made, rule, NEVER_A_PASS[case])
     assert decision != "approved"

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError as Unverified
@@ -159,6 +160,17 @@ def edited(place: Path, name: str, layout: str = "parquet") -> Given:
 @pytest.mark.attack("edits one byte of the exported rows", "exit 4 from both verifiers: data.parquet was altered")
 def test_edited_rows(tmp_path: Path, both: Both) -> None:
     both(edited(tmp_path, "data.parquet"), "data.parquet was altered")
+
+
+@pytest.mark.attack("reorders the exported rows", "exit 4 from both verifiers: data.parquet was altered")
+@pytest.mark.attack("drops a column of the exported rows", "exit 4 from both verifiers: data.parquet was altered")
+@pytest.mark.parametrize("change", ["order", "column"])
+def test_reshaped_rows(change: str, tmp_path: Path, both: Both, made: SimpleNamespace) -> None:
+    export(*made.approved(), tmp_path / "export")
+    file = tmp_path / "export" / "data.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns("age") if change == "column" else table.sort_by("age"), file)
+    both(Given(tmp_path / "export", machine=True), "data.parquet was altered")
 
 
 @pytest.mark.attack(
