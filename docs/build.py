@@ -21,20 +21,21 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke", "export", "verify", "replay", "attempts"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke"),
+    *("export", "verify", "replay", "attempts", "track"),
     *("schema", "generators", "metrics", "policies"),
     *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
 )
 
 POLICY_FILES = (
     "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",
-    "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what is "
-    "tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
+    "`synth policies validate FILE` names every mistake, and `synth policies diff research FILE` says what is looser and what",
+    "is tighter. What comes of it, the verdict, has [a form](schemas/verdict.schema.json) as well.",
     "",
     "- A rule's `end` says which end of the 95% interval must keep the limit: the `unfavourable` one (harm is excluded), the",
     "  `estimate` itself, or the `favourable` one (an alarm: it fails where harm is shown, and its silence is no evidence).",
     "- `meaning` says what a doubt comes to (`missing`, `error`, `skipped`, `inconclusive`): `inconclusive` unless it is said",
-    "  otherwise, `rejected`, or `noted`. `validity.schema`, exact and unique copies and membership are never merely noted, and",
+    "  otherwise, `rejected`, or `noted`. `validity.schema`, exact and unique copies and membership are never noted, and",
     "  no waiver lets them go.",
     "- `attempts.widen` divides the level of each blocking bound by the number of the attempt; after `person_after` attempts a",
     "  person must sign ([decision 013](decisions/013-policies-and-attempts.md)).",

@@ -125,7 +125,7 @@ def revocations(lists, keys):
 
 def files_of(folder):
     """Everything in the folder, and in its folder data/, by name. A link is refused: what it leads to can change."""
-    paths = [path for entry in folder.iterdir() for path in ([*entry.iterdir()] if entry.name == "data" else [entry])]
+    paths = [path for entry in folder.iterdir() for path in ((entry.name == "data" and [*entry.iterdir()]) or [entry])]
     for path in (*paths, folder / "data"):
         must(not path.is_symlink(), f"{path.name!r} is a link: what it leads to can change after it was verified")
     for path in paths:

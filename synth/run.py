@@ -32,7 +32,7 @@ from synth.release import Notice, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run as Run
-from synth.run_folder import settle
+from synth.settling import settle
 from synth.tracking import check_installed, track
 from synth.tuning import SEARCH, Tuned, check_tunable, fit_to_policy, recorded, with_record
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from synth.config import RunConfig, tables
 from synth.data.schema import Schema
@@ -32,15 +32,12 @@ from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
 from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
-from synth.release import Notice, approve, documents, export, persons_needed, policy_of, request, to_sql
+from synth.release import Notice, approve, documents, export, policy_of, to_sql
 from synth.report.page import render
 from synth.report.twin import to_json
+from synth.settling import APPROVAL, ATTEMPTS, POLICY, REJECTION, REQUEST, settle
 
-APPROVAL = "approval.json"
-REQUEST = "request.json"  # what people are asked to sign, under the signature of the machine that judged
-REJECTION = "rejection.json"
-POLICY = "policy.json"  # the rules that the verdict was made under, in their canonical form
-ATTEMPTS = "attempts.json"
+Place = TypeVar("Place", Path, str)
 
 
 @dataclass(frozen=True)
@@ -285,25 +282,22 @@ class Run:
 
     def export(self, to: str | Path, *, formats: Iterable[str] = ("parquet",)) -> Path:
         """Export what was approved to a folder. Raises NotApprovedError where nothing was, or signatures are missing."""
-        approval = self._leaving()
-        done = export(self.synthetic, approval, to, formats=tuple(formats))
-        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
-        return done
+        return self._leave(lambda approval: export(self.synthetic, approval, to, formats=tuple(formats)))
 
     def to_sql(self, url: str, table: str | None = None) -> str:
         """Export what was approved to a new table of a database, and where it is; see `synth.to_sql`. Raises as `export`."""
-        approval = self._leaving()
-        done = to_sql(self.synthetic, url, table, approval=approval)
-        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
-        return done
+        return self._leave(lambda approval: to_sql(self.synthetic, url, table, approval=approval))
 
-    def _leaving(self) -> Approval:
-        """The approval that lets the rows leave. Raises NotApprovedError where there is none."""
+    def _leave(self, write: Callable[[Approval], Place]) -> Place:
+        """Write rows to where they are shared, under the folder's approval. Raises NotApprovedError where there is none."""
         self.check()
         self._approved_verdict()
         if not (self.path / APPROVAL).is_file():
             raise NotApprovedError(f"{self.path} is {self.standing}: nothing leaves before; see `synth approve {self.path}`")
-        return self._read_approval(APPROVAL)
+        approval = self._read_approval(APPROVAL)
+        done = write(approval)
+        self._note("export", None, approval=hashlib.sha256(approval.to_bytes()).hexdigest())
+        return done
 
     def _approved_verdict(self) -> Verdict:
         """The verdict, where the policy approved and nobody has rejected since. Raises NotApprovedError."""
@@ -363,50 +357,6 @@ class Run:
         if last is not None and log.knows(last["entry"], last["number"]):
             who = {} if signer is None else {"keyid": signer.public.keyid}
             log.note(kind, last["entry"], **who, **facts)
-
-
-def settle(
-    folder: Path,
-    verdict: Verdict,
-    *,
-    key: Signer | None = None,
-    by: str | None = None,
-    notice: Notice = lambda text: None,
-) -> Approval | None:
-    """Leave a verdict in a run folder, and what follows from it: an approval, or a request that people sign, or neither.
-
-    Returns the approval where nobody else need sign.
-    """
-    for name in (APPROVAL, REQUEST):
-        (folder / name).unlink(missing_ok=True)  # first: an approval never outlives its verdict
-    replace(folder / "verdict.json", verdict.to_bytes())
-    assert verdict.rules is not None
-    replace(folder / POLICY, verdict.rules)
-    _remember(folder, verdict)
-    if verdict.decision != "approved":
-        return None
-    persons = max(persons_needed(verdict), int((folder / REJECTION).is_file()))
-    if persons:
-        replace(folder / REQUEST, request(verdict, persons=persons, notice=notice).to_bytes())
-        return None
-    approval = approve(verdict, by=by, key=key, notice=notice)
-    replace(folder / APPROVAL, approval.to_bytes())
-    return approval
-
-
-def _remember(folder: Path, verdict: Verdict) -> None:
-    """Add the attempt to those that the run was judged in, so that a log which forgets one is noticed."""
-    if verdict.attempt is None:
-        return
-    new = {
-        "number": verdict.attempt.number,
-        "entry": verdict.entry,
-        "policy": verdict.policy,
-        "policy_digest": verdict.policy_digest,
-        "machine": default_key().keyid,
-    }
-    kept = [attempt for attempt in Run(folder).attempts if attempt["entry"] != new["entry"]]
-    replace(folder / ATTEMPTS, json.dumps({"attempts": [*kept, new]}, indent=1) + "\n")
 
 
 def _no_number(text: str) -> Never:

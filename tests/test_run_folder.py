@@ -1,4 +1,4 @@
-"""What people decide about a run: who must sign, who may not, what is waived or rejected; and what is noticed when it is edited."""
+"""What people decide about a run: who must sign, who may not, what is waived or rejected; and that an edit is noticed."""
 
 from __future__ import annotations
 

@@ -36,78 +36,11 @@ from synth.data import sketch
 from synth.errors import InputError, VerificationError
 from synth.folder import in_words, replace
 from synth.gate.keys import PrivateKey, default_key, home
+from synth.gate.log_lines import START, Entry, Head, canonical
 from synth.gate.terms import CLOCK_SKEW, now
 
 SKETCH = sketch.SKETCH  # where the figures say which real rows they are about
-START = "0" * 64  # what the first line follows
-_LINE, _HEAD = b"synth attempt log line v1\n", b"synth attempt log head v1\n"  # what is signed says what it is
 _MEND = "put back both files from a backup; without one move them away: attempts then count from 1, and older runs do not fit"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the log.
-
-    kind: "attempt" (facts: data, policy, policy_version, policy_digest, measurements, synthetic, number, total, and the sketch
-    where no line before it is about exactly these rows), "decision" (facts: decision), or what `note` was given. All but an
-    attempt name the line of theirs in `facts["attempt"]`.
-    """
-
-    line: int  # from 1
-    at: str  # ISO 8601, UTC, to the second
-    kind: str
-    previous: str  # SHA-256 of the line before
-    facts: Mapping[str, Any]
-    signature: str = ""  # hex
-
-    @property
-    def message(self) -> bytes:
-        """The bytes that are signed."""
-        return _LINE + _canonical(self._unsigned)
-
-    def to_bytes(self) -> bytes:
-        """The line, without its end."""
-        return _canonical({**self._unsigned, "signature": self.signature})
-
-    @property
-    def _unsigned(self) -> dict[str, Any]:
-        return {"line": self.line, "at": self.at, "kind": self.kind, "previous": self.previous, "facts": self.facts}
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the line: what the next line, the head and the run name it by."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
-
-    @cached_property
-    def when(self) -> datetime:
-        return datetime.fromisoformat(self.at)
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> Entry | None:
-        """The inverse of `to_bytes`, to the bit; None where the bytes are no line."""
-        try:
-            entry = cls(**json.loads(content))
-            return entry if entry.when.tzinfo is not None and entry.to_bytes() == content else None
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The line as plain values with its digest; without the numbers that name rows."""
-        facts = {key: value for key, value in self.facts.items() if key != "sketch"}
-        return {"line": self.line, "at": self.at, "kind": self.kind, "entry": self.digest, "facts": facts}
-
-
-@dataclass(frozen=True)
-class Head:
-    """How long the log is, and what its last line is."""
-
-    count: int
-    last: str  # SHA-256 of the last line
-    signature: str = ""  # hex
-
-    @property
-    def message(self) -> bytes:
-        return _HEAD + _canonical({"count": self.count, "last": self.last})
 
 
 @dataclass(frozen=True)
@@ -286,7 +219,7 @@ class AttemptLog:
     def _write_head(self, entries: Sequence[Entry]) -> None:
         head = Head(len(entries), entries[-1].digest if entries else START)
         signed = Head(head.count, head.last, self._key.sign(head.message).hex())
-        replace(self.head_path, _canonical(asdict(signed)) + b"\n")
+        replace(self.head_path, canonical(asdict(signed)) + b"\n")
         _sync_folder(self.head_path.parent)
 
     def _read(self, *, thorough: bool) -> _State:
@@ -410,14 +343,10 @@ def _attempt(entries: Sequence[Entry], digest: str, path: Path) -> Entry:
 # bytes -------------------------------------------------------------------------------------------------------------------
 
 
-def _canonical(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts as they will be read back. Raises InputError where they are not JSON values."""
     try:
-        return dict(json.loads(_canonical(facts)))
+        return dict(json.loads(canonical(facts)))
     except (TypeError, ValueError) as problem:
         raise InputError(f"what is to be logged is not JSON ({problem}); give texts, numbers, lists and mappings") from problem
 

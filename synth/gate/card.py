@@ -1,4 +1,4 @@
-"""The data card that goes with exported rows, and their table of provenance."""
+"""The data card that goes with exported rows."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ Each figure stands beside what real rows, never seen by the generator, score in 
 
 {_how_to_check(release)}
 The signatures in `attestation.json` cover every file. Policy digest: `{verdict.policy_digest}`; the rules are in `policy.json`.
+`provenance.parquet` has a line for each row, `prov.json` (W3C PROV) and `openlineage.json` say what came from what.
 """
     return text.encode()
 

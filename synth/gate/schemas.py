@@ -25,9 +25,9 @@ def verdict() -> dict[str, Any]:
         "$id": "urn:synth:schema:verdict:1",
         "title": "A verdict on a synthetic table",
         "description": "What a policy says of the figures of one synthetic table, finding by finding. The decision follows "
-        "from them. One that blocks and is a fail, or a doubt whose meaning is rejected, rejects; else one that blocks, or none "
-        "that passed, leaves it inconclusive. A finding blocks if its severity is block, it is not waived, and it is a fail or a "
-        "doubt (inconclusive, missing, error, skipped) that is not merely noted.",
+        "from them. One that blocks and is a fail, or a doubt whose meaning is rejected, rejects; else one that blocks, or "
+        "none that passed, leaves it inconclusive. A finding blocks if its severity is block, it is not waived, and it is a "
+        "fail or a doubt (inconclusive, missing, error, skipped) that is not merely noted.",
         "type": "object",
         "required": ["decision", "policy", "formats", "attempt", "refused_waivers", "findings", "context"],
         "properties": {

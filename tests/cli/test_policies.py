@@ -194,7 +194,8 @@ def test_differences_are_plain_values_for_machines(cli: Cli) -> None:
 def test_a_rejected_run_says_what_would_have_to_change(cli: Cli, people: Path, tmp_path: Path) -> None:
     rules = tmp_path / "strict.yaml"
     text = "{measure: fidelity.shape, limit: 0, why: A reason for the rule.}"
-    rules.write_text(f"name: strict\nversion: 1.0.0\ntitle: t\ndescription: d\nrequires: {{holdout: false}}\nchecks: [{text}]\n")
+    head = "name: strict\nversion: 1.0.0\ntitle: t\ndescription: d\nrequires: {holdout: false}\n"
+    rules.write_text(f"{head}checks: [{text}]\n")
     other = tmp_path / "other.csv"
     lines = people.read_text().splitlines()
     other.write_text("\n".join([lines[0], *lines[1:400]]) + "\n")

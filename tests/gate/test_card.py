@@ -1,8 +1,7 @@
-"""The data card and the table of provenance that go with exported rows."""
+"""The data card that goes with exported rows."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -96,13 +95,6 @@ def test_a_column_name_cannot_break_the_card(made: SimpleNamespace) -> None:
     assert "\n# Approved" not in text
     assert "in\\|come" in text
     assert "<b>" not in text
-
-
-def test_provenance_has_a_line_for_every_row(made: SimpleNamespace) -> None:
-    table = made.rows(3)
-    lines = pq.read_table(io.BytesIO(card.provenance(table))).to_pylist()
-    assert len(lines) == len(table)
-    assert lines[7] == {"row": 7, "generator": "trees", "model_digest": "ab" * 32, "seed": 3, "where": None}
 
 
 def test_documents_depend_on_the_verdict_the_rows_and_the_terms_alone(made: SimpleNamespace) -> None:

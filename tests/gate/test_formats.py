@@ -29,6 +29,7 @@ from synth.gate.dsse import opened, seal
 from synth.gate.export import export, export_file
 from synth.gate.forms import format_of, formats_of, signed_digests, signed_files
 from synth.gate.keys import default_key, new_key
+from synth.gate.revocation import revoke
 from synth.gate.verify import verify
 
 FORMATS = "formats: [parquet, csv, arrow, sql, huggingface]"
@@ -226,6 +227,19 @@ def test_a_missing_second_signature(approved: Any, made: SimpleNamespace, tmp_pa
     assert nothing(tmp_path)
     folder = export(table, approval.signed(bob), tmp_path / "out")
     assert len(verify(folder).signers) == 2
+
+
+@pytest.mark.attack("exports under an approval, or by a key, that was revoked", "refused")
+@pytest.mark.parametrize("what", ["key", "approval"])
+def test_a_revoked_approval(what: Any, approved: Any, made: SimpleNamespace, tmp_path: Path) -> None:
+    table, approval = approved()
+    payload, ((keyid, _),) = opened(approval.envelope)
+    digest = keyid if what == "key" else hashlib.sha256(payload).hexdigest()
+    revoke(what, digest, reason="a copy was found", by="Bob", key=default_key())
+    for write in writers(tmp_path):
+        with pytest.raises(NotApprovedError, match="revoked"):
+            write(table, approval)
+    assert nothing(tmp_path)
 
 
 @pytest.mark.attack("takes an approval of other rows to each of the writers", "refused")

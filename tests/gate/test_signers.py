@@ -49,7 +49,7 @@ def test_a_key_in_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_cannot_sign_is_refused_in_words() -> None:
     new_key("ada")
-    with pytest.raises(InputError, match="this is a public key: give the .pem"):
+    with pytest.raises(InputError, match=r"this is a public key: give the \.pem"):
         signer_of(home() / "keys" / "ada.pub")
     with pytest.raises(InputError, match="a int cannot sign"):
         signer_of(3)  # type: ignore[arg-type]

@@ -445,7 +445,9 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     driver = next((name for name in ("psycopg", "psycopg2", "pg8000") if _is_there(name)), None)
     if driver is None:
         pytest.skip("no driver for PostgreSQL is installed (psycopg, psycopg2 or pg8000)")
-    if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
+    debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # which are not on the path
+    initdb, pg_ctl = (shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *debian])) for name in ("initdb", "pg_ctl"))
+    if initdb is None or pg_ctl is None:
         pytest.skip("PostgreSQL is not installed on this machine (initdb, pg_ctl)")
     run: Callable[..., Any] = lambda *words: subprocess.run(words, check=True, capture_output=True)  # noqa: E731
     user = [] if os.getuid() else ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -455,16 +457,16 @@ def postgres(tmp_path: Path) -> Iterator[str]:
         os.chown(place, 65534, 65534)
         for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
             parent.chmod(0o755)
-    run(*user, "initdb", "-D", str(place / "data"), "-U", "ada", "--auth=trust", "-N")
+    run(*user, initdb, "-D", str(place / "data"), "-U", "ada", "--auth=trust", "-N")
     options = f"-k {place} -p 54329 -c listen_addresses=127.0.0.1 -c fsync=off"
     subprocess.run(
-        [*user, "pg_ctl", "-D", str(place / "data"), "-l", str(place / "log"), "-w", "-o", options, "start"],
+        [*user, pg_ctl, "-D", str(place / "data"), "-l", str(place / "log"), "-w", "-o", options, "start"],
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         yield f"postgresql+{driver}://ada@127.0.0.1:54329/postgres"
     finally:
-        run(*user, "pg_ctl", "-D", str(place / "data"), "-m", "immediate", "stop")
+        run(*user, pg_ctl, "-D", str(place / "data"), "-m", "immediate", "stop")
 
 
 def _is_there(name: str) -> bool:
