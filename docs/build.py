@@ -22,7 +22,7 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 HERE = Path(__file__).resolve().parent
 COMMANDS = (
     *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke"),
-    *("export", "verify", "replay", "attempts"),
+    *("export", "verify", "replay", "attempts", "track"),
     *("schema", "generators", "metrics", "policies"),
     *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
 )

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,8 @@ from synth.data.sources import read
 from synth.data.table import Table
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, did_you_mean
+
+EXPERIMENT = "synth"  # where runs are tracked that name no experiment
 
 
 class Part(BaseModel):
@@ -110,6 +112,16 @@ class ExportConfig(Part):
         return self
 
 
+class TrackingConfig(Part):
+    """Where a run is written down beside its folder, so that many can be compared. Needs the extra `mlflow`."""
+
+    uri: str = Field(
+        description="an MLflow store: `sqlite:///FILE`, or the `http://…` or `https://…` of a server",
+        pattern=r"^(sqlite:///|https?://)[^\s]+$",
+    )
+    experiment: str = Field(EXPERIMENT, min_length=1, max_length=500)
+
+
 class RunConfig(Part):
     """One job: a real table in, a judged synthetic table out."""
 
@@ -123,6 +135,7 @@ class RunConfig(Part):
     evaluate: EvaluateConfig = EvaluateConfig()
     policy: str = Field("privacy-release", description="a packaged policy, or a policy file")
     export: ExportConfig = ExportConfig()
+    tracking: TrackingConfig | None = Field(None, description="by default no run is tracked")
 
     @field_validator("data", mode="before")
     @classmethod
@@ -139,8 +152,12 @@ class RunConfig(Part):
         return self.seed if part.seed is None else part.seed
 
     def to_yaml(self) -> str:
-        """The config with every default written out, as it is kept in the run folder."""
-        return yaml.safe_dump(self.model_dump(by_alias=True, mode="json"), sort_keys=False, allow_unicode=True)
+        """The config with every default written out, as it is kept in the run folder.
+
+        Where it is tracked is left out: that makes no difference to the run, and a URI may hold a password.
+        """
+        document = self.model_dump(by_alias=True, mode="json", exclude={"tracking"})
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -263,5 +280,6 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     for step in path:
         field = model.model_fields.get(str(step)) if model is not None else None
         inner = field.annotation if field is not None else None
+        inner = next((one for one in get_args(inner) if isinstance(one, type) and issubclass(one, BaseModel)), inner)
         model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
     return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]

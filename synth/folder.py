@@ -44,7 +44,7 @@ def new_folder(target: str | Path, *, mark: str, keep: bool = True) -> Iterator[
     _check_free(path, mark)
     made = _missing_parents(path.parent)
     try:
-        with in_words(path), _alone(path):
+        with in_words(path), alone(path):
             _put_right(path, mark, keep)
             _check_free(path, mark)
             temporary = _beside(path, "partial")
@@ -253,9 +253,12 @@ def _put_right(path: Path, mark: str, keep: bool) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, making its parents. The kernel ends it with the process. Raises DataError after `PATIENCE`."""
-    lock, until = path.with_name(f".{path.name}.lock"), time.monotonic() + PATIENCE
+def alone(path: Path, *, patience: float | None = None) -> Iterator[None]:
+    """Hold the lock of `path`, making its parents. The kernel ends it with the process.
+
+    Raises DataError for whoever waited `patience` seconds for it, by default `PATIENCE`.
+    """
+    lock, until = path.with_name(f".{path.name}.lock"), time.monotonic() + (PATIENCE if patience is None else patience)
     while (held := _hold(lock)) is None:
         if time.monotonic() > until:
             raise DataError(f"{path} is being written to by another process or thread; let it finish, or give another folder")

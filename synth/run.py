@@ -33,6 +33,7 @@ from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run as Run
 from synth.settling import settle
+from synth.tracking import check_installed, track
 from synth.tuning import SEARCH, Tuned, check_tunable, fit_to_policy, recorded, with_record
 
 RUNS = Path("reports/runs")
@@ -54,7 +55,8 @@ def run(
 
     out: the run folder, by default reports/runs/NAME. It appears when everything is done; an interrupted or failed run leaves
     nothing, and an earlier run there is kept under the next free name. Returns the `Run`, whose `verdict.decision` says how it
-    ended. Raises InputError for a config or data that cannot be used.
+    ended. Raises InputError for a config or data that cannot be used; and TrackingError where the config wants the run tracked
+    and that failed: then the run is complete, in the folder that the error names.
     """
     config = config if isinstance(config, RunConfig) else RunConfig.load(config)
     generator = create(config.generator.name, config.generator.params)  # what can be refused is refused before any work
@@ -62,6 +64,8 @@ def run(
     if config.generator.fit_to_policy:
         check_tunable(config.generator.name, config.generator.params, policy)
     _ = chosen(config.evaluate.only)
+    if config.tracking is not None:
+        check_installed()
     target = Path(out) if out is not None else RUNS / config.name
 
     with new_folder(target, mark="measurements.json") as folder:
@@ -120,7 +124,10 @@ def run(
         if approval is not None:
             export(synthetic, approval, folder / "export", formats=config.export.formats)
             log("export", formats=config.export.formats)
-    return Run(target)
+    done = Run(target)
+    if config.tracking is not None:
+        notice(str(track(done, config.tracking)))
+    return done
 
 
 def _search(config: RunConfig, policy: Policy, train: Table, progress: Progress, notice: Notice) -> Tuned:

@@ -37,7 +37,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, deciding, jobs, judging, listing, policies, receiving  # noqa: F401 - each adds commands
+        from synth.cli import attempts, deciding, jobs, judging, listing, policies, receiving, tracking  # noqa: F401
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:

@@ -16,6 +16,7 @@ from synth.cli.screen import (
     Quiet,
     Sarif,
     Seed,
+    Track,
     ask_people,
     for_machines,
     notice,
@@ -76,6 +77,7 @@ def run(
         list[str] | None, typer.Option("--set", help="Change one value of the config.", metavar="A.B=VALUE")
     ] = None,
     to: Annotated[Path | None, typer.Option("--out", help="The run folder; by default reports/runs/NAME.")] = None,
+    track: Track = None,
     sarif: Sarif = None,
     junit: Junit = None,
     quiet: Quiet = False,
@@ -84,7 +86,13 @@ def run(
     """Do a whole job from a config: read, split, fit, sample, evaluate, judge, and export what is approved."""
     from synth.config import RunConfig
 
-    _do(RunConfig.load(config, change or ()), to, quiet, as_json, verify_after=False, sarif=sarif, junit=junit)
+    job = RunConfig.load(config, change or ())
+    if track is not None:
+        from synth.tracking import destination
+
+        experiment = None if job.tracking is None else job.tracking.experiment
+        job = job.model_copy(update={"tracking": destination(track, experiment)})
+    _do(job, to, quiet, as_json, verify_after=False, sarif=sarif, junit=junit)
 
 
 def _do(
@@ -98,11 +106,16 @@ def _do(
     junit: Path | None = None,
 ) -> None:
     from synth.gate.verify import verify
+    from synth.run import Run
     from synth.run import run as run_job
+    from synth.tracking import TrackingError
 
-    tell = for_machines(sarif, junit)
+    tell, untracked = for_machines(sarif, junit), None
     with watching(quiet) as progress:
-        done = run_job(config, out=to, progress=progress, notice=(lambda text: None) if quiet else notice)
+        try:
+            done = run_job(config, out=to, progress=progress, notice=(lambda text: None) if quiet else notice)
+        except TrackingError as problem:  # said last: the run is there, with all that it has to say
+            done, untracked = Run.open(problem.run), problem
     verdict = done.verdict
     assert verdict is not None
     tell(verdict)
@@ -127,6 +140,8 @@ def _do(
             out.print(f"export   {exported}" + ("   verified" if verified is not None else ""), soft_wrap=True, markup=False)
     if done.awaits_people:
         ask_people(done, as_json)
+    if untracked is not None:
+        raise untracked
     raise typer.Exit(EXIT[verdict.decision])
 
 

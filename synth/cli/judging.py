@@ -17,6 +17,7 @@ from synth.cli.screen import (
     Quiet,
     Sarif,
     Seed,
+    Track,
     ask_people,
     for_machines,
     notice,
@@ -25,6 +26,7 @@ from synth.cli.screen import (
     show_verdict,
     watching,
 )
+from synth.cli.tracking import tracker
 from synth.errors import InputError
 
 PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
@@ -68,12 +70,14 @@ def evaluate(
         typer.Option("--self-test", help="Also plant known-bad tables and show which checks would have caught each."),
     ] = False,
     seed: Seed = 0,
+    track: Track = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure fidelity, utility, privacy and fairness of a synthetic table, each beside what real rows score."""
     from synth.run import evaluate_files
 
+    note = tracker(track, quiet)
     with watching(quiet) as progress:
         done = evaluate_files(
             real, holdout, synthetic, to,
@@ -87,12 +91,14 @@ def evaluate(
         if done.self_test is not None:
             show_power(done.self_test)
         out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
+    note(done)
 
 
 @app.command(epilog="Example: synth gate reports/runs/adult --policy research")
 def gate(
     run: Annotated[Path, typer.Argument(help="A run folder, or one that `synth evaluate` made.", metavar="RUN_OR_DIR")],
     policy: PolicyName = "privacy-release",
+    track: Track = None,
     sarif: Sarif = None,
     junit: Junit = None,
     quiet: Quiet = False,
@@ -102,7 +108,7 @@ def gate(
     from synth.gate.policy import Policy
     from synth.run import Run
 
-    tell = for_machines(sarif, junit)
+    tell, note = for_machines(sarif, junit), tracker(track, quiet)
     done = Run.open(run)
     verdict = done.judge(Policy.load(policy), notice=(lambda text: None) if quiet else notice)
     tell(verdict)
@@ -112,6 +118,7 @@ def gate(
         show_verdict(verdict)
     if done.awaits_people:
         ask_people(done, as_json)
+    note(done)
     raise typer.Exit(EXIT[verdict.decision])
 
 

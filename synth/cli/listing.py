@@ -152,6 +152,8 @@ def doctor(as_json: AsJson = False) -> None:
         "dp": "opendp",
         "sdv": "sdv",
         "ray": "ray",
+        "sql": "sqlalchemy",
+        "mlflow": "mlflow-skinny",
     }
     data = Path(os.environ.get("SYNTH_DATA", "../shared/data"))
     facts: dict[str, Any] = {

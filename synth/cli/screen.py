@@ -35,6 +35,13 @@ Junit = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track", help="Also write it down in MLflow: sqlite:///FILE, or a server's http://… (`synth track`).", metavar="URI"
+    ),
+]
+
 STYLE = {"approved": "bold green", "rejected": "bold red", "inconclusive": "bold yellow"}
 OUTCOME_STYLE = {
     "pass": "green",
