@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from synth.cli import screen
 from synth.gate.keys import home, new_key
 
 POLICY = """
@@ -102,7 +103,8 @@ def test_a_waiver_and_a_rejection_on_the_command_line(files: Path, cli: Callable
     assert "rejected by a person" in approved.err
 
 
-def test_keys_are_listed_made_and_trusted(files: Path, cli: Callable[..., object]) -> None:
+def test_keys_are_listed_made_and_trusted(files: Path, cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen.out, "width", 300)  # a long path in a table is folded
     assert "synth.pub" in cli("keys").out
     assert cli("keys", "new", "ada").code == 0
     again = cli("keys", "new", "ada")

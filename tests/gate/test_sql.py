@@ -455,10 +455,10 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     place.mkdir()
     if user:
         os.chown(place, 65534, 65534)
-        for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        for parent in (tmp_path, *tmp_path.parents[:3]):
             parent.chmod(0o755)
     run(*user, initdb, "-D", str(place / "data"), "-U", "ada", "--auth=trust", "-N")
-    options = f"-k {place} -p 54329 -c listen_addresses=127.0.0.1 -c fsync=off"
+    options = "-c unix_socket_directories='' -p 54329 -c listen_addresses=127.0.0.1 -c fsync=off"
     subprocess.run(
         [*user, pg_ctl, "-D", str(place / "data"), "-l", str(place / "log"), "-w", "-o", options, "start"],
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
