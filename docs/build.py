@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from docs import attacks
+from synth.cli import ORDER
 from synth.cli.policies import settings
 from synth.config import RunConfig
 from synth.gate import schemas
@@ -20,12 +21,8 @@ from synth.metrics import format as form
 from synth.metrics.registry import FAMILIES, Metric, metrics
 
 HERE = Path(__file__).resolve().parent
-COMMANDS = (
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "revoke"),
-    *("export", "verify", "replay", "attempts", "track"),
-    *("schema", "generators", "metrics", "policies"),
-    *("policies show", "policies validate", "policies diff", "keys", "keys new", "keys trust", "doctor"),
-)
+WITHIN = {"policies": ("policies show", "policies validate", "policies diff"), "keys": ("keys new", "keys trust")}
+COMMANDS = tuple(one for command in ORDER for one in (command, *WITHIN.get(command, ())))
 
 POLICY_FILES = (
     "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",

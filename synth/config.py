@@ -260,6 +260,11 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
+def without_credentials(uri: str) -> str:
+    """A URI without the name and the password that may stand in it, however the rest is written; SQLite's have none."""
+    return uri if "sqlite:///" in uri else re.sub(r"^(.*?//|['\"]?).*@", r"\1", uri)
+
+
 def _in_words(problem: ValidationError, origin: str) -> str:
     """The first mistake in one line, with the nearest right key."""
     mistakes = problem.errors()
@@ -271,7 +276,8 @@ def _in_words(problem: ValidationError, origin: str) -> str:
     elif first["type"] == "missing":
         words = f"{origin}: {path!r} is missing; every run config needs it"
     else:
-        words = f"{origin}: {path} is {first['input']!r}: {first['msg']}"
+        given = repr(first["input"])
+        words = f"{origin}: {path} is {without_credentials(given) if path.startswith('tracking') else given}: {first['msg']}"
     return words + (f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else "")
 
 

@@ -301,7 +301,7 @@ def _half_file(path: Path, mode: int = 0o666) -> tuple[Path, BinaryIO]:
     """A new file beside `path`, open, and locked for as long as it is."""
     while True:
         temporary = _beside(path, "partial")
-        file = os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
+        file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115 - it is handed on
         fcntl.flock(file, fcntl.LOCK_EX)
         if temporary.exists():  # else another writer of `path` swept it before it was locked
             return temporary, file

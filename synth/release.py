@@ -113,7 +113,7 @@ def policy_of(verdict: Verdict) -> Policy:
             f"the rules that this verdict was made under ({verdict.policy} {verdict.policy_version}) are not at hand, or were\n"
             "edited since; judge the measurements again"
         )
-    return Policy.parse(verdict.rules.decode(), origin=f"policy {verdict.policy}")
+    return Policy.model_validate_json(verdict.rules)
 
 
 def persons_needed(verdict: Verdict) -> int:

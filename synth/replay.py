@@ -24,6 +24,7 @@ from synth.data.conditions import Where
 from synth.data.files import storable, write_csv
 from synth.data.table import Table
 from synth.errors import InputError, VerificationError
+from synth.gate.database import is_address
 from synth.gate.provenance import PROVENANCE, Entry, Sample, entries
 from synth.gate.statement import shown
 from synth.gate.verify import Keys, verify
@@ -133,7 +134,7 @@ def _drawn(shards: Shards, wanted: Sequence[Entry], progress: Progress) -> Table
 @contextmanager
 def _folder_of(export: str | Path) -> Iterator[Path]:
     """The export as a folder, be it one or a table."""
-    if "://" in str(export):
+    if is_address(export):
         from synth.gate.sql import restored
 
         with restored(str(export)) as (_, folder):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Never, TypeVar
@@ -195,24 +196,20 @@ class Run:
             return "rejected by a person"
         if verdict is None:
             return "not judged yet"
-        if verdict.decision == "approved" and (approval := self.approval) is not None and approval.missing:
+        if (approval := self.approval) is not None and approval.missing:
             return f"waiting for {approval.missing} of {approval.terms.signers} signatures"
         return verdict.decision
 
     @property
     def awaits_people(self) -> bool:
         """Whether the policy approved, and people have yet to sign before anything leaves."""
-        if not (self.path / REQUEST).is_file():
-            return False
-        return not (self.path / APPROVAL).is_file() or self._read_approval(APPROVAL).missing > 0
+        return self.approval is not None and self.approval.missing > 0
 
     @property
     def approval(self) -> Approval | None:
-        """What was signed so far, or what people are asked to sign; None where nothing was approved."""
-        for name in (APPROVAL, REQUEST):
-            if (self.path / name).is_file():
-                return self._read_approval(name)
-        return None
+        """What was signed so far, or what people are asked to sign, without its documents; None where nothing was approved."""
+        name = next((name for name in (APPROVAL, REQUEST) if (self.path / name).is_file()), None)
+        return None if name is None else self._signed(name)
 
     def approve(self, key: Signer | str | Path, *, by: str | None = None, notice: Notice = lambda text: None) -> Approval:
         """A person's signature. `Approval.missing` says how many more the policy wants before anything leaves.
@@ -312,12 +309,15 @@ class Run:
 
     def _read_approval(self, name: str) -> Approval:
         """A signed statement of this folder, with the documents that it covers made again under its own terms."""
-        bare, verdict = Approval.from_bytes((self.path / name).read_bytes(), documents={}), self.verdict
+        bare, verdict = self._signed(name), self.verdict
         assert verdict is not None
         again = documents(
             verdict, self.measurements, self.synthetic, terms=bare.terms, by=str(bare.annotations.get("approvedBy"))
         )
-        return Approval.from_bytes(bare.envelope, documents=again)
+        return replace_fields(bare, documents=again)
+
+    def _signed(self, name: str) -> Approval:
+        return Approval.from_bytes((self.path / name).read_bytes(), documents={})
 
     def _sign_request(self, verdict: Verdict, signer: Signer, by: str | None) -> Approval:
         """One more signature under what was asked for, which must be what would be asked for now."""

@@ -25,7 +25,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import ValidationError
 
-from synth.config import EXPERIMENT, TrackingConfig
+from synth.config import EXPERIMENT, TrackingConfig, without_credentials
 from synth.data.sketch import SKETCH
 from synth.errors import ConfigError, MissingExtraError, SynthError
 from synth.folder import alone
@@ -53,9 +53,10 @@ class TrackingError(SynthError):
     def __init__(self, run: Path, to: TrackingConfig, why: str) -> None:
         self.run = run
         named = "" if to.experiment == EXPERIMENT else f" --experiment {shlex.quote(to.experiment)}"
-        again = f"synth track {shlex.quote(str(run))} --to {shlex.quote(shown(to.uri))}{named}"
+        uri = without_credentials(to.uri)
+        again = f"synth track {shlex.quote(str(run))} --to {shlex.quote(uri)}{named}"
         super().__init__(
-            f"{run} is complete, but could not be tracked at {shown(to.uri)}: {why.replace(to.uri, shown(to.uri))}\n"
+            f"{run} is complete, but could not be tracked at {uri}: {why.replace(to.uri, uri)}\n"
             f"when that is mended, track it again: {again}"
         )
 
@@ -79,9 +80,8 @@ def destination(uri: str, experiment: str | None = None) -> TrackingConfig:
     try:
         to = TrackingConfig(uri=uri) if experiment is None else TrackingConfig(uri=uri, experiment=experiment)
     except ValidationError as problem:
-        raise ConfigError(
-            f"{shown(uri)!r}: {problem.errors()[0]['msg']}; give an MLflow store: sqlite:///FILE, http://… or https://…"
-        ) from None
+        said = f"{without_credentials(uri)!r}: {problem.errors()[0]['msg']}"
+        raise ConfigError(f"{said}; give an MLflow store: sqlite:///FILE, http://… or https://…") from None
     check_installed()
     return to
 
@@ -91,11 +91,6 @@ def check_installed() -> None:
     for package in ("mlflow", "sqlalchemy", "alembic"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("tracking", package, "mlflow")
-
-
-def shown(uri: str) -> str:
-    """A URI without the name and the password that may stand in it."""
-    return re.sub(r"^(https?://)[^/@]*@", r"\1", uri)
 
 
 def track(run: Run, to: TrackingConfig) -> Tracked:
@@ -323,7 +318,7 @@ def _send(record: Record, to: TrackingConfig) -> Tracked:
     experiment, digest = _experiment(client, to), record.digest()
     done = f"tags.`synth.record` = '{digest}' and attributes.status = 'FINISHED'"
     if earlier := client.search_runs([experiment], done, max_results=1):
-        return Tracked(shown(to.uri), to.experiment, earlier[0].info.run_id, is_new=False)
+        return Tracked(without_credentials(to.uri), to.experiment, earlier[0].info.run_id, is_new=False)
 
     id_ = client.create_run(experiment, run_name=record.name, tags={**record.tags, "synth.record": digest}).info.run_id
     try:
@@ -341,7 +336,7 @@ def _send(record: Record, to: TrackingConfig) -> Tracked:
         with suppress(Exception):  # the store may be gone; then the run stays RUNNING there, and is not found as done
             client.set_terminated(id_, "FAILED")
         raise
-    return Tracked(shown(to.uri), to.experiment, id_, is_new=True)
+    return Tracked(without_credentials(to.uri), to.experiment, id_, is_new=True)
 
 
 def _experiment(client: Any, to: TrackingConfig) -> str:

@@ -31,7 +31,7 @@ from synth.gate.policy import Policy
 from synth.gate.verify import verify
 from synth.metrics.measurement import Interval, Measurement
 from synth.run import Run, run
-from synth.tracking import Tracked, TrackingError, _clean, _name, destination, shown, track
+from synth.tracking import Tracked, TrackingError, _clean, _name, destination, track, without_credentials
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow about what it uses itself
 
@@ -261,7 +261,7 @@ def test_a_run_is_complete_where_the_server_is_not_there_and_can_be_tracked_late
     *_, last = ended.stderr.strip().split("synth: ")
     assert last.startswith("again is complete, but could not be tracked at http://127.0.0.1")
     assert "Connection refused" in last
-    assert f"track it again: synth track again --to {shown(address)}" in last
+    assert f"track it again: synth track again --to {without_credentials(address)}" in last
     assert "secret" not in ended.stderr + ended.stdout
     assert json.loads(ended.stdout)["decision"] == "approved"
     assert verify(work / "again" / "export").rows == 200
@@ -301,6 +301,21 @@ def test_what_cannot_be_tracked_is_said_before_any_work(work: Path, monkeypatch:
     with pytest.raises(MissingExtraError, match=r"pip install 'synth\[mlflow\]'"):
         run(config, out="never")
     assert not Path("never").exists()
+
+
+@pytest.mark.parametrize(
+    "tracking",
+    [{"uri": uri} for uri in ("postgresql://ada:secret@host/db", "http//ada:secret@host", "http://ada:se cret@host", 3)]
+    + ["http://ada:secret@host", {"uri": "http://ada:secret@host", "experiment": ""}],
+)
+def test_a_password_is_in_no_message(tracking: object) -> None:
+    with pytest.raises(ConfigError, match="tracking") as said:
+        RunConfig.parse({"name": "a", "data": "b", "tracking": tracking})
+    assert "cret" not in str(said.value)
+    if isinstance(tracking, dict) and isinstance(tracking["uri"], str) and len(tracking) == 1:
+        with pytest.raises(ConfigError, match="give an MLflow store") as told:
+            destination(tracking["uri"])
+        assert "cret" not in str(told.value)
 
 
 @pytest.mark.attack("edits a figure of a run before it is tracked", "refused: it is not as it was sealed")

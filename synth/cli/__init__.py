@@ -9,16 +9,31 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Never
+from typing import Any, Never
 
 import typer
+from typer.core import TyperGroup
 
 from synth.errors import SynthError
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
+ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
+    *("verify", "replay", "attempts", "track", "schema", "generators", "metrics", "policies", "keys", "doctor"),
+)
+
+
+class InOrder(TyperGroup):
+    """Commands as they follow each other, whichever module adds them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="synth",
+    cls=InOrder,
     help="Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs.",
     epilog="Start with `synth demo`. Exit codes: 0 done or approved, 1 rejected, 2 error, 3 inconclusive, 4 not verified.",
     no_args_is_help=True,

@@ -8,7 +8,6 @@ databases do not keep the sign), so rows that differ have texts that differ.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.data.files import WRITERS, storable, write_csv
-from synth.data.table import Table
+from synth.data.table import HashingSink, Table
 from synth.errors import DataError
 from synth.folder import new_file
 from synth.gate.statement import LAYOUTS
@@ -109,29 +108,10 @@ def _writer(form: str, rows: Table) -> Write:
     return lambda out: WRITERS[form](rows, out)
 
 
-class _Measure:
-    """A file that keeps the digest and the size of what is written to it."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.hash, self.size = hashlib.sha256(), 0
-
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None: ...
-
-
 def _signed(write: Write) -> Signed:
-    sink = _Measure()
+    sink = HashingSink()
     _written(write, sink)
-    return Signed(sink.hash.hexdigest(), sink.size)
+    return Signed(sink.hexdigest(), sink.tell())
 
 
 def _written(write: Write, out: Any) -> None:

@@ -22,6 +22,7 @@ from synth.gate.checking import (
     check_signatures,
     check_waivers,
 )
+from synth.gate.database import is_address
 from synth.gate.dsse import ATTESTATION
 from synth.gate.keys import PublicKey, home
 from synth.gate.revocation import Revocations, own_list
@@ -120,7 +121,7 @@ def verify(
     lists = _paths(revocations) if revocations is not None else [own_list()] if own_list().is_file() else []
     revoked = Revocations.load(lists, {*known.values(), *own.values()})
     names = {one.keyid: file.stem for file, one in (own | known).items()}
-    if "://" in str(path):
+    if is_address(path):
         from synth.gate.sql import verify_sql  # only here: a database needs more than `cryptography`
 
         return verify_sql(str(path), None, tuple(known.values()), policy=policy, where=where, revocations=revoked, names=names)
