@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synth.cli import main
+from synth.cli import main, screen
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def call(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["synth", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", "200")  # of what is made anew, such as help
+        monkeypatch.setattr(screen.out, "width", 300)  # a console keeps the width that it was made with; long paths are folded
         capsys.readouterr()
         code = 0
         try:

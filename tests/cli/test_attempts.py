@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from synth.cli import screen
 from synth.gate.attempts import SKETCH, AttemptLog
 from synth.run import Run, evaluate_files
 
@@ -30,8 +29,7 @@ def run(people: Path, tmp_path: Path) -> Run:
     return done
 
 
-def test_every_attempt_is_listed_with_what_came_of_it(cli: Cli, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen.out, "width", 300)  # a long path in a table is folded
+def test_every_attempt_is_listed_with_what_came_of_it(cli: Cli, run: Run) -> None:
     shown = cli("attempts")
     assert shown.code == 0
     first, second = (line.split() for line in shown.out.splitlines()[1:3])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from synth.cli import screen
 from synth.gate.keys import home, new_key
 
 POLICY = """
@@ -104,7 +103,6 @@ def test_a_waiver_and_a_rejection_on_the_command_line(files: Path, cli: Callable
 
 
 def test_keys_are_listed_made_and_trusted(files: Path, cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen.out, "width", 300)  # a long path in a table is folded
     assert "synth.pub" in cli("keys").out
     assert cli("keys", "new", "ada").code == 0
     again = cli("keys", "new", "ada")
