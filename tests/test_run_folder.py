@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from synth import run_folder
 from synth.errors import InputError, NotApprovedError, VerificationError
 from synth.gate.approval import terms_of
 from synth.gate.attempts import AttemptLog
@@ -18,6 +20,7 @@ from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.gate.verify import verify
 from synth.gate.waivers import WAIVER, Waiver
+from synth.release import approve
 from synth.run import evaluate_files
 from synth.run_folder import Run
 
@@ -150,6 +153,28 @@ def test_only_what_was_judged_is_signed(run: Run) -> None:
         run.approve(ada)
     file.write_bytes(sound)
     assert run.approve(ada).missing == 0
+
+
+@pytest.mark.attack("a stranger signs first, in the approval that people are to complete", "nobody adds a signature to theirs")
+def test_nobody_signs_beside_a_stranger(run: Run) -> None:
+    run.judge(policy("2"))
+    payload, _ = opened((run.path / "request.json").read_bytes())
+    (run.path / "approval.json").write_bytes(seal(json.loads(payload), _stranger()))
+    with pytest.raises(VerificationError, match="by a key that this machine does not trust"):
+        run.approve(new_key("ada"))
+
+
+def test_a_request_that_has_ended_is_not_signed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.judge(policy("{count: 1, automatic: false, days: 2}"))
+    ada, later = new_key("ada"), now() + timedelta(days=3)
+    monkeypatch.setattr(run_folder, "now", lambda: later)
+    with pytest.raises(NotApprovedError, match="the request ended on"):
+        run.approve(ada)
+
+
+def test_a_verdict_that_was_not_logged_is_not_signed(run: Run) -> None:
+    with pytest.raises(NotApprovedError, match="was not logged as an attempt"):
+        approve(policy().assess(run.measurements), key=new_key("ada"))
 
 
 @pytest.mark.attack("a verdict is edited in the run folder before a person signs", "refused")
