@@ -62,7 +62,8 @@ def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as source:
+        # Arrow's own file: a thread of Arrow that lets go of a Python file while the process ends aborts it (apache/arrow#34314).
+        with pa.OSFile(str(path)) as source:
             table = pq.ParquetFile(source, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{path} is no Parquet file that can be read: {' '.join(str(problem).split())[:160]}") from problem

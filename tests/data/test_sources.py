@@ -335,3 +335,16 @@ def test_an_unknown_column_names_the_nearest() -> None:
             read(frame, **wrong)
     with pytest.raises(SchemaError, match="named both target and key"):
         read(frame, target="income", key="income")
+
+
+def test_parquet_is_read_through_no_python_file(tmp_path: Path, table: Table) -> None:
+    """Arrow's threads let go of a file when they like: of a Python one at the end of the process too, which aborts it."""
+    file = tmp_path / "rows.parquet"
+    write(table, file)
+    look = (
+        "import sys; from synth.data.files import read_file; from pathlib import Path\n"
+        "opened = []; sys.addaudithook(lambda event, args: opened.append(args[0]) if event == 'open' else None)\n"
+        "read_file(Path(sys.argv[1])); print([str(path) for path in opened if str(path) == sys.argv[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", look, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
