@@ -62,7 +62,7 @@ def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        # Arrow's own file: a thread of Arrow that lets go of a Python file while the process ends aborts it (apache/arrow#34314).
+        # Arrow's own file: where a thread of Arrow lets go of a Python one while the process ends, that aborts (arrow#34314).
         with pa.OSFile(str(path)) as source:
             table = pq.ParquetFile(source, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as problem:
