@@ -39,6 +39,15 @@ class Layout:
     def stops(self) -> list[int]:
         return [*self.starts[1:], len(self.tokens)]
 
+    @property
+    def firsts(self) -> list[Token]:
+        return [self.tokens[start] for start in self.starts]
+
+    @cached_property
+    def column_of(self) -> np.ndarray:
+        """The column of each token."""
+        return np.repeat(np.arange(len(self.coders)), [len(coder.tokens) for coder in self.coders])
+
     @cached_property
     def later(self) -> list[int]:
         """The tokens that are not their column's first."""
@@ -47,7 +56,7 @@ class Layout:
     @cached_property
     def bounds(self) -> list[int]:
         """Where each column's first token stands among the outputs, and last, how many these are."""
-        return [0, *np.cumsum([self.tokens[start].levels for start in self.starts]).tolist()]
+        return [0, *np.cumsum([token.levels for token in self.firsts]).tolist()]
 
     @property
     def outputs(self) -> int:
@@ -81,7 +90,7 @@ class Layout:
             "weights": weights.astype(np.float32),
             "weight_base": base.astype(np.int64),
             "weight_step": np.array(steps, dtype=np.int64),
-            "column_of": np.repeat(np.arange(len(self.coders)), [len(c.tokens) for c in self.coders]),
+            "column_of": self.column_of,
             "place": position,
         }
 
@@ -238,7 +247,7 @@ def picked(p: np.ndarray, rng: np.random.Generator, of: np.ndarray | None = None
     if of is not None:
         ends = ends[of]
     u = rng.random(len(ends), dtype=np.float32) * (ends[:, -1] * np.float32(1 - 1e-6))
-    return np.asarray((ends <= u[:, None]).sum(axis=1), dtype=np.int32)
+    return np.minimum((ends <= u[:, None]).sum(axis=1), p.shape[1] - 1).astype(np.int32)
 
 
 def _exp(logits: np.ndarray) -> np.ndarray:

@@ -26,10 +26,9 @@ class Net(Learner):
         self.up = nn.ModuleList(nn.Linear(width, hidden) for _ in range(blocks))
         self.down = nn.ModuleList(nn.Linear(hidden, width) for _ in range(blocks))
         self.first = nn.Linear(width, layout.outputs)  # the first tokens of all columns, side by side
-        later = [token for token in layout.later]
-        self.given_row = nn.ModuleList(nn.Linear(width, layout.depth) for _ in later)
-        self.given_column = nn.ModuleList(nn.Linear(width, layout.depth, bias=False) for _ in later)
-        self.later = nn.ModuleList(nn.Linear(layout.depth, layout.tokens[token].levels) for token in later)
+        self.given_row = nn.ModuleList(nn.Linear(width, layout.depth) for _ in layout.later)
+        self.given_column = nn.ModuleList(nn.Linear(width, layout.depth, bias=False) for _ in layout.later)
+        self.later = nn.ModuleList(nn.Linear(layout.depth, layout.tokens[token].levels) for token in layout.later)
         for zero in (*self.down, self.first, *self.later):  # it starts from the training shares
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
@@ -43,10 +42,10 @@ class Net(Learner):
         divided by the number of columns (Uria, Murray and Larochelle 2014, eq. 10)."""
         codes = batch[0].long()
         known, weight = self.reveal(len(codes), codes.device, rng)
-        vectors = self.vectors(codes)
-        x = self.start + (vectors * known[:, self.column_of, None]).sum(dim=1)
-        h = self.trunk(x)
-        return (self.losses(h, codes, vectors) * weight).sum(dim=1)
+        inputs, factor = self.looked_up(codes)
+        known = known[:, self.column_of] * factor
+        h = self.trunk(self.start + torch.bmm(known[:, None], self.embed(inputs))[:, 0])
+        return (self.losses(h, codes, inputs, factor) * weight).sum(dim=1)
 
     def reveal(self, rows: int, device: torch.device, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which columns of each row are known, and what the loss of each counts; both float of shape (rows, columns).
@@ -61,31 +60,29 @@ class Net(Learner):
         unknown = (place >= known).to(noise.dtype)
         return 1 - unknown, unknown / (columns - known)
 
-    def vectors(self, codes: Tensor) -> Tensor:
-        """What each token adds to what is known of its row, shape (rows, tokens, width)."""
-        inputs = self.base + torch.where(self.is_place, codes[:, self.label], codes).clamp_min(0)
-        weight = self.weights[self.weight_base + self.weight_step * codes[:, self.label].clamp_min(0) + codes.clamp_min(0)]
-        return self.embed(inputs) * torch.where(codes >= 0, torch.where(self.is_place, weight, 1.0), 0.0)[..., None]
+    def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
+        label = codes.gather(1, self.label.expand(len(codes), -1)).clamp_min(0)
+        code = codes.clamp_min(0)
+        inputs = self.base + torch.where(self.is_place, label, code)
+        factor = torch.where(self.is_place, self.weights[self.weight_base + self.weight_step * label + code], 1.0)
+        return inputs, torch.where(codes >= 0, factor, 0.0)
 
     def trunk(self, x: Tensor) -> Tensor:
         for up, down in zip(self.up, self.down, strict=True):
             x = x + down(self.dropped(torch.relu(up(normed(x)))))
         return normed(x)
 
-    def losses(self, h: Tensor, codes: Tensor, vectors: Tensor) -> Tensor:
+    def losses(self, h: Tensor, codes: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
         """Minus the log-likelihood of every column given what is known, shape (rows, columns)."""
-        logits = self.first(h)
-        found = []
-        for column, start in enumerate(self.layout.starts):
-            low, high = self.layout.bounds[column], self.layout.bounds[column + 1]
-            loss = self.loss(logits[:, low:high], start, codes)
-            sofar = vectors[:, start]
-            for token in range(start + 1, self.layout.stops[column]):
-                place = self.layout.later.index(token)
-                hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
-                loss = loss + self.loss(self.later[place](hidden), token, codes)
-                sofar = sofar + vectors[:, token]
-            found.append(loss)
+        logits = self.first(h).split([token.levels for token in self.layout.firsts], dim=1)
+        found = [self.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
+        for place, token in enumerate(self.layout.later):
+            column = int(self.layout.column_of[token])
+            before = slice(self.layout.starts[column], token)
+            sofar = torch.bmm(factor[:, None, before], self.embed(inputs[:, before]))[:, 0]
+            hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
+            found[column] = found[column] + self.loss(self.later[place](hidden), token, codes)
         return torch.stack(found, dim=1)
 
     def loss(self, logits: Tensor, token: int, codes: Tensor) -> Tensor:
