@@ -44,7 +44,7 @@ class Net(Learner):
         known, weight = self.reveal(len(codes), codes.device, rng)
         inputs, factor = self.looked_up(codes)
         known = known[:, self.column_of] * factor
-        h = self.trunk(self.start + torch.bmm(known[:, None], self.embed(inputs))[:, 0])
+        h = self.trunk(self.start + self.summed(inputs, known))
         return (self.losses(h, codes, inputs, factor) * weight).sum(dim=1)
 
     def reveal(self, rows: int, device: torch.device, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -68,6 +68,9 @@ class Net(Learner):
         factor = torch.where(self.is_place, self.weights[self.weight_base + self.weight_step * label + code], 1.0)
         return inputs, torch.where(codes >= 0, factor, 0.0)
 
+    def summed(self, inputs: Tensor, factor: Tensor) -> Tensor:
+        return nn.functional.embedding_bag(inputs, self.embed.weight, mode="sum", per_sample_weights=factor)
+
     def trunk(self, x: Tensor) -> Tensor:
         for up, down in zip(self.up, self.down, strict=True):
             x = x + down(self.dropped(torch.relu(up(normed(x)))))
@@ -80,7 +83,7 @@ class Net(Learner):
         for place, token in enumerate(self.layout.later):
             column = int(self.layout.column_of[token])
             before = slice(self.layout.starts[column], token)
-            sofar = torch.bmm(factor[:, None, before], self.embed(inputs[:, before]))[:, 0]
+            sofar = self.summed(inputs[:, before], factor[:, before])
             hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
             found[column] = found[column] + self.loss(self.later[place](hidden), token, codes)
         return torch.stack(found, dim=1)
