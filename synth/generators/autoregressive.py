@@ -39,7 +39,7 @@ class Autoregressive(Generator):
     epochs: int = 100  # passes over the training rows
     batch_rows: int = 512  # rows per step
     learning_rate: float = 0.003  # of AdamW, at its highest
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 1.0  # of AdamW
     width: int = 192  # of what is known of a row
     hidden: int = 192  # units in each block of the trunk
     blocks: int = 2  # residual blocks of the trunk
@@ -66,7 +66,7 @@ class Autoregressive(Generator):
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         check_torch(self.name)
-        from synth.generators._autoregressive_net import Net
+        from synth.generators._autoregressive_net import Net, folded
 
         self._template = rows.take(np.arange(0))
         coders = tuple(coder_of(column, self.bins) for column in rows.columns)
@@ -75,7 +75,7 @@ class Autoregressive(Generator):
         make = partial(Net, layout, self.width, self.hidden, self.blocks, ordered=self.ordered, dropout=self.dropout)
         seed = int(rng.integers(2**31))
         trained = train(make, (codes,), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
-        self._net, self._facts = AnyOrder(layout, trained.weights), trained.facts
+        self._net, self._facts = AnyOrder(layout, folded(make(), trained.weights)), trained.facts
         self._drawing = Drawing(self._net)
 
     def _plan(self) -> Plan:
