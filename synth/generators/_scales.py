@@ -221,7 +221,7 @@ def _runs(mass: np.ndarray, own: np.ndarray, share: float) -> np.ndarray:
     within = ends - mass / 2 - (ends - mass)[begun]
     total = ends[np.searchsorted(block, block, side="right") - 1] - (ends - mass)[begun]
     parts = np.maximum(1, np.floor(total / share))  # so that the last run of a stretch is no leftover
-    cut = np.minimum(np.floor(within * parts / np.maximum(total, 1e-300)), parts - 1)
+    cut = np.where(own, 0, np.minimum(np.floor(within * parts / np.maximum(total, 1e-300)), parts - 1))
     return np.cumsum((np.diff(cut, prepend=0) != 0) | (np.diff(block, prepend=block[:1]) != 0))
 
 
