@@ -17,7 +17,7 @@ from synth.generators._tokens import Coder, Token
 CHUNK = 1_024  # rows that go through the trunk together: what they need stays in the cache
 COMMON = 0.02  # share of the rows from which on a level is learned at full speed
 RARE = 0.1  # the least speed
-ALONE = 1.0  # share of it for levels on a line, by themselves
+ALONE = 0.2  # share of it for levels on a line, by themselves
 MOST_KNOTS = 16
 LEAST = 1e-30  # probability below which a likelihood does not fall
 
