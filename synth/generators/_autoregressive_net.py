@@ -18,6 +18,15 @@ from synth.generators._training import load_weights
 class Net(Learner):
     """Log-likelihoods of all columns of a row given any of them."""
 
+    base: Tensor  # what `Layout.buffers` says of each token
+    is_place: Tensor
+    label: Tensor
+    weights: Tensor
+    weight_base: Tensor
+    weight_step: Tensor
+    column_of: Tensor
+    place: Tensor
+
     def __init__(self, layout: Layout, width: int, hidden: int, blocks: int, *, ordered: float, dropout: float) -> None:
         super().__init__()
         self.layout, self.ordered = layout, ordered
@@ -34,9 +43,9 @@ class Net(Learner):
         self.given_column = nn.ModuleList(nn.Linear(width, layout.depth, bias=False) for _ in layout.later)
         later = [layout.tokens[token] for token in layout.later]
         self.later = nn.ModuleList(Spread([spread_of(t, t.levels)], layout.depth, bias=True) for t in later)
-        for zero in self.down:  # it starts from the training shares
-            nn.init.zeros_(zero.weight)
-            nn.init.zeros_(zero.bias)
+        for down in self.down:
+            for parameter in down.parameters():
+                nn.init.zeros_(parameter)
         for name, array in layout.buffers().items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         for place, token in enumerate(layout.tokens):
@@ -108,8 +117,11 @@ def normed(x: Tensor) -> Tensor:
 class Spread(nn.Module):
     """Vectors of levels, put together as `spread_of` says; with a bias, a linear map to one number per level.
 
-    std: of the first values; 0 to start from nothing.
+    std: of the first values; 0 to start from nothing: from the training shares, where these are added.
     """
+
+    share: Tensor
+    hats: Tensor
 
     def __init__(self, parts: list[tuple[np.ndarray, np.ndarray]], width: int, *, std: float = 0.0, bias: bool = False) -> None:
         super().__init__()
@@ -138,7 +150,7 @@ def summed(vectors: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
 
 def folded(net: Net, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The trained weights as plain tables and matrices, for `AnyOrder`."""
-    net = load_weights(net, weights)
+    load_weights(net, weights)
     spreads = {name: module for name, module in net.named_modules() if isinstance(module, Spread)}
     parts = ("own", "knots")
     made = {name: weight for name, weight in weights.items() if name.rpartition(".")[2] not in parts}
