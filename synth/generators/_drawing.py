@@ -2,8 +2,8 @@
 
 Columns that a condition names are drawn first. Where it leaves one value that is exact at once. Other columns are drawn from
 what their clause allows, which alone would be biased: an early value after which a later clause is unlikely would come too
-often. So each beginning of a row has a weight, the share of the model's probability that its clauses allowed. It is kept with the
-probability of its weight (rejection, von Neumann 1951), and rows are exact and independent; where that would keep too few,
+often. So each beginning of a row has a weight, the share of the model's probability that its clauses allowed. It is kept with
+the probability of its weight (rejection, von Neumann 1951), and rows are exact and independent; where that would keep too few,
 beginnings are drawn by weight (sampling-importance-resampling, Rubin 1987), and the rows say what they are worth (Kish).
 """
 

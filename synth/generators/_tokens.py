@@ -1,8 +1,8 @@
 """Columns as tokens: small whole numbers that a network can draw one after another, and back.
 
 A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A
-number is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where days hardly
-repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
+number is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where
+days hardly repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
 """
 
 from __future__ import annotations
