@@ -14,6 +14,8 @@ from synth.generators._any_order import Layout, spread_of
 from synth.generators._learner import Learner
 from synth.generators._training import load_weights
 
+NEXT = 0.5  # share of the loss of a row known in the default order that its next column has; the others share the rest
+
 
 class Net(Learner):
     """Log-likelihoods of all columns of a row given any of them."""
@@ -73,7 +75,8 @@ class Net(Learner):
         in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
         place = torch.where(in_order, self.place, noise.argsort(dim=1).argsort(dim=1))
         unknown = (place >= known).to(noise.dtype)
-        return 1 - unknown, unknown / (columns - known)
+        weight = unknown / (columns - known)
+        return 1 - unknown, torch.where(in_order, (1 - NEXT) * weight + NEXT * (place == known), weight)
 
     def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
