@@ -17,7 +17,8 @@ from synth.generators._tokens import Coder, Token
 CHUNK = 1_024  # rows that go through the trunk together: what they need stays in the cache
 COMMON = 0.02  # share of the rows from which on a level is learned at full speed
 RARE = 0.1  # the least speed
-ALONE = 0.2  # share of it for levels on a line, by themselves
+ALONE = 0.2  # share of it for levels on a line, by themselves, unless they are twice as common as ...
+BESIDE = 4  # ... those that are so near on either side usually are
 MOST_KNOTS = 16
 LEAST = 1e-30  # probability below which a likelihood does not fall
 
@@ -115,7 +116,10 @@ def spread_of(token: Token, levels: int) -> tuple[np.ndarray, np.ndarray]:
     at = np.arange(token.line) / max(1, token.line - 1) * (knots - 1)
     hats = np.zeros((levels, knots))
     hats[: token.line] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
-    own[: token.line] *= ALONE
+    line = share[: token.line]
+    padded = np.pad(line, BESIDE, mode="reflect" if len(line) > BESIDE else "edge")
+    around = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * BESIDE + 1), axis=1)
+    own[: token.line] *= np.where(line > 2 * around, 1.0, ALONE)
     return own.astype(np.float32), hats.astype(np.float32)
 
 
