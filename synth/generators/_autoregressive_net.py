@@ -54,8 +54,8 @@ class Net(Learner):
             self.register_buffer(f"prior_{place}", torch.from_numpy(token.prior), persistent=False)
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str = "all") -> Tensor:
-        """Loss of each row, shape (rows,): an unbiased estimate of minus its log-likelihood, averaged over the orders and
-        divided by the number of columns (Uria, Murray and Larochelle 2014, eq. 10)."""
+        """Loss of each row, shape (rows,): an unbiased estimate of minus its log-likelihood, divided by the number of columns,
+        in the default order for some rows, averaged over the orders for others (Uria, Murray and Larochelle 2014, eq. 10)."""
         codes = batch[0].long()
         known, weight = self.reveal(len(codes), codes.device, rng)
         inputs, factor = self.looked_up(codes)

@@ -44,12 +44,12 @@ class Autoregressive(Generator):
     epochs: int = 22  # passes over the training rows
     batch_rows: int = 512  # rows per step, at most: a fortieth of them where that is less
     learning_rate: float = 0.003  # of AdamW, at its highest
-    weight_decay: float = 1.0  # of AdamW; times the rate and the steps it shrinks what nothing feeds
+    weight_decay: float = 1.6  # of AdamW; times the rate and the steps it shrinks what nothing feeds
     width: int = 192  # of what is known of a row
     hidden: int = 192  # units in each block of the trunk
     blocks: int = 2  # residual blocks of the trunk
     depth: int = 64  # hidden units behind the second and later tokens of a column
-    dropout: float = 0.2  # share of the hidden units left out, in training
+    dropout: float = 0.3  # share of the hidden units left out, in training
     ordered: float = 0.5  # share of the training rows of which the columns known are the first ones in the default order
     bins: int = 64  # of a number that has many values
     max_seconds: float | None = None  # of training, then the best network so far is kept
@@ -144,4 +144,3 @@ class Autoregressive(Generator):
         self._template, self._facts = template, dict(state["training"])
         self._net = AnyOrder(Layout(coders, tuple(state["order"]), self.depth), weights)
         self._drawing = Drawing(self._net)
-
