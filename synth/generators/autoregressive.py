@@ -28,7 +28,6 @@ from synth.generators._training import Plan, check_torch, real_number, train, va
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
 
-
 FLOPS = 40e9  # additions and multiplications per second in training, on two cores
 STEPS = 40  # in a pass over the rows, at least, as long as batches keep ...
 FEWEST_IN_BATCH = 32  # ... so many rows
