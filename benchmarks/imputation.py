@@ -1,6 +1,6 @@
 """Cells of a real table hidden at random and filled in again, beside scikit-learn's IterativeImputer: figures for the docs.
 
-    python -m benchmarks.imputation [--table default_credit.parquet] [--rows 30000] [--share 0.2] [--draws 20] [--seed 0]
+    python -m benchmarks.imputation [--table default_credit.parquet] [--rows 30000] [--share 0.2] [--draws 50] [--seed 0]
         [--set epochs=20 …]
 
 Half of the rows are learned from whole; the other half has cells hidden. Of numbers, the error is the root mean square one of
@@ -38,7 +38,7 @@ def main() -> None:
     reader.add_argument("--generator", default="autoregressive")
     reader.add_argument("--rows", type=int, default=30_000, help="of the table, half of them with hidden cells")
     reader.add_argument("--share", type=float, default=0.2, help="of the cells that are hidden")
-    reader.add_argument("--draws", type=int, default=20)
+    reader.add_argument("--draws", type=int, default=50)
     reader.add_argument("--seed", type=int, default=0)
     reader.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters of the generator")
     asked = reader.parse_args()
