@@ -29,6 +29,7 @@ from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
 
 FLOPS = 40e9  # additions and multiplications per second in training, on two cores
+LIBRARY = 350e6  # bytes of torch and Lightning, loaded by the first fit
 STEPS = 40  # in a pass over the rows, at least, as long as batches keep ...
 FEWEST_IN_BATCH = 32  # ... so many rows
 
@@ -106,7 +107,7 @@ class Autoregressive(Generator):
         levels = sum(min(column.distinct, self.bins * 2) + 1 for column in size.columns)
         weights = self.width * (2 * levels + 2 * self.hidden * self.blocks)
         seconds = 5 + 6 * weights * size.rows * self.epochs / FLOPS
-        return seconds, size.rows * 8 * len(size.columns) + 40 * weights + 200e6, 4 * weights
+        return seconds, size.rows * 16 * len(size.columns) + 40 * weights + LIBRARY, 4 * weights
 
     def _plans(self) -> Iterator[Mapping[str, Any]]:
         for width in (128, 64, 32):
