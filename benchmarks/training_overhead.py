@@ -2,7 +2,8 @@
 
     python -m benchmarks.training_overhead
 
-Prints a table for reports/benchmarks/training_overhead.md. Needs the extra `torch`; the Trainer's row needs the full `lightning`.
+Prints a table for reports/benchmarks/training_overhead.md. Needs the extra `torch`; the Trainer's row needs the whole of
+`lightning`.
 """
 
 from __future__ import annotations
@@ -89,9 +90,8 @@ def main() -> None:
     loops = {"plain torch": plain, "ours, on Lightning Fabric": ours}
     if find_spec("lightning"):
         loops["Lightning's Trainer, DataLoader over a TensorDataset"] = trainer
-    print(
-        f"Milliseconds per step of {BATCH} rows, median of {REPEATS} runs of {STEPS:,} steps; {torch.get_num_threads()} threads.\n"
-    )
+    threads = torch.get_num_threads()
+    print(f"Milliseconds per step of {BATCH} rows, median of {REPEATS} runs of {STEPS:,} steps; threads: {threads}.\n")
     print("| loop | " + " | ".join(f"two layers of {width}" for width in WIDTHS) + " |")
     print("|---|" + "---:|" * len(WIDTHS))
     for name, loop in loops.items():
