@@ -30,7 +30,7 @@ def correlations(
 ) -> np.ndarray:
     """The latent correlation matrix, shape (columns, columns), positive definite.
 
-    scores: of a stretch of the rows, float64 of shape (rows, columns), 0 where null, and whether they are there. hermite: of shape
+    scores: of some of the rows, float64 of shape (rows, columns), 0 where null, and whether they are there. hermite: of shape
     (columns, TERMS). shrinkage: by which share correlations are drawn toward 0; None for what their errors ask for.
     """
     columns = len(hermite)
@@ -87,7 +87,7 @@ def _solved(mean: np.ndarray, hermite: np.ndarray) -> np.ndarray:
             expected += power * np.multiply.outer(term, term)
         more = expected < mean
         low, high = np.where(more, r, low), np.where(more, high, r)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def _shrinkage(latent: np.ndarray, pairs: np.ndarray) -> float:

@@ -3,8 +3,8 @@
 The levels' means of the other columns' normal scores have a first principal axis, and levels are ordered along it: a
 correspondence analysis of the column against all others (Greenacre, "Theory and applications of correspondence analysis",
 1984), found by reciprocal averaging (Hill, "Reciprocal averaging", J. Ecology 1973) so that no table of levels by columns is
-held. With the columns' scores and the orders found in turn it is the optimal scaling of Gifi ("Nonlinear multivariate analysis",
-1990), with one dimension for each column.
+held. With scores and orders found in turn it is the optimal scaling of Gifi ("Nonlinear multivariate analysis", 1990), with one
+dimension for each column.
 """
 
 from __future__ import annotations

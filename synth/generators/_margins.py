@@ -43,7 +43,7 @@ class Margin:
     def ends(self) -> np.ndarray:
         """The share of the rows up to and with each level in order, of shape (levels,)."""
         ends = np.cumsum(self.book.counts[self.order], dtype=np.float64)
-        return ends / ends[-1]
+        return np.asarray(ends / ends[-1])
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class Margin:
         heights = np.diff(density(ndtri(np.append(0.0, self.ends))))
         width = np.diff(np.append(0.0, self.ends))
         means = np.divide(-heights, width, out=np.zeros_like(width), where=width > 0)
-        return means[self.place]
+        return np.asarray(means[self.place])
 
     # from the line to values ---------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ class Margin:
             start, end = self.starts[seen], self.ends[seen]
             first = np.flatnonzero(good & ~np.append(False, good[:-1]))
             last = np.flatnonzero(good & ~np.append(good[1:], False))
-            return ndtri(np.column_stack([start[first], end[last]]))
+            return np.asarray(ndtri(np.column_stack([start[first], end[last]])))
         if clause.values is not None:
             wanted = self._drawable(clause.values)
             found = np.column_stack(self._cells(wanted, wanted))
@@ -128,7 +128,7 @@ class Margin:
             out = self._drawable(clause.excluded)
             low, high = self._cells(out, out)
             found = np.column_stack([np.append(found[:, 0], high), np.append(low, found[:, 1])])
-        return ndtri(found[found[:, 0] < found[:, 1]])
+        return np.asarray(ndtri(found[found[:, 0] < found[:, 1]]))
 
     def _drawable(self, values: frozenset[float]) -> np.ndarray:
         """Those of the values that lie on the grid, ascending."""
@@ -148,7 +148,7 @@ class Margin:
         return _inverse(at, value, low, "left"), _inverse(at, value, high, "right")
 
     def _day_cells(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same for days, which are drawn a whole number of weeks after a value: a week's stretch stands for its first day."""
+        """The same for days, which are drawn whole weeks after a value: a week's stretch stands for its first day."""
         at, value = self._knots
         assert self.book.values is not None
         below = self.book.values
@@ -157,7 +157,8 @@ class Margin:
             """The least day that can be drawn and is no earlier."""
             base = below[np.clip(np.searchsorted(below, day, side="left") - 1, 0, len(below) - 1)]
             after = below[np.clip(np.searchsorted(below, day, side="left"), 0, len(below) - 1)]
-            return np.where(day <= below[0], below[0], np.minimum(base + 7 * np.ceil((day - base) / 7), after))
+            weeks = np.minimum(base + 7 * np.ceil((day - base) / 7), after)
+            return np.asarray(np.where(day <= below[0], below[0], weeks))
 
         start = _inverse(at, value, np.where(low > below[-1], np.inf, first_from(np.minimum(low, below[-1]))), "left")
         end = _inverse(at, value, np.where(high >= below[-1], np.inf, first_from(np.minimum(high + 1, below[-1]))), "left")

@@ -5,7 +5,8 @@ themselves; nothing of ours is built on them. Written for SDV 2.x, by its own in
 seeds, which it does not take: the global generators are seeded in a scope that gives them back as they were.
 
 What SDV sees are the learned columns: categories (and true and false) as codes, moments as numbers; keys, identifiers and text
-are issued by `base`. Conditions are met by rejection, exactly; SDV's own fix the value that a category is turned into by chance.
+are issued by `base`. Conditions are met by rejection, exactly; SDV's own draw the value that a category is turned into by
+itself, without the rest of the row.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -106,12 +108,10 @@ def _column(values: Any, column: EncodedColumn) -> np.ndarray:
 
 
 def _synthesizer(kind: str, params: Mapping[str, Any], columns: tuple[EncodedColumn, ...]) -> Any:
-    import sdv.single_table
-    from sdv.metadata import Metadata
-
     sdtypes = {str(k): {"sdtype": "categorical" if column.is_category else "numerical"} for k, column in enumerate(columns)}
-    metadata = Metadata.load_from_dict({"tables": {TABLE: {"columns": sdtypes}}, "relationships": []})
-    return getattr(sdv.single_table, kind)(metadata, **params)
+    described = {"tables": {TABLE: {"columns": sdtypes}}, "relationships": []}
+    metadata = import_module("sdv.metadata").Metadata.load_from_dict(described)
+    return getattr(import_module("sdv.single_table"), kind)(metadata, **params)
 
 
 # randomness ------------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _reseed(synthesizer: Any, seed: int) -> None:
     if learned is not None:
         transformers += [info.transform for info in learned._column_transform_info_list]
     for k, transformer in enumerate(transformers):
-        states = (np.random.RandomState([seed, k, which]) for which in range(3))  # noqa: NPY002 - what SDV takes
+        states = (np.random.RandomState([seed, k, which]) for which in range(3))
         transformer.random_states = dict(zip(("fit", "transform", "reverse_transform"), states, strict=True))
 
 
@@ -195,10 +195,10 @@ def _read_into(synthesizer: Any, state: Mapping[str, Any], arrays: Mapping[str, 
 
 def _network(kind: str, model: Any) -> Any:
     if kind == "CTGAN":
-        from ctgan.synthesizers.ctgan import Generator
-
         given = model._embedding_dim + model._data_sampler.dim_cond_vec()
-        return Generator(given, model._generator_dim, model._transformer.output_dimensions)
-    from ctgan.synthesizers.tvae import Decoder
-
-    return Decoder(model.embedding_dim, model.decompress_dims, model.transformer.output_dimensions)
+        return import_module("ctgan.synthesizers.ctgan").Generator(
+            given, model._generator_dim, model._transformer.output_dimensions
+        )
+    return import_module("ctgan.synthesizers.tvae").Decoder(
+        model.embedding_dim, model.decompress_dims, model.transformer.output_dimensions
+    )

@@ -54,7 +54,7 @@ class Writer:
         """The value as JSON. Raises GenerationError for an object of a class that is not among KINDS."""
         import pandas as pd
 
-        if value is None or isinstance(value, (bool, str, int)) and not isinstance(value, np.generic):
+        if value is None or (isinstance(value, (bool, str, int)) and not isinstance(value, np.generic)):
             return value
         if isinstance(value, float) and not isinstance(value, np.generic):
             return value if math.isfinite(value) else {"float": str(value)}
@@ -101,7 +101,7 @@ class Writer:
             return {"same": self._seen[id(value)]}
         number = self._seen[id(value)] = len(self._held)
         self._held.append(value)
-        kept = {name: item for name, item in vars(value).items() if name not in LEFT_OUT and not callable(item) or _is_class(item)}
+        kept = {name: item for name, item in vars(value).items() if name not in LEFT_OUT and _is_data(item)}
         return {
             "object": _word(type(value)),
             "number": number,
@@ -109,8 +109,9 @@ class Writer:
         }
 
 
-def _is_class(value: Any) -> bool:
-    return isinstance(value, type) and value.__name__ in KINDS
+def _is_data(value: Any) -> bool:
+    """Whether it is learned: functions come with the class."""
+    return not callable(value) or (isinstance(value, type) and value.__name__ in KINDS) or type(value).__name__ in KINDS
 
 
 def _word(kind: type) -> str:

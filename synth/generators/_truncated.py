@@ -24,7 +24,8 @@ MOST_BATCH = 200_000  # rows proposed at once
 ENOUGH = 100_000  # rows proposed before the share that is kept is judged
 RAREST = 1e-3  # share of the rows proposed that must be kept; below, rows are copied by their weight instead
 FEWEST_EFFECTIVE = 0.1  # share of the rows wanted that must then be independent ones
-FARTHEST = 1e-12  # a gradient this small is none
+FLAT = 1e-9  # a gradient this small is none
+SLACK = 1e-6  # by which the log of a bound is raised, since its maximum is found to a finite number of digits
 
 
 def log_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -67,6 +68,10 @@ def draw_truncated(
     if not all(np.isfinite(each).any() for each in mass):
         raise GenerationError("the model gives no row with this condition: no training row was near it;\nwiden the condition")
     unions = [union[np.isfinite(each)] for union, each in zip(unions, mass, strict=True)]
+    if len(unions) == 1:  # however many intervals
+        share = np.exp(log_mass(unions[0][:, 0], unions[0][:, 1]) - max(mass[0]))
+        low, high = unions[0][rng.choice(len(share), size=n, p=share / share.sum())].T
+        return draw_between(low, high, rng)[:, None], Effort(n, n, n)
     order = np.argsort([np.logaddexp.reduce(each) for each in mass], kind="stable")  # the narrowest first, as Botev advises
     unions = _few([unions[place] for place in order])
     boxes = [_Box.of(correlation[np.ix_(order, order)], np.array(box)) for box in itertools.product(*unions)]
@@ -78,8 +83,6 @@ def draw_truncated(
 
 def _few(unions: list[np.ndarray]) -> list[np.ndarray]:
     """Unions whose combinations are few: the gaps that hold the least are closed, and left to the caller to turn down."""
-    if len(unions) == 1:
-        return unions
     unions = [union[np.argsort(union[:, 0])] for union in unions]
     while np.prod([float(len(union)) for union in unions]) > MOST_BOXES:
         widest = max(range(len(unions)), key=lambda place: len(unions[place]))
@@ -113,31 +116,30 @@ class _Box:
 
     def _tilted(self) -> _Box:
         d = len(self.l)
-        if d == 1:
-            return _Box(self.L, self.diagonal, self.l, self.u, self.mu, self._psi(np.zeros(1), self.mu))
         start = np.zeros(2 * (d - 1))
         with np.errstate(all="ignore"):
             found = root(lambda at: self._slopes(at), start, jac=True)
         mu = np.append(found.x[d - 1 :], 0.0)
         if not found.success or not np.isfinite(found.x).all():
             mu = np.zeros(d)
-        x, psi = self._largest(found.x[: d - 1] if mu.any() else np.zeros(d - 1), mu)
+        psi = self._largest(found.x[: d - 1] if mu.any() else np.zeros(d - 1), mu)
         if not np.isfinite(psi):
             mu = np.zeros(d)
-            x, psi = self._largest(np.zeros(d - 1), mu)
-        return _Box(self.L, self.diagonal, self.l, self.u, mu, min(psi, 0.0) if not mu.any() else psi)
+            psi = self._largest(np.zeros(d - 1), mu)
+        return _Box(self.L, self.diagonal, self.l, self.u, mu, psi + SLACK)
 
-    def _largest(self, x: np.ndarray, mu: np.ndarray) -> tuple[np.ndarray, float]:
-        """Where psi is largest for this tilt: concave, so that what is found bounds every row, wherever the tilt came from."""
+    def _largest(self, x: np.ndarray, mu: np.ndarray) -> float:
+        """The largest psi for this tilt: it is concave in x, so that what is found bounds every row, whatever the tilt."""
+
         def negative(at: np.ndarray) -> tuple[float, np.ndarray]:
             slopes = self._slopes(np.append(at, mu[:-1]))[0]
             return -self._psi(np.append(at, 0.0), mu), -slopes[: len(at)]
 
         with np.errstate(all="ignore"):
             slope = negative(x)[1]
-            if np.abs(slope).max() > FARTHEST:
+            if np.abs(slope).max() > FLAT:
                 x = minimize(negative, x, jac=True, method="BFGS", options={"gtol": 1e-10}).x
-        return x, float(self._psi(np.append(x, 0.0), mu))
+        return self._psi(np.append(x, 0.0), mu)
 
     def _psi(self, x: np.ndarray, mu: np.ndarray) -> float:
         shift = mu + self.L @ x

@@ -34,10 +34,10 @@ FIXED = 1e-3  # a stretch of the line shorter than this is a point to the other 
 
 @dataclass
 class Copula(Generator):
-    """Margins as they are, and one correlation for each pair of columns: fast and light, but no relation that is not monotone.
+    """Margins as they are, and one correlation for each pair of columns: fast and light, but only what is monotone is kept.
 
-    Nulls are a coordinate of their own for each pattern of them, so that they go together with other columns' values. Conditions
-    on any columns are exact, and missing cells are drawn given all that is observed.
+    Nulls have a coordinate of their own for each pattern of them, so that they go together with other columns' values.
+    Conditions on any columns are exact, and missing cells are drawn given all that is observed.
     """
 
     interpolate: bool = True  # near-unique numbers are drawn between neighbouring observed values
@@ -159,7 +159,10 @@ class Copula(Generator):
                 end = self._null_ends[hole]
                 side = np.array([[-np.inf, end] if null else [end, np.inf]])
                 if hole in unions and not np.array_equal(unions[hole], side):
-                    raise GenerationError(f"{clause.column!r} is null in the same rows as another column of the condition, always")
+                    raise GenerationError(
+                        f"{clause.column!r} was null in the same training rows as another column of the condition, always;\n"
+                        "widen the condition"
+                    )
                 unions[hole] = side
         return unions
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -27,14 +27,16 @@ class SdvCopula(Generator):
 
     name: ClassVar[str] = "sdv-copula"
     summary: ClassVar[str] = "SDV's Gaussian copula; needs the extra sdv, whose licence (BUSL-1.1) is yours to accept"
+    needs: ClassVar[str] = "sdv"
 
     def _validate(self) -> None:
-        if self.default_distribution not in get_args(Distribution):
-            raise ConfigError(f"default_distribution is {self.default_distribution!r}; give one of {', '.join(get_args(Distribution))}")
         check_installed(self.name)
+        if self.default_distribution not in get_args(Distribution):
+            known = ", ".join(get_args(Distribution))
+            raise ConfigError(f"default_distribution is {self.default_distribution!r}; give one of {known}")
 
     def _params(self) -> dict[str, Any]:
-        return {"default_distribution": self.default_distribution}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         progress("fit", 0, 1)

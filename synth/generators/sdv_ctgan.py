@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,18 +29,19 @@ class SdvCtgan(Generator):
 
     name: ClassVar[str] = "sdv-ctgan"
     summary: ClassVar[str] = "SDV's CTGAN; needs the extra sdv, whose licence (BUSL-1.1) is yours to accept"
+    needs: ClassVar[str] = "sdv"
 
     def _validate(self) -> None:
+        check_installed(self.name)
         whole("epochs", self.epochs, 1)
         whole("batch_size", self.batch_size, 10)
         whole("embedding_dim", self.embedding_dim, 1)
         whole("discriminator_steps", self.discriminator_steps, 1)
         if self.batch_size % 10:
             raise ConfigError(f"batch_size is {self.batch_size}; give a multiple of 10, the rows that CTGAN judges together")
-        check_installed(self.name)
 
     def _params(self) -> dict[str, Any]:
-        return {"epochs": int(self.epochs), "batch_size": int(self.batch_size), "embedding_dim": int(self.embedding_dim), "discriminator_steps": int(self.discriminator_steps)}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         progress("fit", 0, 1)

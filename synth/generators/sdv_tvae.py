@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
+from synth.errors import ConfigError
 from synth.generators._sdv import Model, check_installed, whole
 from synth.generators.base import Generator
 from synth.progress import Progress
@@ -28,15 +29,19 @@ class SdvTvae(Generator):
 
     name: ClassVar[str] = "sdv-tvae"
     summary: ClassVar[str] = "SDV's TVAE; needs the extra sdv, whose licence (BUSL-1.1) is yours to accept"
+    needs: ClassVar[str] = "sdv"
 
     def _validate(self) -> None:
+        check_installed(self.name)
         whole("epochs", self.epochs, 1)
         whole("batch_size", self.batch_size, 2)
         whole("embedding_dim", self.embedding_dim, 1)
-        check_installed(self.name)
+        factor: Any = self.loss_factor
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 < factor < float("inf"):
+            raise ConfigError(f"loss_factor is {factor!r}; give a number above 0")
 
     def _params(self) -> dict[str, Any]:
-        return {"epochs": int(self.epochs), "batch_size": int(self.batch_size), "embedding_dim": int(self.embedding_dim), "loss_factor": float(self.loss_factor)}
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         progress("fit", 0, 1)
