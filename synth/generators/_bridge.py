@@ -19,8 +19,9 @@ from synth.generators._margins import density
 TERMS = 80  # of the series
 HIGHEST = 0.9995  # no correlation is beyond it
 FINEST = 256  # stretches of a column, at most about, whose Hermite coefficients are told from
-HALVINGS = 40  # until the correlation is known to the last digit that matters
+HALVINGS = 26  # until the correlation is known to the last digit that matters
 CHUNK = 20_000  # rows whose scores are held at once
+PAIRS = 4_096  # of columns, that are solved for at once
 LEAST = 1e-5  # no eigenvalue of a correlation matrix is below it
 ALTERNATIONS = 30  # between matrices without negative eigenvalues and those with a diagonal of 1
 
@@ -41,7 +42,6 @@ def correlations(
         pairs += there.T.astype(np.float64) @ there
     mean = np.divide(product, pairs, out=np.zeros_like(product), where=pairs > 0)
     latent = _solved(mean, hermite)
-    np.fill_diagonal(latent, 0.0)
     if shrinkage is None:
         shrinkage = _shrinkage(latent, pairs)
     latent *= 1 - shrinkage
@@ -77,17 +77,23 @@ def hermite_of(ends: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _solved(mean: np.ndarray, hermite: np.ndarray) -> np.ndarray:
-    """The r for which the mean product of scores is the one that was seen, for all pairs at once, by halving."""
-    low, high = np.full_like(mean, -HIGHEST), np.full_like(mean, HIGHEST)
-    for _ in range(HALVINGS):
-        r = (low + high) / 2
-        expected, power = np.zeros_like(r), np.ones_like(r)
-        for term in hermite.T:
-            power = power * r
-            expected += power * np.multiply.outer(term, term)
-        more = expected < mean
-        low, high = np.where(more, r, low), np.where(more, high, r)
-    return np.asarray((low + high) / 2)
+    """The r for which the mean product of scores is the one that was seen, for each pair of columns, by halving."""
+    first, second = np.triu_indices(len(mean), 1)
+    found = np.zeros_like(mean)
+    for start in range(0, len(first), PAIRS):
+        i, j = first[start : start + PAIRS], second[start : start + PAIRS]
+        terms = np.ascontiguousarray((hermite[i] * hermite[j]).T)
+        low, high = np.full(len(i), -HIGHEST), np.full(len(i), HIGHEST)
+        for _ in range(HALVINGS):
+            r = (low + high) / 2
+            expected = np.zeros_like(r)
+            for term in terms[::-1]:  # Horner
+                expected += term
+                expected *= r
+            more = expected < mean[i, j]
+            low, high = np.where(more, r, low), np.where(more, high, r)
+        found[i, j] = found[j, i] = (low + high) / 2
+    return found
 
 
 def _shrinkage(latent: np.ndarray, pairs: np.ndarray) -> float:

@@ -18,7 +18,9 @@ from synth.generators._margins import Margin
 
 PASSES = 3  # over the nominal columns: the order of one tells about the others
 AVERAGES = 12  # reciprocal averagings per column and pass
-MOST_ROWS = 20_000  # rows that tell the orders
+MOST_CELLS = 5_000_000  # scores that tell the orders, all columns together: of rows drawn at random
+FEWEST_ROWS = 2_000  # ... but of so many rows at least
+MOST_ROWS = 50_000
 MOST_OTHERS = 48  # other columns that tell the order of one, the most associated ones
 RARE = 10.0  # rows that a level's mean is drawn toward the middle with: a rare one has no place of its own
 
@@ -32,14 +34,20 @@ def ordered(
     if not nominal or len(names) < 2:
         return dict(margins)
     rows = len(codes[names[0]])
-    some = np.sort(rng.choice(rows, MOST_ROWS, replace=False)) if rows > MOST_ROWS else np.arange(rows)
+    most = min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // len(names)))
+    some = np.sort(rng.choice(rows, most, replace=False)) if rows > most else np.arange(rows)
     seen = {name: codes[name][some] for name in names}
     found = dict(margins)
-    scores = np.column_stack([_scores(found[name], seen[name]) for name in names])
+    scores = np.empty((len(some), len(names)), order="F")
+    place_of = {name: place for place, name in enumerate(names)}
+    for name, place in place_of.items():
+        scores[:, place] = _scores(found[name], seen[name])
+    unordered = np.array([place_of[name] for name in nominal])
     for round_ in range(PASSES):
+        strength = np.abs(scores.T @ scores)
         for name in nominal:
-            place = names.index(name)
-            others = _others(scores, place, [names.index(other) for other in nominal] if round_ == 0 else [])
+            place = place_of[name]
+            others = _others(strength[place], place, unordered if round_ == 0 else unordered[:0])
             along = _along_axis(scores[:, others], seen[name], found[name].book.levels, rng)
             found[name] = replace(found[name], order=np.argsort(along, kind="stable"))
             scores[:, place] = _scores(found[name], seen[name])
@@ -54,15 +62,14 @@ def _scores(margin: Margin, codes: np.ndarray) -> np.ndarray:
     return np.asarray(np.append(margin.scores, 0.0)[codes])
 
 
-def _others(scores: np.ndarray, place: int, unordered: list[int]) -> np.ndarray:
+def _others(strength: np.ndarray, place: int, unordered: np.ndarray) -> np.ndarray:
     """The columns that tell the order of one: those that have an order of their own, where there are any."""
-    rest = np.setdiff1d(np.arange(scores.shape[1]), [place])
+    rest = np.setdiff1d(np.arange(len(strength)), [place])
     known = np.setdiff1d(rest, unordered)
     rest = known if len(known) else rest
     if len(rest) <= MOST_OTHERS:
         return rest
-    strength = np.abs(np.einsum("rc,r->c", scores[:, rest], scores[:, place]))
-    return np.sort(rest[np.argsort(-strength, kind="stable")[:MOST_OTHERS]])
+    return np.sort(rest[np.argsort(-strength[rest], kind="stable")[:MOST_OTHERS]])
 
 
 def _along_axis(others: np.ndarray, codes: np.ndarray, levels: int, rng: np.random.Generator) -> np.ndarray:

@@ -106,6 +106,16 @@ class Margin:
         gaps = np.diff(self.book.values)
         return SLIVER * float(gaps.min()) if len(gaps) else SLIVER
 
+    def met(self, values: np.ndarray, clause: Clause) -> np.ndarray:
+        """The values, where numbers without a grid came as near as they can to one that is asked for: that one."""
+        if clause.values is None or not self.moves or self._grid is not None:
+            return values
+        wanted = self._drawable(clause.values)
+        after = np.clip(np.searchsorted(wanted, values), 1, max(1, len(wanted) - 1))
+        before, after = wanted[after - 1], wanted[np.minimum(after, len(wanted) - 1)]
+        nearest = np.where(np.abs(values - before) <= np.abs(values - after), before, after)
+        return np.where(np.abs(values - nearest) <= 4 * self._half_cell, nearest, values)
+
     # from values to the line ---------------------------------------------------------------------------------------
 
     def stretches(self, clause: Clause) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize, root
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from synth.errors import GenerationError
 from synth.generators._effort import Effort
@@ -24,6 +24,7 @@ MOST_BATCH = 200_000  # rows proposed at once
 ENOUGH = 100_000  # rows proposed before the share that is kept is judged
 RAREST = 1e-3  # share of the rows proposed that must be kept; below, rows are copied by their weight instead
 FEWEST_EFFECTIVE = 0.1  # share of the rows wanted that must then be independent ones
+FAR = -5.0  # from where on a tail's probabilities are kept as logarithms
 FLAT = 1e-9  # a gradient this small is none
 SLACK = 1e-6  # by which the log of a bound is raised, since its maximum is found to a finite number of digits
 
@@ -37,14 +38,18 @@ def log_mass(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def draw_between(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A standard normal between each pair of bounds, by the inverse of its distribution on the log scale."""
+    """A standard normal between each pair of bounds, by the inverse of its distribution: on the log scale far out."""
     with np.errstate(invalid="ignore"):
         flipped = low + high > 0
     under, over = _in_lower_tail(low, high)
-    least, most = log_ndtr(under), log_ndtr(over)
     u = rng.random(np.shape(low))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = ndtri_exp(most + np.log(u + (1 - u) * np.exp(least - most)))
+    least, most = ndtr(under), ndtr(over)
+    drawn = ndtri(least + u * (most - least))
+    far = np.flatnonzero(over < FAR)
+    if len(far):
+        least, most, u = log_ndtr(under[far]), log_ndtr(over[far]), u[far]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn[far] = ndtri_exp(most + np.log(u + (1 - u) * np.exp(least - most)))
     drawn = np.clip(np.where(np.isnan(drawn), over, drawn), under, over)
     return np.where(flipped, -drawn, drawn)
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
@@ -20,16 +21,14 @@ from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError
 from synth.generators._bridge import TERMS, correlations, hermite_of
 from synth.generators._codes import Codebook
+from synth.generators._completion import complete
 from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
 from synth.generators._level_order import ordered
 from synth.generators._margins import EVERYWHERE, Margin
-from synth.generators._truncated import draw_between, draw_truncated
+from synth.generators._truncated import draw_truncated
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
-
-SWEEPS = 30  # over the coordinates of rows that are filled in, before their values are read off
-FIXED = 1e-3  # a stretch of the line shorter than this is a point to the other coordinates
 
 
 @dataclass
@@ -66,10 +65,11 @@ class Copula(Generator):
             progress("fit", done + 1, steps)
         known = {name: margin for name, margin in margins.items() if margin.book.counts.any()}
         ordinal = {column.name for column in rows.columns if column.ordered}
-        margins |= ordered(known, codes, ordinal, rng)
-        progress("fit", steps - 1, steps)
-        self._take_up(margins, _masks(codes))
-        self._correlation = self._correlations(codes, rows.rows)
+        with one_thread():
+            margins |= ordered(known, codes, ordinal, rng)
+            progress("fit", steps - 1, steps)
+            self._take_up(margins, _masks(codes))
+            self._correlation = self._correlations(codes, rows.rows)
         progress("fit", steps, steps)
 
     def _take_up(self, margins: Mapping[str, Margin], mask: Mapping[str, int]) -> None:
@@ -122,7 +122,9 @@ class Copula(Generator):
     # sampling ------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._decoded(_correlated(np.linalg.cholesky(self._correlation), n, rng))
+        with one_thread():
+            z = _correlated(np.linalg.cholesky(self._correlation), n, rng)
+        return self._decoded(z)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Exact: the coordinates that clauses restrict, given that they lie there, and the others given these."""
@@ -133,12 +135,14 @@ class Copula(Generator):
         rest = np.setdiff1d(np.arange(self._coordinates), first)
         R = self._correlation
         z = np.empty((n, self._coordinates))
-        z[:, first], effort = draw_truncated(n, R[np.ix_(first, first)], [unions[place] for place in first], rng)
-        if len(rest):
+        with one_thread():
+            z[:, first], effort = draw_truncated(n, R[np.ix_(first, first)], [unions[place] for place in first], rng)
             slope = np.linalg.solve(R[np.ix_(first, first)], R[np.ix_(first, rest)])
             left = R[np.ix_(rest, rest)] - R[np.ix_(rest, first)] @ slope
-            z[:, rest] = np.einsum("rf,fk->rk", z[:, first], slope) + _correlated(np.linalg.cholesky(left), n, rng)
+            z[:, rest] = z[:, first] @ slope + _correlated(np.linalg.cholesky(left), n, rng)
         rows = self._decoded(z)
+        met = {clause.column: self._margins[clause.column].met(rows[clause.column].values, clause) for clause in where.clauses}
+        rows = rows.with_values({name: met.get(name, rows[name].values) for name in rows})
         return Drawn(rows.columns, rows.rows, effort)
 
     def _unions(self, where: Where) -> dict[int, np.ndarray]:
@@ -186,39 +190,21 @@ class Copula(Generator):
     # filling in ----------------------------------------------------------------------------------------------------
 
     def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
-        """Draws given the stretches of the observed cells, by Gibbs sampling (Geman and Geman 1984) over the coordinates."""
+        """Draws given the stretches of the observed cells (`_completion`); that others are missing is taken to say nothing."""
         for name, margin in self._margins.items():
             if rows[name].null.any() and not margin.book.counts.any():
                 raise nothing_to_fill(name)
-        low = np.full((rows.rows, self._coordinates), -np.inf)
-        high = np.full((rows.rows, self._coordinates), np.inf)
+        low, high = (np.full((rows.rows, len(self._place)), edge) for edge in (-np.inf, np.inf))
         for name, place in self._place.items():
             low[:, place], high[:, place] = self._margins[name].around(rows[name].values)
-        for name, hole in self._hole.items():
-            null = rows[name].null
-            low[~null, hole], high[null, hole] = self._null_ends[hole], self._null_ends[hole]
-        z = self._gibbs(low, high, rng, progress)
+        values = np.arange(len(self._place))
+        with one_thread():
+            z = complete(low, high, self._correlation[np.ix_(values, values)], rng, progress)
         filled = {}
         for name in self._margins:
             null = rows[name].null
             filled[name] = np.where(null, self._values(name, z), rows[name].values)
         return rows.with_values(filled)
-
-    def _gibbs(self, low: np.ndarray, high: np.ndarray, rng: np.random.Generator, progress: Progress) -> np.ndarray:
-        """A draw of the coordinates of each row between these bounds, each of shape (rows, coordinates)."""
-        precision = np.linalg.inv(self._correlation)
-        z = draw_between(low, high, rng)
-        moving = [place for place in range(self._coordinates) if (_length(low[:, place], high[:, place]) > FIXED).any()]
-        for sweep in range(SWEEPS):
-            for place in moving:
-                spread = 1 / np.sqrt(precision[place, place])
-                pull = np.einsum("rc,c->r", z, precision[place]) - precision[place, place] * z[:, place]
-                mean = -pull * spread**2
-                z[:, place] = mean + spread * draw_between(
-                    (low[:, place] - mean) / spread, (high[:, place] - mean) / spread, rng
-                )
-            progress("impute", sweep + 1, SWEEPS)
-        return z
 
     # saving --------------------------------------------------------------------------------------------------------
 
@@ -250,14 +236,15 @@ def _masks(codes: Mapping[str, np.ndarray]) -> dict[str, int]:
     return found
 
 
+def one_thread() -> threadpool_limits:
+    """Sums of a matrix product must not depend on the number of threads."""
+    return threadpool_limits(1, "blas")
+
+
 def _correlated(factor: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """n normal vectors whose covariance has this Cholesky factor."""
-    return np.asarray(np.einsum("rc,kc->rk", rng.standard_normal((n, len(factor))), factor))
+    return np.asarray(rng.standard_normal((n, len(factor))) @ factor.T)
 
 
 def _is_everything(stretches: np.ndarray) -> bool:
     return bool(np.array_equal(stretches, EVERYWHERE))
-
-
-def _length(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(high > low, high - low, 0.0))
