@@ -54,7 +54,7 @@ def _completed(low: np.ndarray, high: np.ndarray, correlation: np.ndarray, rng: 
     drawn = np.einsum("rkc,rc->rk", L, innovation)
     out = np.empty_like(drawn)
     np.put_along_axis(out, order, drawn, axis=1)
-    return out
+    return np.asarray(out)
 
 
 def _begun(low: np.ndarray, high: np.ndarray, L: np.ndarray, rank: np.ndarray, rng: np.random.Generator) -> np.ndarray:
