@@ -15,6 +15,10 @@ import numpy as np
 from synth.generators._tokens import Coder, Token
 
 CHUNK = 1_024  # rows that go through the trunk together: what they need stays in the cache
+COMMON = 0.02  # share of the rows from which on a level is learned at full speed
+RARE = 0.1  # the least speed
+ALONE = 0.2  # share of it for levels on a line, by themselves
+MOST_KNOTS = 16
 LEAST = 1e-30  # probability below which a likelihood does not fall
 
 
@@ -93,6 +97,26 @@ class Layout:
             "column_of": self.column_of,
             "place": position,
         }
+
+
+def spread_of(token: Token, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """How the vectors of a token's levels are put together: (levels,) and (levels, knots).
+
+    Each is a share of a vector of its own, smaller for rare levels, so that these are learned more slowly; and, for levels on a
+    line, a mixture of vectors at a few knots, so that neighbours are alike.
+    """
+    share = np.exp(token.prior.astype(np.float64))
+    share = share if share.ndim == 1 else share.mean(axis=0)
+    share = np.ones(levels) if len(share) != levels else share
+    own = np.clip(np.sqrt(share / COMMON), RARE, 1.0)
+    if not token.line:
+        return own.astype(np.float32), np.zeros((levels, 0), dtype=np.float32)
+    knots = max(2, min(MOST_KNOTS, token.line // 4))
+    at = np.arange(token.line) / max(1, token.line - 1) * (knots - 1)
+    hats = np.zeros((levels, knots))
+    hats[: token.line] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
+    own[: token.line] *= ALONE
+    return own.astype(np.float32), hats.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

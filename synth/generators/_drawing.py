@@ -85,21 +85,12 @@ class Drawing:
         """Codes and values of the columns with a clause, for n rows that satisfy them all."""
         if not clauses:
             return {}, Effort(n, n, n)
-        h = self.net.trunk(x[None])
-        allowed = {name: self.coders[self.place[name]].shares(clause) for name, clause in clauses.items()}
-        first = {name: self._exactly(self.place[name], h, allowed[name]) for name in clauses}
-        names = sorted(clauses, key=lambda name: first[name][1])
-        if first[names[0]][1] <= 0:
-            raise _never(names[:1])
-        bound = first[names[0]][1]
-        allowed[names[0]] = first[names[0]][0]
-        for name in names[1:]:
-            allowed[name] = [np.ceil(allowed[name][0]), *allowed[name][1:]]  # type: ignore[arg-type] # weights stay below 1
+        allowed, bound = self._allowed(clauses, x)
 
         def block(rows: slice, rng: np.random.Generator) -> Arrays:
             begun, weight = _Begun(np.zeros(rows.stop - rows.start, dtype=np.int64), x[None]), 1.0 / bound
             drawn: Arrays = {}
-            for name in names:
+            for name in allowed:
                 column, coder = self.place[name], self.coders[self.place[name]]
                 codes, mass = self.net.draw(column, self.net.trunk(begun.x), rng, of=begun.of, allowed=allowed[name])
                 weight = weight * mass
@@ -113,6 +104,21 @@ class Drawing:
             return drawn | {"weight": weight, "kept": rng.random(len(weight)) < weight}
 
         return _chosen(n, block, list(clauses), bound, rng)
+
+    def _allowed(
+        self, clauses: Mapping[str, Clause], x: np.ndarray
+    ) -> tuple[dict[str, list[np.ndarray | None]], float]:
+        """What each clause allows of its column's tokens, in the order in which they are drawn: the rarest clause first. And
+        the probability of that one: no row can weigh more."""
+        h = self.net.trunk(x[None])
+        shares = {name: self.coders[self.place[name]].shares(clause) for name, clause in clauses.items()}
+        exact = {name: self._exactly(self.place[name], h, allowed) for name, allowed in shares.items()}
+        first, *others = sorted(clauses, key=lambda name: exact[name][1])
+        allowed, bound = exact[first]
+        if bound <= 0:
+            raise _never([first])
+        # the others' first tokens as a whole or not at all, so that no weight exceeds 1
+        return {first: allowed, **{name: [np.ceil(shares[name][0]), *shares[name][1:]] for name in others}}, bound  # type: ignore[arg-type, list-item]
 
     def _exactly(
         self, column: int, h: np.ndarray, allowed: list[np.ndarray | None]

@@ -30,12 +30,13 @@ class Token:
 
     prior: log-probabilities in the training rows, float32 of shape (levels,), or (levels of the token before, levels) where
     `nested`: what the token means then depends on the one before. place: for the pieces of a bin, where in the bin each lies,
-    in [-1, 1], shape as the prior's; None: a label.
+    in [-1, 1], shape as the prior's; None: a label. line: how many of the levels, the first ones, lie on a line.
     """
 
     prior: np.ndarray
     nested: bool = False
     place: np.ndarray | None = None
+    line: int = 0
 
     @property
     def levels(self) -> int:
@@ -191,7 +192,7 @@ def _nested_shares(tokens: tuple[Token, ...], table: np.ndarray, null: np.ndarra
 def _scale_tokens(scale: Scale, nulls: int) -> tuple[Token, ...]:
     """The bin, and the piece where a bin has several."""
     null = [float(nulls)] if nulls else []
-    first = Token(_log_shares(np.concatenate([scale.bin_mass, null])))
+    first = Token(_log_shares(np.concatenate([scale.bin_mass, null])), line=scale.bins)
     if scale.most == 1:
         return (first,)
     table = scale.by_bin(scale.mass.astype(np.float64), np.nan)
@@ -201,7 +202,7 @@ def _scale_tokens(scale: Scale, nulls: int) -> tuple[Token, ...]:
     place[np.isnan(table)] = 0
     if nulls:
         prior, place = np.vstack([prior, prior[:1]]), np.vstack([place, np.zeros((1, scale.most))])
-    return first, Token(prior.astype(np.float32), nested=True, place=place.astype(np.float32))
+    return first, Token(prior.astype(np.float32), nested=True, place=place.astype(np.float32), line=scale.most)
 
 
 def _scale_codes(scale: Scale, values: np.ndarray, has_null: bool) -> np.ndarray:
