@@ -18,6 +18,7 @@ scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -30,6 +31,7 @@ from synth.errors import ConditionError, ConfigError, DataError, GenerationError
 from synth.generators._estimate import Estimate, TableSize, smaller
 from synth.generators._fitted import Fitted
 from synth.generators._shards import SHARD, Shards, in_memory, to_file
+from synth.generators._training import Checkpoint
 from synth.memory import in_words, memory_there
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -50,6 +52,7 @@ class Generator:
     name: ClassVar[str] = ""  # its registry name, which is its file name
     summary: ClassVar[str] = ""  # one line, shown by `synth generators`
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
+    keeps_checkpoints: ClassVar[bool] = False  # whether an interrupted fit can go on where it was
 
     _shard_rows: ClassVar[int] = SHARD
 
@@ -100,24 +103,40 @@ class Generator:
         seed: int = 0,
         target: str | None = None,
         sensitive: str | Iterable[str] | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
         progress: Progress = silent,
     ) -> Self:
         """Learn from a table. Fitting again forgets what was learned before; the input is never changed.
 
         data: a `Table`, or a pandas, polars or Arrow frame, or a file's path, whose schema is then inferred.
         target, sensitive: column names, where the table's schema does not already give them.
+        checkpoint: a folder in which a neural method keeps its unfinished training, for a fit that may be killed; it is gone
+        when the fit is done. resume: go on from what lies there, to the same model as if nothing had happened.
         Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range, and
-        TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says).
+        TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says);
+        ConfigError for a checkpoint of a method that keeps none, DataError for one of another fit.
         """
         from synth.data.frames import as_table
 
         self.forget()
         self._validate()
+        if checkpoint is not None and not self.keeps_checkpoints:
+            raise ConfigError(f"{self.name or type(self).__name__} keeps no checkpoints, and is soon done; fit it without")
+        if resume and checkpoint is None:
+            raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
         seed = check_seed(seed)
         table = as_table(data, target=target, sensitive=sensitive)
         self._check_memory(table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
-        self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
+        self.__dict__["_kept_in"] = None if checkpoint is None else Checkpoint(Path(checkpoint), resume)
+        try:
+            self._fit(rows, fitted.learned_schema, np.random.default_rng([seed, 0]), progress)
+        finally:
+            del self.__dict__["_kept_in"]
+        if checkpoint is not None:
+            with suppress(OSError):  # it was never written to, or holds something else
+                Path(checkpoint).rmdir()
         self.__dict__["_fitted"] = fitted
         return self
 
@@ -157,6 +176,12 @@ class Generator:
                 f"a fit on {cost.rows:,} rows × {cost.columns} columns needs about {in_words(cost.peak_bytes)} of memory, and "
                 f"{in_words(there)} are there;\n{smaller(size, self._plans(), peak_of, there)}"
             )
+
+    @property
+    def _checkpoint(self) -> Checkpoint | None:
+        """During `_fit`: where an unfinished training is kept, if the caller said so."""
+        kept: Checkpoint | None = self.__dict__.get("_kept_in")
+        return kept
 
     def forget(self) -> None:
         """Drop everything learned; the hyperparameters stay."""
