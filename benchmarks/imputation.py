@@ -3,10 +3,10 @@
     python -m benchmarks.imputation [--table default_credit.parquet] [--rows 30000] [--share 0.2] [--draws 20] [--seed 0]
         [--set epochs=20 …]
 
-Half of the rows are learned from whole; the other half has cells hidden. Of numbers, the error is the root mean square one of the
-mean of the draws, in standard deviations of the column; coverage is how often the hidden value lies within the middle 90% of
-the draws, the ends counted in. Of categories, it is how often the commonest draw, or IterativeImputer's prediction rounded to
-a level's rank, is right. Needs the real tables (SYNTH_DATA names their folder).
+Half of the rows are learned from whole; the other half has cells hidden. Of numbers, the error is the root mean square one of
+the mean of the draws, in standard deviations of the column; coverage is how often the hidden value lies within the middle 90%
+of the draws, the ends counted in. Of categories, it is how often the commonest draw, or IterativeImputer's prediction rounded
+to a level's rank, is right. Needs the real tables (SYNTH_DATA names their folder).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Drawing from an any-order autoregressive network with numpy: one column after another, given any that are known.
 
-Small matrices, one thread each: blocks of rows are drawn side by side, and each from a seed of its own, so that rows do not depend
-on how many threads there are. As long as a block holds few different beginnings of rows, these are computed once each.
+Small matrices, one thread each: blocks of rows are drawn side by side, and each from a seed of its own, so that rows do not
+depend on how many threads there are. As long as a block holds few different beginnings of rows, these are computed once each.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class AnyOrder:
 
     @cached_property
     def _later(self) -> list[tuple[np.ndarray, ...]]:
-        made = []
+        made: list[tuple[np.ndarray, ...]] = []
         for place in range(len(self.layout.later)):
             to_column = np.ascontiguousarray(self.weights[f"given_column.{place}.weight"].T)
             made.append((*self._linear(f"given_row.{place}"), to_column, *self._linear(f"later.{place}")))
@@ -193,7 +193,7 @@ class AnyOrder:
         base, place = self.layout.base[token], self.layout.tokens[token].place
         if place is None:
             vector = self.weights["embed.weight"][base + np.maximum(codes, 0)]
-            return vector if codes.min(initial=0) >= 0 else vector * (codes >= 0)[:, None]
+            return np.asarray(vector if codes.min(initial=0) >= 0 else vector * (codes >= 0)[:, None])
         weight = np.where(codes >= 0, place[before, codes], 0)
         return np.asarray(self.weights["embed.weight"][base + before] * weight[:, None])
 
@@ -271,7 +271,7 @@ def picked(p: np.ndarray, rng: np.random.Generator, of: np.ndarray | None = None
     if of is not None:
         ends = ends[of]
     u = rng.random(len(ends), dtype=np.float32) * (ends[:, -1] * np.float32(1 - 1e-6))
-    return np.minimum((ends <= u[:, None]).sum(axis=1), p.shape[1] - 1).astype(np.int32)
+    return np.asarray(np.minimum((ends <= u[:, None]).sum(axis=1), p.shape[1] - 1), dtype=np.int32)
 
 
 def _exp(logits: np.ndarray) -> np.ndarray:

@@ -14,9 +14,20 @@ from synth.generators._any_order import Layout, spread_of
 from synth.generators._learner import Learner
 from synth.generators._training import load_weights
 
+NEXT = 0.5  # share of the loss of a row known in the default order that its next column has; the others share the rest
+
 
 class Net(Learner):
     """Log-likelihoods of all columns of a row given any of them."""
+
+    base: Tensor  # what `Layout.buffers` says of each token
+    is_place: Tensor
+    label: Tensor
+    weights: Tensor
+    weight_base: Tensor
+    weight_step: Tensor
+    column_of: Tensor
+    place: Tensor
 
     def __init__(self, layout: Layout, width: int, hidden: int, blocks: int, *, ordered: float, dropout: float) -> None:
         super().__init__()
@@ -34,9 +45,9 @@ class Net(Learner):
         self.given_column = nn.ModuleList(nn.Linear(width, layout.depth, bias=False) for _ in layout.later)
         later = [layout.tokens[token] for token in layout.later]
         self.later = nn.ModuleList(Spread([spread_of(t, t.levels)], layout.depth, bias=True) for t in later)
-        for zero in self.down:  # it starts from the training shares
-            nn.init.zeros_(zero.weight)
-            nn.init.zeros_(zero.bias)
+        for down in self.down:
+            for parameter in down.parameters():
+                nn.init.zeros_(parameter)
         for name, array in layout.buffers().items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         for place, token in enumerate(layout.tokens):
@@ -64,7 +75,8 @@ class Net(Learner):
         in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
         place = torch.where(in_order, self.place, noise.argsort(dim=1).argsort(dim=1))
         unknown = (place >= known).to(noise.dtype)
-        return 1 - unknown, unknown / (columns - known)
+        weight = unknown / (columns - known)
+        return 1 - unknown, torch.where(in_order, (1 - NEXT) * weight + NEXT * (place == known), weight)
 
     def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
@@ -108,8 +120,11 @@ def normed(x: Tensor) -> Tensor:
 class Spread(nn.Module):
     """Vectors of levels, put together as `spread_of` says; with a bias, a linear map to one number per level.
 
-    std: of the first values; 0 to start from nothing.
+    std: of the first values; 0 to start from nothing: from the training shares, where these are added.
     """
+
+    share: Tensor
+    hats: Tensor
 
     def __init__(self, parts: list[tuple[np.ndarray, np.ndarray]], width: int, *, std: float = 0.0, bias: bool = False) -> None:
         super().__init__()
@@ -138,7 +153,7 @@ def summed(vectors: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
 
 def folded(net: Net, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The trained weights as plain tables and matrices, for `AnyOrder`."""
-    net = load_weights(net, weights)
+    load_weights(net, weights)
     spreads = {name: module for name, module in net.named_modules() if isinstance(module, Spread)}
     parts = ("own", "knots")
     made = {name: weight for name, weight in weights.items() if name.rpartition(".")[2] not in parts}

@@ -59,8 +59,8 @@ class Scale:
             bins = max(1, min(bins, rows // FEWEST_IN_BIN))
             share = max(FEWEST_IN_PIECE, rows / (bins * PIECES))
             piece = _runs(book.counts, book.spike | (book.counts >= share), share)
-            mass = np.bincount(piece, weights=book.counts)
-            bin_of = _runs(mass, mass >= rows / bins, rows / bins)
+            held = np.bincount(piece, weights=book.counts)
+            bin_of = _runs(held, held >= rows / bins, rows / bins)
             place = np.arange(len(bin_of)) - np.searchsorted(bin_of, bin_of)
             bin_of = np.cumsum(np.diff(bin_of, prepend=0) + ((place % MOST_PIECES == 0) & (place > 0)))
         grid = 10.0**-column.decimals if column.decimals is not None and column.decimals < 17 else None
@@ -120,7 +120,7 @@ class Scale:
     @cached_property
     def _steps(self) -> np.ndarray:
         """How many values of the grid each piece has."""
-        return np.rint((self.high - self.low) / (self.grid or 1.0)) + 1
+        return np.asarray(np.rint((self.high - self.low) / (self.grid or 1.0)) + 1)
 
     @cached_property
     def _ends(self) -> np.ndarray:

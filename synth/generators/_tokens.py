@@ -1,8 +1,8 @@
 """Columns as tokens: small whole numbers that a network can draw one after another, and back.
 
-A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A number
-is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where days hardly
-repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
+A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A
+number is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where
+days hardly repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -46,8 +46,11 @@ class Token:
 class Coder(Protocol):
     """A column's way into tokens and back. Arrays of tokens have shape (rows, tokens)."""
 
-    name: str
-    has_null: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def has_null(self) -> bool: ...
 
     @property
     def tokens(self) -> tuple[Token, ...]: ...
@@ -374,7 +377,7 @@ class Moments:
         if self.weekdays is not None:
             low, high = np.floor((low + MONDAY) / 7), np.floor((high + MONDAY) / 7)
             values = None if values is None else {np.floor((v + MONDAY) / 7) for v in values}
-        days = replace(clause, low=low, high=high, values=values and frozenset(values), excluded=frozenset())
+        days = replace(clause, low=low, high=high, values=None if values is None else frozenset(values), excluded=frozenset())
         null = np.array([float(clause.null)]) if self.has_null else np.zeros(0)
         some = np.ceil(np.minimum(self.days.share(days), 1.0))
         tokens = self.tokens

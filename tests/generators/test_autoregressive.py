@@ -183,7 +183,9 @@ def test_rare_conditions_are_met_by_weight_and_say_what_they_are_worth(
 
 @pytest.mark.parametrize("condition", ["x = 3", "x between 2 and 4", "x in (2, 4) and y = 'a'"])
 def test_what_no_training_row_was_near_is_refused(condition: str) -> None:
-    model = Autoregressive(epochs=1, **SMALL).fit(synth.read(pa.table({"x": [1, 1, 5, 5, 1, 5] * 5, "y": ["a", "b", "a"] * 10})))
+    model = Autoregressive(epochs=1, **SMALL).fit(
+        synth.read(pa.table({"x": [1, 1, 5, 5, 1, 5] * 5, "y": ["a", "b", "a"] * 10}))
+    )
     with pytest.raises(GenerationError, match=r"no training row was near.*\n.*widen"):
         model.sample(10, where=condition)
 
@@ -255,8 +257,12 @@ def test_conditions_on_numbers_and_moments_are_exact(till: Autoregressive, condi
     free = till.sample(60_000, seed=5).where(condition)
     if len(free) > 200:
         for name in ("amount", "sold"):
-            ours, theirs = (np.array(r.column(name).drop_null().cast(pa.float64() if name == "amount" else pa.timestamp("s")))
-                            .astype(np.float64) for r in (rows, free))
+            ours, theirs = (
+                np.array(r.column(name).drop_null().cast(pa.float64() if name == "amount" else pa.timestamp("s"))).astype(
+                    np.float64
+                )
+                for r in (rows, free)
+            )
             if len(ours) > 100 and theirs.std() > 0:
                 assert ours.mean() == pytest.approx(theirs.mean(), abs=0.35 * theirs.std())
 

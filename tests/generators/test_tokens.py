@@ -39,13 +39,17 @@ def skewed(rows: int = 6_000, seed: int = 0) -> np.ndarray:
     return values
 
 
-numbers = st.lists(st.one_of(st.just(math.nan), st.just(0.0), st.integers(-10**6, 10**6).map(float)), min_size=2, max_size=400)
+numbers = st.lists(
+    st.one_of(st.just(math.nan), st.just(0.0), st.integers(-(10**6), 10**6).map(float)), min_size=2, max_size=400
+)
 columns = st.one_of(
     st.builds(number, numbers),
     st.builds(lambda v: number(np.array(v) / 8, None), numbers),
     st.builds(lambda v: number(np.array(v) / 100, 2), numbers),
     st.builds(lambda v, d: moment(v, d), numbers, st.sampled_from([1, 24, 86_400])),
-    st.builds(lambda v, n: category(np.array(v) % (n + 1) - 1, n), st.lists(st.integers(0, 9_999), min_size=2), st.integers(1, 600)),
+    st.builds(
+        lambda v, n: category(np.array(v) % (n + 1) - 1, n), st.lists(st.integers(0, 9_999), min_size=2), st.integers(1, 600)
+    ),
 )
 
 
@@ -66,7 +70,11 @@ def chances(coder: Coder, values: np.ndarray) -> np.ndarray:
     codes = coder.encode(values)
     total = coder.chance(values, codes)
     for place, token in enumerate(coder.tokens):
-        prior = token.prior[np.maximum(codes[:, place - 1], 0)] if token.nested else np.repeat(token.prior[None], len(codes), axis=0)
+        prior = (
+            token.prior[np.maximum(codes[:, place - 1], 0)]
+            if token.nested
+            else np.repeat(token.prior[None], len(codes), axis=0)
+        )
         share = np.exp(prior[np.arange(len(codes)), codes[:, place]].astype(np.float64)) / np.exp(prior).sum(axis=1)
         total = total * np.where(codes[:, place] >= 0, share, 1.0)
     return np.asarray(total)
@@ -81,7 +89,9 @@ def test_every_training_value_has_tokens_that_can_give_it_back(column: EncodedCo
         assert codes[:, place].max() < token.levels
         known = codes[:, place] >= 0
         prior = token.prior[codes[known, place - 1]] if token.nested else token.prior[None]
-        assert (np.broadcast_to(prior, (known.sum(), token.levels))[np.arange(known.sum()), codes[known, place]] > NEVER / 2).all()
+        assert (
+            np.broadcast_to(prior, (known.sum(), token.levels))[np.arange(known.sum()), codes[known, place]] > NEVER / 2
+        ).all()
     assert (coder.chance(column.values, codes) > 0).all()
     back = EncodedColumn("back", coder.decode(codes, RNG(0)), column.levels)
     assert (back.null == column.null).all()
@@ -106,12 +116,16 @@ def test_a_saved_coder_is_the_same(column: EncodedColumn, bins: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(numbers, st.floats(-1e6, 1e6), st.floats(0, 1e6), st.sets(st.integers(-50, 50)), st.integers(1, 40))
-def test_what_is_drawn_given_a_clause_satisfies_it(values: list[float], low: float, width: float, out: set[int], bins: int) -> None:
+def test_what_is_drawn_given_a_clause_satisfies_it(
+    values: list[float], low: float, width: float, out: set[int], bins: int
+) -> None:
     column = number(values)
     if column.null.all():
         return
     scale = Scale.of(column, bins)
-    clause = Clause("x", Kind.INTEGER, low=math.ceil(low), high=math.ceil(low) + math.floor(width), excluded=frozenset(map(float, out)))
+    clause = Clause(
+        "x", Kind.INTEGER, low=math.ceil(low), high=math.ceil(low) + math.floor(width), excluded=frozenset(map(float, out))
+    )
     share = scale.share(clause)
     assert ((share >= 0) & (share <= 1)).all()
     some = np.flatnonzero(share > 0)
