@@ -84,7 +84,7 @@ class Cell:
     def states(self, values: np.ndarray) -> np.ndarray:
         """The state of each encoded value, int64 of shape (rows,); UNSEEN for one that was in no training row."""
         code = self.book.code_near(values)
-        states = self._state_of[code]
+        states: np.ndarray = self._state_of[code]
         if self.book.values is not None and self.scale is None and self.book.levels:
             states = np.where((code >= 0) & (self.book.at(code) != values), UNSEEN, states)
         return states

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import EDMEulerScheduler
 from torch import Tensor
 
 from synth.generators._diffusion_net import Denoiser, Seen, time_at
@@ -91,8 +92,6 @@ def _draw_block(net: Denoiser, given: Given, steps: int, guidance: float, seed: 
 
 
 def _scheduler(steps: int) -> Any:
-    from diffusers import EDMEulerScheduler
-
     scheduler: Any = EDMEulerScheduler(sigma_min=LEAST_NOISE, sigma_max=MOST_NOISE, sigma_data=1.0)  # type: ignore[no-untyped-call]
     scheduler.set_timesteps(steps)
     return scheduler
@@ -133,7 +132,7 @@ def _reveal(
 ) -> Tensor:
     """The tokens, with those drawn whose turn it is."""
     tokens, before = tokens.clone(), tokens
-    for token, part in enumerate(torch.split(logits, net.form.sizes, dim=1)):
+    for token, part in enumerate(torch.split(logits, list(net.form.sizes), dim=1)):
         rows = torch.nonzero(now[:, token])[:, 0]
         if not len(rows):
             continue

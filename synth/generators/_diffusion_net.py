@@ -3,8 +3,8 @@
 Numbers after EDM (Karras et al., "Elucidating the design space of diffusion-based generative models", NeurIPS 2022), tokens
 after masked diffusion (Sahoo et al., "Simple and effective masked diffusion language models", NeurIPS 2024; Shi et al., 2024).
 Both have one time t, uniform in (0, 1): a token is masked with probability t, and noise has the deviation σ(t), whose
-logarithm is normal. Some rows are shown with a few of their columns clean at any time, so that what follows from known columns is learned
-rather than pieced together.
+logarithm is normal. Some rows are shown with a few of their columns clean at any time, so that what follows from known columns
+is learned rather than pieced together.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Seen:
     """Rows as the network sees them.
 
     tokens: int64 of shape (rows, tokens), the number of states where masked. x: noised places on the normal scale, of shape
-    (rows, places). clean: boolean like x, those that have no noise. absent: boolean like x, those that have no place or hide it.
+    (rows, places). clean: boolean like x, those without noise. absent: boolean like x, those that have no place or hide it.
     """
 
     tokens: Tensor
@@ -65,7 +65,8 @@ def sigma_at(t: Tensor) -> Tensor:
 
 def time_at(sigma: Tensor) -> Tensor:
     """The inverse of `sigma_at`."""
-    return torch.special.ndtr((torch.log(sigma) - LOG_SIGMA) / SPREAD)
+    time: Tensor = torch.special.ndtr((torch.log(sigma) - LOG_SIGMA) / SPREAD)
+    return time
 
 
 class Denoiser(Learner):
@@ -151,8 +152,8 @@ class Denoiser(Learner):
 
         # D(x) = c_skip x + c_out F, and λ = 1 / c_out²: the error of F, which is of one size at all σ (EDM, table 1).
         target = (x0 - x / (sigma**2 + 1)) * torch.sqrt(sigma**2 + 1) / sigma
-        loss = ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
-        for token, part in enumerate(torch.split(logits, self.form.sizes, dim=1)):
+        loss: Tensor = ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
+        for token, part in enumerate(torch.split(logits, list(self.form.sizes), dim=1)):
             first = self.form.parent[token]
             asked = hides[:, token] & (~hides[:, first] if first >= 0 else True)
             loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked / t
