@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from synth.data.conditions import Clause
 from synth.data.encoding import Encoded, EncodedColumn
 from synth.generators._codes import Codebook
 from synth.generators._scale import Scale
@@ -23,13 +24,14 @@ from synth.generators._scale import Scale
 MOST_STATES = 256  # a category with more levels is told by two tokens
 FEW = 20  # a number with at most so many distinct values is told by a token alone
 UNSEEN = -1  # the state of a value that was in no training row
+NULL, ON_SCALE, NOTHING = -1, -2, -3  # what a state stands for that is no code
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
     """One column as states and, for a number with a scale, a place on it.
 
-    codes: the code that each state stands for, int64 of shape (states,); -1 for null, -2 for "on the scale".
+    codes: the code that each state stands for, int64 of shape (states,), or NULL, ON_SCALE or NOTHING.
     base: levels in the second of two tokens; 0 where there is one.
     """
 
@@ -41,16 +43,16 @@ class Cell:
     @classmethod
     def of(cls, book: Codebook) -> Cell:
         """How a column is told, decided by its codebook alone."""
-        null = [-1] if book.nulls else []
+        null = [NULL] if book.nulls else []
         seen = np.flatnonzero(book.counts)
         if book.is_number and book.levels > FEW:
             scale = Scale.of(book)
             if scale.rows:
-                return cls(book, scale, np.array([*scale.atoms, -2, *null], dtype=np.int64))
+                return cls(book, scale, np.array([*scale.atoms, ON_SCALE, *null], dtype=np.int64))
         if len(seen) + len(null) <= MOST_STATES:
             return cls(book, None, np.array([*seen, *null], dtype=np.int64))
         base = math.ceil(math.sqrt(len(seen)))
-        codes = np.full((-(-len(seen) // base) + len(null)) * base, UNSEEN - 2, dtype=np.int64)
+        codes = np.full((-(-len(seen) // base) + len(null)) * base, NOTHING, dtype=np.int64)
         codes[: len(seen)] = seen[np.argsort(-book.counts[seen], kind="stable")]
         codes[len(codes) - base * len(null) :][:1] = null  # null has a first token of its own
         return cls(book, None, codes, base)
@@ -58,6 +60,11 @@ class Cell:
     @property
     def name(self) -> str:
         return self.book.name
+
+    @property
+    def dtype(self) -> type:
+        """Of its encoded values."""
+        return np.float64 if self.book.is_number else np.int32
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -69,17 +76,17 @@ class Cell:
     @cached_property
     def _state_of(self) -> np.ndarray:
         """The state of each code, of shape (levels + 1,), the last one null's."""
-        on_scale = np.flatnonzero(self.codes == -2)
+        on_scale = np.flatnonzero(self.codes == ON_SCALE)
         states = np.full(self.book.levels + 1, on_scale[0] if self.scale is not None else UNSEEN, dtype=np.int64)
         states[-1] = UNSEEN
-        told = np.flatnonzero(self.codes >= -1)
+        told = np.flatnonzero(self.codes >= NULL)
         states[self.codes[told]] = told
         return states
 
     @property
     def on_scale(self) -> int:
         """The state of a number that has a place on its scale."""
-        return int(np.flatnonzero(self.codes == -2)[0])
+        return int(np.flatnonzero(self.codes == ON_SCALE)[0])
 
     def states(self, values: np.ndarray) -> np.ndarray:
         """The state of each encoded value, int64 of shape (rows,); UNSEEN for one that was in no training row."""
@@ -103,9 +110,13 @@ class Cell:
         off = self._state_of[code] != self.on_scale
         return np.where(off, 0.0, low), np.where(off, 1.0, high)
 
-    def allowed(self, codes: np.ndarray) -> np.ndarray:
-        """Which states stand for these codes: boolean of shape (states,)."""
-        return np.isin(self.codes, codes)
+    def satisfying(self, clause: Clause) -> np.ndarray:
+        """Which states stand for one value that satisfies a clause: boolean of shape (states,)."""
+        told = self.codes >= (0 if clause.codes is None else -1)
+        if clause.null:
+            return np.asarray(self.codes == NULL)
+        held = clause.holds(self.book.at(np.where(told, self.codes, NULL)))
+        return np.asarray(told & held)
 
     def values(self, tokens: np.ndarray, place: np.ndarray | None) -> np.ndarray:
         """The inverse: encoded values of shape (rows,) from tokens of shape (rows, tokens) and places."""
@@ -113,7 +124,7 @@ class Cell:
         code = self.codes[np.zeros(len(tokens), dtype=np.int64) if states is None else states]
         if self.scale is None or place is None:
             return self.book.at(code)
-        return np.where(code == -2, self.scale.values(place), self.book.at(np.where(code == -2, -1, code)))
+        return np.where(code == ON_SCALE, self.scale.values(place), self.book.at(np.maximum(code, NULL)))
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         return self.book.to_arrays(prefix)
@@ -188,11 +199,6 @@ class Cells:
             cell.name: cell.values(tokens[:, at], None if place is None else places[:, place])
             for cell, at, place in zip(self.cells, self.tokens_at, self.place_at, strict=True)
         }
-
-    def legal(self, column: int, states: np.ndarray | None = None) -> np.ndarray:
-        """Which states of a column stand for something, and are among these: boolean of shape (states,)."""
-        there = self.cells[column].codes >= -2
-        return there if states is None else there & states
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}

@@ -7,9 +7,8 @@ know of each other. Cells that are given stay as they are from the first step to
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,31 +16,12 @@ import torch
 from diffusers import EDMEulerScheduler
 from torch import Tensor
 
+from synth.generators._clamping import Given
 from synth.generators._diffusion_net import Denoiser, Seen, time_at
 from synth.generators._training import one_thread
 
 BLOCK = 4_096  # rows that are drawn together, by one thread
 MOST_NOISE, LEAST_NOISE = 20.0, 0.01  # σ of the first and the last step
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """What is known of rows before they are drawn.
-
-    tokens: int64 of shape (rows, tokens), -1 where unknown. x: float32 of shape (rows, places) on the normal scale, NaN where
-    unknown. allowed: for each token, which states it may take, boolean of shape (states,), or for the second of two of shape
-    (states of the first, states); None for all.
-    """
-
-    tokens: np.ndarray
-    x: np.ndarray
-    allowed: tuple[np.ndarray | None, ...]
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def part(self, rows: slice) -> Given:
-        return Given(self.tokens[rows], self.x[rows], self.allowed)
 
 
 def draw(
@@ -57,25 +37,59 @@ def draw(
 
     def block(place: int) -> None:
         rows = slice(starts[place], starts[place] + BLOCK)
+        tokens[rows], x[rows] = _draw_block(net, given.take(rows), steps, guidance, int(seeds[place]))
+
+    for finished, _ in enumerate(_by_threads(block, len(starts))):
+        done(min(len(given), (finished + 1) * BLOCK))
+    return tokens, x
+
+
+def chances(net: Denoiser, given: Given, token: int, rng: np.random.Generator) -> np.ndarray:
+    """What the network says of a token while all that is not known is masked or noise: float64 of shape (rows, states)."""
+    starts = range(0, len(given), BLOCK)
+    seeds = rng.integers(2**62, size=len(starts))
+    found = np.empty((len(given), net.form.sizes[token]))
+
+    def block(place: int) -> None:
+        rows = slice(starts[place], starts[place] + BLOCK)
+        part, noise = given.take(rows), torch.Generator().manual_seed(int(seeds[place]))
+        tokens, x, clean = _begun(net, part, noise)
+        logits = net.denoise(Seen(tokens, x, clean, net.off_scale(tokens)), torch.tensor([MOST_NOISE]))[1]
+        logits = torch.split(logits, list(net.form.sizes), dim=1)[token]
+        found[rows] = torch.softmax(logits.double(), dim=1).numpy()
+
+    for _ in _by_threads(block, len(starts)):
+        pass
+    return found
+
+
+def _by_threads(block: Callable[[int], None], count: int) -> Iterator[None]:
+    """Do so many blocks, each by one thread."""
+
+    def quietly(place: int) -> None:
         with torch.inference_mode():
-            tokens[rows], x[rows] = _draw_block(net, given.part(rows), steps, guidance, int(seeds[place]))
+            block(place)
 
     with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for finished, _ in enumerate(pool.map(block, range(len(starts)))):
-            done(min(len(given), (finished + 1) * BLOCK))
-    return tokens, x
+        yield from pool.map(quietly, range(count))
+
+
+def _begun(net: Denoiser, given: Given, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens, places and which of them are known, before the first step."""
+    known_tokens, known_x = torch.from_numpy(given.tokens), torch.from_numpy(given.x)
+    clean = ~torch.isnan(known_x)
+    x = torch.randn(known_x.shape, generator=rng) * (MOST_NOISE**2 + 1) ** 0.5
+    return torch.where(known_tokens < 0, net.masked, known_tokens), torch.where(clean, known_x, x), clean
 
 
 def _draw_block(net: Denoiser, given: Given, steps: int, guidance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = torch.Generator().manual_seed(seed)
-    known_tokens, known_x = torch.from_numpy(given.tokens), torch.from_numpy(given.x)
-    clean = ~torch.isnan(known_x)
-    tokens = torch.where(known_tokens < 0, net.masked, known_tokens)
+    tokens, x, clean = _begun(net, given, rng)
+    known_tokens, known_x = torch.from_numpy(given.tokens), x
     allowed = [None if states is None else torch.from_numpy(states) for states in given.allowed]
     scheduler = _scheduler(steps)
     due = _due(net, known_tokens, scheduler.sigmas, rng)
     guided = guidance != 1 and bool(clean.any() or (known_tokens >= 0).any())
-    x = torch.randn(known_x.shape, generator=rng) * (MOST_NOISE**2 + 1) ** 0.5
     for step, time in enumerate(scheduler.timesteps):
         sigma = scheduler.sigmas[step].reshape(1)
         x = torch.where(clean, known_x, x)

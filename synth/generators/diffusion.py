@@ -8,25 +8,25 @@ told is in `_cells`, the network and its loss in `_diffusion_net`, drawing in `_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from synth.data.conditions import Clause, Where
+from synth.data.conditions import Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
-from synth.errors import GenerationError, MissingExtraError
-from synth.generators._cells import Cells
+from synth.errors import MissingExtraError
+from synth.generators._cells import NULL, ON_SCALE, Cells
+from synth.generators._clamping import Given, by_token, given_clauses, know, nothing_known
 from synth.generators._effort import Drawn, Effort
 from synth.generators._training import Plan, check_torch, load_weights, real_number, train, validate_training, whole_number
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from synth.generators._diffusion_draw import Given
     from synth.generators._diffusion_net import Denoiser
 
 
@@ -72,7 +72,7 @@ class Diffusion(Generator):
         )
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
-        check_torch("diffusion")
+        self._check_packages()
         self._template = rows.take(np.arange(0))
         self._cells = Cells.of(rows)
         data = self._cells.encode(rows, rows.rows)
@@ -111,51 +111,20 @@ class Diffusion(Generator):
     # sampling ------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._template.with_values(self._draw(self._nothing_known(n), rng))
+        return self._template.with_values(self._draw(nothing_known(self._cells, n), rng))
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
-        """Exact for equalities; what other clauses turn down, the caller draws again."""
-        given = self._nothing_known(n)
-        known: dict[str, np.ndarray] = {}
-        for clause in where.clauses:
-            value = only_value(clause)
-            if value is not None:
-                known[clause.column] = np.full(n, value)
-                self._know(given, clause.column, known[clause.column], rng)
-        drawn = self._draw(given, rng)
-        rows = self._template.with_values({**drawn, **known})
-        return Drawn(rows.columns, rows.rows, Effort(n, n, n))
+        """Equalities, sets of categories and one range, as `_clamping` says; the caller rejects for further ranges."""
+        self._check_packages()
+        from synth.generators._diffusion_draw import chances
 
-    def _know(self, given: Given, name: str, values: np.ndarray, rng: np.random.Generator) -> None:
-        """Put a column's encoded values among what is known."""
-        column = list(self._template).index(name)
-        cell, at, place = self._cells.cells[column], self._cells.tokens_at[column], self._cells.place_at[column]
-        states = cell.states(values)
-        if (states < 0).any():
-            raise GenerationError(f"no training row has the value that is asked for in {name!r}; widen the condition")
-        given.tokens[:, at] = cell.tokens(states)
-        if place is not None:
-            given.x[:, place] = _normal(*cell.intervals(values), rng)
-
-    def _nothing_known(self, n: int) -> Given:
-        from synth.generators._diffusion_draw import Given
-
-        cells = self._cells
-        allowed: list[np.ndarray | None] = []
-        for column, cell in enumerate(cells.cells):
-            legal = cells.legal(column)
-            allowed += by_token(legal, cell.base) if cell.sizes and not legal.all() else [None] * len(cell.sizes)
-        return Given(
-            np.full((n, len(cells.sizes)), -1, dtype=np.int64),
-            np.full((n, cells.places), np.nan, dtype=np.float32),
-            tuple(allowed),
-        )
+        given, effective = given_clauses(self._cells, where.clauses, n, partial(chances, self._net, rng=rng), rng)
+        drawn = self._template.with_values({**self._draw(given, rng), **given.values})
+        return Drawn(drawn.columns, drawn.rows, Effort(n, n, effective))
 
     def _draw(self, given: Given, rng: np.random.Generator, progress: Progress = silent) -> dict[str, np.ndarray]:
         """Encoded values by column, given what is known of them."""
-        check_torch("diffusion")
-        if find_spec("diffusers") is None:
-            raise MissingExtraError("diffusion", "diffusers", "torch")
+        self._check_packages()
         from scipy.special import ndtr
 
         from synth.generators._diffusion_draw import draw
@@ -164,27 +133,28 @@ class Diffusion(Generator):
         tokens, x = draw(self._net, given, self.steps, self.guidance, rng, lambda done: progress("sample", done, rows))
         return self._cells.decode(tokens, ndtr(x.astype(np.float64)))
 
+    @staticmethod
+    def _check_packages() -> None:
+        check_torch("diffusion")
+        if find_spec("diffusers") is None:
+            raise MissingExtraError("diffusion", "diffusers", "torch")
+
     # filling in ----------------------------------------------------------------------------------------------------
 
     def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
         """Missing cells are drawn, null excepted, while the others are clean."""
-        given = self._nothing_known(rows.rows)
+        cells = self._cells
+        given = nothing_known(cells, rows.rows)
         allowed = list(given.allowed)
-        for column, (cell, at, place) in enumerate(
-            zip(self._cells.cells, self._cells.tokens_at, self._cells.place_at, strict=True)
-        ):
-            values = rows[cell.name]
-            if values.null.any() and not cell.book.counts.any():
+        for column, cell in enumerate(cells.cells):
+            values, null = rows[cell.name].values, rows[cell.name].null
+            if null.any() and not cell.book.counts.any():
                 raise nothing_to_fill(cell.name)
-            seen = ~values.null
-            states = cell.states(values.values)
-            seen &= states >= 0  # a level that no training row has tells nothing
-            given.tokens[seen, at] = cell.tokens(states[seen])
-            if place is not None:
-                given.x[seen, place] = _normal(*cell.intervals(values.values[seen]), rng)
+            seen = ~null & (cell.states(values) >= 0)  # a level that no training row has tells nothing
+            know(given, cells, column, values[seen], seen, rng)
             if cell.sizes:
-                allowed[at] = by_token(self._cells.legal(column, cell.codes != -1), cell.base)
-        given = type(given)(given.tokens, given.x, tuple(allowed))
+                allowed[cells.tokens_at[column]] = by_token((cell.codes >= ON_SCALE) & (cell.codes != NULL), cell.base)
+        given = replace(given, allowed=tuple(allowed))
         drawn = self._draw(given, rng, progress)
         return rows.with_values({name: np.where(rows[name].null, drawn[name], rows[name].values) for name in self._template})
 
@@ -199,28 +169,3 @@ class Diffusion(Generator):
         self._cells = Cells.from_arrays(state["nulls"], arrays, template)
         self._weights = {name.removeprefix("net."): arrays[name] for name in arrays if name.startswith("net.")}
         self._facts = dict(state["training"])
-
-
-def only_value(clause: Clause) -> float | None:
-    """The one encoded value that satisfies a clause, or None where there are several."""
-    if clause.codes is not None:
-        return min(clause.codes) if len(clause.codes) == 1 else None
-    if clause.null:
-        return np.nan
-    return min(clause.values) if clause.values is not None and len(clause.values) == 1 else None
-
-
-def by_token(states: np.ndarray, base: int) -> list[np.ndarray | None]:
-    """Which states each token may take, for a column of which these states are allowed."""
-    if not base:
-        return [states]
-    table = states.reshape(-1, base)
-    return [np.asarray(table.any(axis=1)), table]
-
-
-def _normal(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A place in each interval, on the normal scale."""
-    from scipy.special import ndtri
-
-    place = np.clip(low + (high - low) * rng.random(len(low)), 1e-6, 1 - 1e-6)
-    return np.asarray(ndtri(place), dtype=np.float32)
