@@ -23,9 +23,11 @@ LOG_SIGMA, SPREAD = (
     1.5,
 )  # ln σ(t) is normal with this mean and deviation (EDM's P_mean and P_std, for data of deviation 1)
 SOONEST = 0.02  # t is above this: a token weighs 1/t
-WAVES = 8  # frequencies that a place is told in, beside itself (Gorishniy et al. 2022)
+WAVES = 8  # frequencies that a place is told in (Gorishniy et al. 2022), as expected without noise (Barron et al. 2021)
 TIME = 64  # numbers that tell the time
-HIDDEN = 0.2  # share of the rows with clean columns in which these are hidden instead: what guidance leads away from
+HIDDEN = 0.1  # share of the rows with clean columns in which these are hidden instead: what guidance leads away from
+PLACE = 3.0  # what a place's error weighs beside a token's nats: about its own share of the likelihood where σ is small
+LOOKS = 4  # times at which each validation row is looked at
 PLACE_EDGE = 1e-6  # places are held this far from 0 and 1
 
 
@@ -103,11 +105,14 @@ class Denoiser(Learner):
 
         sigma: of shape (rows,), or (1,) where it is the same for all rows.
         """
-        level = torch.where(seen.clean, 0.0, sigma[:, None])
-        scaled = torch.where(seen.absent, 0.0, seen.x / torch.sqrt(level**2 + 1))
-        waves = 2 * math.pi * scaled[:, :, None] * self.frequencies
-        told = [scaled[:, :, None], torch.sin(waves), torch.cos(waves), seen.clean[:, :, None], seen.absent[:, :, None]]
-        h = self.places(torch.cat([part.to(scaled.dtype) for part in told], dim=2).flatten(1))
+        # A place as it is expected without its noise, and waves of it: they fade as the noise grows, fast ones first.
+        noisy = torch.where(seen.clean, 0.0, sigma[:, None]) ** 2
+        mean = torch.where(seen.absent, 0.0, seen.x / (noisy + 1))[:, :, None]
+        angle = 2 * math.pi * self.frequencies
+        fading = torch.exp(-0.5 * angle**2 * (noisy / (noisy + 1))[:, :, None])
+        told = [mean, fading * torch.sin(angle * mean), fading * torch.cos(angle * mean)]
+        flags = [seen.clean[:, :, None].to(mean.dtype), seen.absent[:, :, None].to(mean.dtype)]
+        h = self.places(torch.cat([*told, *flags], dim=2).flatten(1))
         if self.form.sizes:
             h = h + self.states(seen.tokens + self.first)
         time = self.time(_waves(torch.log(sigma) / 4))
@@ -152,12 +157,18 @@ class Denoiser(Learner):
 
         # D(x) = c_skip x + c_out F, and λ = 1 / c_out²: the error of F, which is of one size at all σ (EDM, table 1).
         target = (x0 - x / (sigma**2 + 1)) * torch.sqrt(sigma**2 + 1) / sigma
-        loss: Tensor = ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
+        loss: Tensor = PLACE * ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
         for token, part in enumerate(torch.split(logits, list(self.form.sizes), dim=1)):
             first = self.form.parent[token]
             asked = hides[:, token] & (~hides[:, first] if first >= 0 else True)
             loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked / t
         return loss
+
+    def validate(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+        """The loss, averaged over several times: at one it depends much on which."""
+        repeated = tuple(values.repeat(LOOKS, 1) for values in batch)
+        loss: Tensor = self(repeated, rng, "all")
+        return loss.reshape(LOOKS, -1).mean(0)
 
     def off_scale(self, told: Tensor) -> Tensor:
         """Which places are known not to be: their token says missing, or an atom. Boolean of shape (rows, places)."""

@@ -37,7 +37,7 @@ class Diffusion(Generator):
     width: int = 256  # of the network
     blocks: int = 3  # residual ones, each of two layers
     dropout: float = 0.0  # share of a block's inner values that a training step leaves out
-    shown: float = 0.2  # share of the training rows with some of their columns clean: what conditions and filling in build on
+    shown: float = 0.3  # share of the training rows with some of their columns clean: what conditions and filling in build on
     steps: int = 30  # evaluations of the network per row drawn
     guidance: float = 1.0  # how far conditions are followed: 1 as learned, above it overstates them (Ho and Salimans 2021)
     epochs: int = 100  # most passes over the rows
