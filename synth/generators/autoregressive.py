@@ -1,0 +1,142 @@
+"""Any-order autoregressive network over discretised columns: any columns given any others.
+
+In the line of TabularARGN (Tiwald et al., "TabularARGN: a flexible and efficient auto-regressive framework for generating
+high-fidelity synthetic data", 2025), trained as Uria, Murray and Larochelle, "A deep and tractable density estimator" (ICML
+2014) and Hoogeboom et al., "Autoregressive diffusion models" (ICLR 2022) say: with a random order for every row. Columns become
+tokens in `_tokens`; the network is trained with torch in `_autoregressive_net`, and drawn from with numpy in `_any_order`.
+What moved its fidelity is in decision 023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from synth.data.conditions import Where
+from synth.data.encoding import Encoded
+from synth.data.schema import Schema
+from synth.generators._any_order import AnyOrder, Layout
+from synth.generators._drawing import Drawing
+from synth.generators._effort import Drawn
+from synth.generators._estimate import TableSize
+from synth.generators._tokens import Coder, coder_from, coder_of
+from synth.generators._training import Plan, check_torch, real_number, train, validate_training, whole_number
+from synth.generators.base import Generator, nothing_to_fill
+from synth.progress import Progress
+
+
+@dataclass
+class Autoregressive(Generator):
+    """A network that draws any column given any others, so that conditions need no luck and holes are filled in properly.
+
+    Fitting needs torch; drawing, scoring and filling in need numpy alone. A sample's rows are independent of each other.
+    """
+
+    epochs: int = 100  # passes over the training rows
+    batch_rows: int = 512  # rows per step
+    learning_rate: float = 0.003  # of AdamW, at its highest
+    weight_decay: float = 0.01  # of AdamW
+    width: int = 192  # of what is known of a row
+    hidden: int = 192  # units in each block of the trunk
+    blocks: int = 2  # residual blocks of the trunk
+    depth: int = 64  # hidden units behind the second and later tokens of a column
+    dropout: float = 0.1  # share of the hidden units left out, in training
+    ordered: float = 0.5  # share of the training rows of which the columns known are the first ones in the default order
+    bins: int = 64  # of a number that has many values
+    max_seconds: float | None = None  # of training, then the best network so far is kept
+    device: str = "auto"  # cpu, cuda, or what there is
+    devices: int = 1  # how many of them share each step
+    precision: str = "32-true"  # of the arithmetic in training, in Lightning's words
+
+    name: ClassVar[str] = "autoregressive"
+    summary: ClassVar[str] = "any-order autoregressive network: any columns given any others, with likelihoods"
+    keeps_checkpoints: ClassVar[bool] = True
+
+    def _validate(self) -> None:
+        validate_training(self)
+        for name in ("width", "hidden", "blocks", "depth", "bins"):
+            whole_number(name, getattr(self, name), 1)
+        real_number("weight_decay", self.weight_decay, least=0.0)
+        real_number("dropout", self.dropout, least=0.0, most=0.9)
+        real_number("ordered", self.ordered, least=0.0, most=1.0)
+
+    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
+        check_torch(self.name)
+        from synth.generators._autoregressive_net import Net
+
+        self._template = rows.take(np.arange(0))
+        coders = tuple(coder_of(column, self.bins) for column in rows.columns)
+        layout = self._layout(coders)
+        codes = np.hstack([coder.encode(rows[coder.name].values) for coder in coders])
+        make = partial(Net, layout, self.width, self.hidden, self.blocks, ordered=self.ordered, dropout=self.dropout)
+        seed = int(rng.integers(2**31))
+        trained = train(make, (codes,), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
+        self._net, self._facts = AnyOrder(layout, trained.weights), trained.facts
+        self._drawing = Drawing(self._net)
+
+    def _plan(self) -> Plan:
+        return Plan(
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            max_seconds=self.max_seconds,
+            device=self.device,
+            devices=self.devices,
+            precision=self.precision,
+        )
+
+    def _layout(self, coders: tuple[Coder, ...]) -> Layout:
+        """Columns are drawn from few values to many."""
+        levels = [coder.tokens[0].levels for coder in coders]
+        return Layout(coders, tuple(int(place) for place in np.argsort(levels, kind="stable")), self.depth)
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """Multiplications and additions of training; tokens and weights, these with their gradients and averages."""
+        levels = sum(min(column.distinct, self.bins * 2) + 1 for column in size.columns)
+        weights = self.width * (2 * levels + 2 * self.hidden * self.blocks)
+        seconds = 5 + 6 * weights * size.rows * self.epochs / FLOPS
+        return seconds, size.rows * 8 * len(size.columns) + 40 * weights + 200e6, 4 * weights
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        for width in (128, 64, 32):
+            if width < self.width:
+                yield {"width": width, "hidden": width}
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        return self._template.with_values(self._drawing.sample(n, rng))
+
+    def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
+        values, effort = self._drawing.sample_where(n, {clause.column: clause for clause in where.clauses}, rng)
+        rows = self._template.with_values(values)
+        return Drawn(rows.columns, n, effort)
+
+    def _score(self, rows: Encoded) -> np.ndarray:
+        return self._drawing.score({name: rows[name].values for name in rows})
+
+    def _impute(self, rows: Encoded, rng: np.random.Generator, progress: Progress) -> Encoded:
+        values, null = ({name: getattr(rows[name], part) for name in rows} for part in ("values", "null"))
+        for coder in self._net.layout.coders:
+            if null[coder.name].any() and coder.tokens[0].levels == coder.has_null:
+                raise nothing_to_fill(coder.name)
+        return rows.with_values(self._drawing.impute(values, null, rng))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        arrays = {f"weights.{name}": weight for name, weight in self._net.weights.items()}
+        for place, coder in enumerate(self._net.layout.coders):
+            arrays |= coder.to_arrays(f"{place}")
+        return {"training": self._facts}, arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        coders = tuple(coder_from(column, f"{place}", arrays) for place, column in enumerate(template.columns))
+        weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
+        self._template, self._facts = template, dict(state["training"])
+        self._net = AnyOrder(self._layout(coders), weights)
+        self._drawing = Drawing(self._net)
+
+
+FLOPS = 40e9  # additions and multiplications per second in training, on two cores
