@@ -53,7 +53,7 @@ class Cell:
             return cls(book, None, np.array([*seen, *null], dtype=np.int64))
         base = math.ceil(math.sqrt(len(seen)))
         codes = np.full((-(-len(seen) // base) + len(null)) * base, NOTHING, dtype=np.int64)
-        codes[: len(seen)] = seen[np.argsort(-book.counts[seen], kind="stable")]
+        codes[: len(seen)] = seen  # in the schema's order, where neighbours often have a prefix in common
         codes[len(codes) - base * len(null) :][:1] = null  # null has a first token of its own
         return cls(book, None, codes, base)
 

@@ -87,39 +87,46 @@ class Denoiser(Learner):
         self.register_buffer("first", torch.cumsum(sizes + 1, 0) - sizes - 1, persistent=False)
         self.register_buffer("token_column", torch.tensor(form.token_column, dtype=torch.int64), persistent=False)
         self.register_buffer("place_column", torch.tensor(form.place_column, dtype=torch.int64), persistent=False)
-        places = len(form.gates)
-        self.states = nn.EmbeddingBag(int((sizes + 1).sum()) or 1, width, mode="sum")
-        nn.init.normal_(self.states.weight, std=1 / math.sqrt(max(1, len(form.sizes) + places)))
-        self.frequencies = nn.Parameter(0.25 * 2 ** torch.linspace(0, 5, WAVES).repeat(places, 1))
-        self.places = nn.Linear(places * (2 * WAVES + 3), width)
+        places, parts = len(form.gates), len(form.gates) + len(form.sizes)
+        if form.sizes:
+            self.states = nn.EmbeddingBag(int((sizes + 1).sum()), width, mode="sum")
+            self.logits = nn.Linear(width, int(sizes.sum()))
+            nn.init.normal_(self.states.weight, std=1 / math.sqrt(parts))
+            nn.init.zeros_(self.logits.weight)
+        if places:
+            self.frequencies = nn.Parameter(0.25 * 2 ** torch.linspace(0, 5, WAVES).repeat(places, 1))
+            self.places = nn.Linear(places * (2 * WAVES + 3), width)
+            self.noise = nn.Linear(width, places)
+            nn.init.zeros_(self.noise.weight)
         self.time = nn.Sequential(nn.Linear(TIME, TIME), nn.SiLU(), nn.Linear(TIME, TIME), nn.SiLU())
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.noise = nn.Linear(width, places)
-        self.logits = nn.Linear(width, int(sizes.sum()))
-        nn.init.zeros_(self.noise.weight)
-        nn.init.zeros_(self.logits.weight)
 
     def denoise(self, seen: Seen, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """EDM's F for each place, of shape (rows, places), and logits of all states of all tokens, side by side.
 
         sigma: of shape (rows,), or (1,) where it is the same for all rows.
         """
-        # A place as it is expected without its noise, and waves of it: they fade as the noise grows, fast ones first.
-        noisy = torch.where(seen.clean, 0.0, sigma[:, None]) ** 2
-        mean = torch.where(seen.absent, 0.0, seen.x / (noisy + 1))[:, :, None]
-        angle = 2 * math.pi * self.frequencies
-        fading = torch.exp(-0.5 * angle**2 * (noisy / (noisy + 1))[:, :, None])
-        told = [mean, fading * torch.sin(angle * mean), fading * torch.cos(angle * mean)]
-        flags = [seen.clean[:, :, None].to(mean.dtype), seen.absent[:, :, None].to(mean.dtype)]
-        h = self.places(torch.cat([*told, *flags], dim=2).flatten(1))
+        h = self._told_of_places(seen, sigma) if self.form.gates else torch.zeros(1, device=sigma.device)
         if self.form.sizes:
             h = h + self.states(seen.tokens + self.first)
         time = self.time(_waves(torch.log(sigma) / 4))
         for block in self.blocks:
             h = block(h, time)
         h = self.norm(h)
-        return self.noise(h), self.logits(h)
+        nothing = h.new_zeros((len(h), 0))
+        return self.noise(h) if self.form.gates else nothing, self.logits(h) if self.form.sizes else nothing
+
+    def _told_of_places(self, seen: Seen, sigma: Tensor) -> Tensor:
+        """Each place as it is expected without its noise, and waves of it, which fade as the noise grows, fast ones first."""
+        noisy = torch.where(seen.clean, 0.0, sigma[:, None]) ** 2
+        mean = torch.where(seen.absent, 0.0, seen.x / (noisy + 1))[:, :, None]
+        angle = 2 * math.pi * self.frequencies
+        fading = torch.exp(-0.5 * angle**2 * (noisy / (noisy + 1))[:, :, None])
+        told = [mean, fading * torch.sin(angle * mean), fading * torch.cos(angle * mean)]
+        flags = [seen.clean[:, :, None].to(mean.dtype), seen.absent[:, :, None].to(mean.dtype)]
+        found: Tensor = self.places(torch.cat([*told, *flags], dim=2).flatten(1))
+        return found
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str) -> Tensor:
         """EDM's weighted squared error of the places and the bound on the tokens' likelihood, for each row."""

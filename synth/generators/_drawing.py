@@ -114,9 +114,7 @@ class Drawing:
 
         return _chosen(n, block, list(clauses), bound, rng)
 
-    def _exactly(
-        self, column: int, h: np.ndarray, allowed: list[np.ndarray | None]
-    ) -> tuple[list[np.ndarray | None], float]:
+    def _exactly(self, column: int, h: np.ndarray, allowed: list[np.ndarray | None]) -> tuple[list[np.ndarray | None], float]:
         """The shares of a column that all rows draw alike: of the first token what the second really allows; and of all."""
         p = self.net.shares(column, h)[0].astype(np.float64)
         first = allowed[0]

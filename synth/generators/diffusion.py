@@ -49,6 +49,7 @@ class Diffusion(Generator):
     precision: str = "32-true"  # of training: 32-true, bf16-mixed or 16-mixed
 
     name: ClassVar[str] = "diffusion"
+    keeps_checkpoints: ClassVar[bool] = True
     summary: ClassVar[str] = "mixed diffusion: numbers denoised, categories unmasked, by one network; exact on equalities"
 
     def _validate(self) -> None:
@@ -75,14 +76,17 @@ class Diffusion(Generator):
         self._check_packages()
         self._template = rows.take(np.arange(0))
         self._cells = Cells.of(rows)
-        data = self._cells.encode(rows, rows.rows)
+        if not self._cells.sizes and not self._cells.places:  # all columns are constant
+            self._weights, self._facts = {}, {}
+            progress("fit", 1, 1)
+            return
         trained = train(
             self._maker(),
-            data,
+            self._cells.encode(rows, rows.rows),
             self._plan(),
             seed=int(rng.integers(2**31)),
             progress=progress,
-            checkpoint=getattr(self, "_checkpoint", None),
+            checkpoint=self._checkpoint,
         )
         self._weights, self._facts = trained.weights, trained.facts
 
@@ -118,7 +122,10 @@ class Diffusion(Generator):
         self._check_packages()
         from synth.generators._diffusion_draw import chances
 
-        given, effective = given_clauses(self._cells, where.clauses, n, partial(chances, self._net, rng=rng), rng)
+        def asked(given: Given, token: int) -> np.ndarray:
+            return chances(self._net, given, token, rng)
+
+        given, effective = given_clauses(self._cells, where.clauses, n, asked, rng)
         drawn = self._template.with_values({**self._draw(given, rng), **given.values})
         return Drawn(drawn.columns, drawn.rows, Effort(n, n, effective))
 
@@ -130,6 +137,8 @@ class Diffusion(Generator):
         from synth.generators._diffusion_draw import draw
 
         rows = len(given)
+        if not self._weights:
+            return self._cells.decode(given.tokens, given.x)
         tokens, x = draw(self._net, given, self.steps, self.guidance, rng, lambda done: progress("sample", done, rows))
         return self._cells.decode(tokens, ndtr(x.astype(np.float64)))
 

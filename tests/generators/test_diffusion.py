@@ -23,7 +23,7 @@ from synth.scale import Processes
 for package in ("torch", "lightning_fabric", "diffusers"):
     pytest.importorskip(package)
 
-SMALL: dict[str, Any] = {"width": 96, "blocks": 2, "batch_rows": 256, "steps": 20}
+SMALL: dict[str, Any] = {"width": 96, "blocks": 2, "batch_rows": 128, "steps": 20}
 
 
 def numbers(rows: Table, name: str) -> np.ndarray:
@@ -51,7 +51,7 @@ def real() -> Table:
 
 @pytest.fixture(scope="module")
 def model(real: Table) -> Diffusion:
-    return Diffusion(epochs=30, **SMALL).fit(real)
+    return Diffusion(epochs=40, **SMALL).fit(real)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +122,19 @@ def test_equalities_are_not_rejected_for_and_say_what_they_are_worth(model: Diff
     assert 50 <= rows.provenance.effective_rows <= 500
 
 
-@pytest.mark.parametrize("condition", ["value = 900.5", "value > 900", "count = -1000", "count in (1000, 2000)"])
-def test_a_condition_no_training_row_was_near_is_refused(model: Diffusion, condition: str) -> None:
-    with pytest.raises(GenerationError, match="widen the condition"):
-        model.sample(5, where=condition)
+def test_a_condition_no_training_row_was_near_is_refused() -> None:
+    rng = np.random.default_rng(8)
+    columns = (
+        synth.Column("city", "categorical", categories=("a", "b", "never")),
+        synth.Column("few", "integer", minimum=0, maximum=9),
+        synth.Column("many", "decimal", minimum=0, maximum=99, nullable=True),
+    )
+    rows = pa.table({"city": rng.choice(["a", "b"], 90), "few": rng.choice([1, 2, 5], 90), "many": rng.random(90)})
+    made = Diffusion(epochs=1, **SMALL).fit(Table(rows, synth.Schema(columns)))
+    for condition in ("city = 'never'", "few = 3", "few in (3, 4)", "many = 7", "many > 8", "many is null", "many in (7, 8)"):
+        with pytest.raises(GenerationError, match="widen the condition"):
+            made.sample(5, where=condition)
+    assert len(made.sample(5, where="few between 2 and 4 and many < 0.5")) == 5
 
 
 def test_missing_cells_are_drawn_given_the_others(real: Table, model: Diffusion) -> None:
@@ -166,9 +175,8 @@ def test_a_category_of_a_hundred_thousand_levels_stays_small() -> None:
     n = 100_000
     code = rng.permutation(n)
     table = synth.read(pa.table({"code": [f"k{i:06d}" for i in code], "half": np.where(code < n // 2, "low", "high")}))
-    schema = synth.Schema(
-        (synth.Column("code", "categorical", categories=tuple(f"k{i:06d}" for i in range(n))), *table.schema.columns[1:])
-    )
+    coded = synth.Column("code", "categorical", categories=tuple(f"k{i:06d}" for i in range(n)))
+    schema = synth.Schema((coded, *table.schema.columns[1:]))
     made = Diffusion(width=16, blocks=1, epochs=1, batch_rows=4_096, steps=4).fit(table.with_schema(schema))
     assert sum(values.size for values in made._weights.values()) < 40_000, "a state for every level would need 100,000 × 16"
     rows = made.sample(2_000)
@@ -177,17 +185,13 @@ def test_a_category_of_a_hundred_thousand_levels_stays_small() -> None:
 
 
 def test_two_tokens_of_one_category_know_of_each_other() -> None:
-    """A level is told by two digits; the second is drawn once the first is known, so that pairs which never occur do not come."""
+    """A level is told by two digits, of which the second is drawn once the first is known."""
     rng = np.random.default_rng(6)
     levels = rng.choice(40_000, 400, replace=False)
     code = levels[rng.integers(0, 400, 8_000)]
     table = synth.read(pa.table({"code": [f"k{i:06d}" for i in code], "half": np.where(code < 20_000, "low", "high")}))
-    schema = synth.Schema(
-        (
-            synth.Column("code", "categorical", categories=tuple(sorted({f"k{i:06d}" for i in levels}))),
-            *table.schema.columns[1:],
-        )
-    )
+    coded = synth.Column("code", "categorical", categories=tuple(sorted({f"k{i:06d}" for i in levels})))
+    schema = synth.Schema((coded, *table.schema.columns[1:]))
     made = Diffusion(epochs=25, **SMALL).fit(table.with_schema(schema))
     frame = made.sample(4_000).to_pandas()
     right = (frame["code"].astype(str) < "k020000") == (frame["half"].astype(str) == "low")
