@@ -7,7 +7,8 @@ told is in `_cells`, the network and its loss in `_diffusion_net`, drawing in `_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -19,15 +20,23 @@ from synth.data.conditions import Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import MissingExtraError
-from synth.generators._cells import NULL, ON_SCALE, Cells
+from synth.generators._cells import FEW, MOST_STATES, NULL, ON_SCALE, Cells
 from synth.generators._clamping import Given, by_token, given_clauses, know, nothing_known
 from synth.generators._effort import Drawn, Effort
+from synth.generators._estimate import TableSize
 from synth.generators._training import Plan, check_torch, load_weights, real_number, train, validate_training, whole_number
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress, silent
 
 if TYPE_CHECKING:
     from synth.generators._diffusion_net import Denoiser
+
+# What a fit costs, measured on two cores of 2.6 GHz.
+SPEED = 6e10  # floating-point operations per second
+STEP = 4e-3  # seconds of a step that do not depend on its size
+START = 6.0  # seconds until torch is there
+LIBRARY = 3.6e8  # bytes of torch, Lightning and diffusers
+TIME = 64  # numbers that tell the network the time, as in `_diffusion_net`
 
 
 @dataclass
@@ -89,6 +98,26 @@ class Diffusion(Generator):
             checkpoint=self._checkpoint,
         )
         self._weights, self._facts = trained.weights, trained.facts
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """Arithmetic of the training steps at the speed of two cores; weights, rows, and what a look at many rows holds."""
+        tokens, places, states = told_by(size)
+        parameters = self.blocks * 2 * self.width * (self.width + TIME) + self.width * (2 * states + 20 * places)
+        steps = self.epochs * size.rows / min(self.batch_rows, size.rows)
+        seconds = START + STEP * steps + 6 * parameters * size.rows * self.epochs / SPEED
+        seconds = seconds if self.max_seconds is None else min(seconds, START + self.max_seconds)
+        looked_at = max(self.batch_rows * self.blocks, 4 * min(0.05 * size.rows, 4_096))
+        peak = size.rows * (32 * places + 16 * tokens) + looked_at * 4 * (8 * self.width + 60 * places + 3 * states)
+        numbers = sum(column.distinct for column in size.columns if column.is_number)
+        return seconds, LIBRARY + peak + 56 * parameters + 40 * numbers, 4 * parameters + 16 * numbers
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        for batch_rows in (256, 64):
+            if batch_rows < self.batch_rows:
+                yield {"batch_rows": batch_rows}
+        for width in (128, 64):
+            if width < self.width:
+                yield {"batch_rows": min(64, self.batch_rows), "width": width}
 
     def _maker(self) -> partial[Denoiser]:
         from synth.generators._diffusion_net import Denoiser, Form
@@ -178,3 +207,14 @@ class Diffusion(Generator):
         self._cells = Cells.from_arrays(state["nulls"], arrays, template)
         self._weights = {name.removeprefix("net."): arrays[name] for name in arrays if name.startswith("net.")}
         self._facts = dict(state["training"])
+
+
+def told_by(size: TableSize) -> tuple[int, int, int]:
+    """About how many tokens and places tell a row of such a table, and how many states the tokens have."""
+    tokens, places, states = 0, 0, 0
+    for column in size.columns:
+        on_scale = column.is_number and column.distinct > FEW
+        large = not column.is_number and column.distinct > MOST_STATES
+        tokens, places = tokens + 1 + large, places + on_scale
+        states += 5 if on_scale else 2 * math.ceil(math.sqrt(column.distinct)) if large else column.distinct
+    return tokens, places, states
