@@ -79,9 +79,9 @@ class Modes:
 
         Zero for null, and for categories.
         """
-        if not self.is_number:
-            return np.zeros(self.states), np.zeros(self.states)
         known = self.states - self.has_null
+        if not self.is_number or not known:
+            return np.zeros(self.states), np.zeros(self.states)
         order = np.argsort(self._middle[:known], kind="stable")
         ends = np.cumsum(self.counts[order])
         total = ends[-1] + 1.0
@@ -95,8 +95,8 @@ class Modes:
     @property
     def _middle(self) -> np.ndarray:
         """A value of each state, in the middle of it; infinite for null."""
-        places = np.minimum((self.starts + self.ends) // 2, max(0, len(self.values) - 1))
-        return np.where(self.ends > self.starts, self.values[places] if len(self.values) else np.inf, np.inf)
+        places = np.minimum((self.starts + self.ends) // 2, len(self.values) - 1)
+        return np.where(self.ends > self.starts, self.values[places], np.inf)
 
     # to states and back ----------------------------------------------------------------------------------------------
 
@@ -110,7 +110,8 @@ class Modes:
         if self.is_number:
             state = self._state_of_number(values)
         else:
-            of_level = np.full(int(max(self.values.max(initial=-1), values.max(initial=-1))) + 2, self._commonest, dtype=np.int64)
+            most = max(self.values.max(initial=-1), values.max(initial=-1))
+            of_level = np.full(int(most) + 2, self._commonest, dtype=np.int64)  # a level that was never seen, like the commonest
             of_level[self.values] = np.repeat(np.arange(self.states), self.ends - self.starts)
             state = of_level[values]
         state[null] = self.states - 1 if self.has_null else self._commonest
@@ -133,7 +134,7 @@ class Modes:
         at = np.minimum(at, len(self.values) - 1)
         value = self.values[at].astype(np.float64 if self.is_number else np.int64)
         if self.between:
-            after = np.minimum(at + 1, last)
+            after = np.minimum(at + 1, len(self.values) - 1)  # that of the next mode, after the last of one
             share = (place - self._cumulative[at]) / self.weights[at]
             value = np.where(self.wide[state], value + np.clip(share, 0, 1) * (self.values[after] - value), value)
         return np.where(null, nothing, value)
@@ -166,7 +167,7 @@ class Modes:
         at = np.clip(np.searchsorted(self.values_up, values, side="right") - 1, 0, len(self.values_up) - 1)
         at = np.clip(self._place_up[at], self.starts[state], np.maximum(self.ends[state] - 1, self.starts[state]))
         if self.between:
-            after = np.minimum(at + 1, self.ends[state] - 1)
+            after = np.minimum(at + 1, len(self.values) - 1)
             gap = self.values[after] - self.values[at]
             u = np.where(gap > 0, np.clip((values - self.values[at]) / np.where(gap > 0, gap, 1.0), 0, 1), u)
         place = self._cumulative[at] + u * self.weights[at]
