@@ -81,6 +81,7 @@ class Writer(nn.Module):
         self.register_buffer("wide", torch.from_numpy(np.concatenate([c.wide for c in columns]).astype(np.float32)), persistent=False)
         self.trunk = perceptron(noise + self.total, width)
         self.heads = nn.Linear(width, self.total + len(self.place))
+        self.held = _link(self.total, self.total + len(self.place))  # straight from what is given to what goes with it
         self.links = nn.ModuleList()
         written = 0
         for k, size in enumerate(self.sizes):
@@ -109,7 +110,8 @@ class Writer(nn.Module):
         rows, device = len(given), given.device
         noise = torch.randn(rows, self.noise, generator=rng, device=device)
         gumbel = _gumbel(rows, self.total, rng, device)
-        proposed = self.heads(self.trunk(torch.cat([noise, self.one_hot(given)], 1))).float()
+        told = self.one_hot(given)
+        proposed = (self.heads(self.trunk(torch.cat([noise, told], 1))) + self.held(told)).float()
         odds, raw = proposed[:, : self.total], proposed[:, self.total :]
         if bias is not None:
             odds = odds + bias

@@ -30,6 +30,8 @@ from synth.progress import Progress
 if TYPE_CHECKING:
     from synth.generators._gan_net import Writer
 
+FEWEST_TOGETHER = 32  # rows per step: fewer tell the critic too little
+FASTEST = 0.02  # learning rate: faster ones collapse
 BLOCK = 4_096  # rows that are written together
 JUDGED = 10_000  # rows that frequencies and variety are judged by
 ROUNDS = 6  # of setting frequencies right
@@ -66,9 +68,11 @@ class Gan(Generator):
 
     def _validate(self) -> None:
         validate_training(self)
+        whole_number("batch_rows", self.batch_rows, FEWEST_TOGETHER)
+        real_number("learning_rate", self.learning_rate, above=0.0, most=FASTEST)
         for name in ("width", "noise", "critic_width", "critic_steps", "modes"):
             whole_number(name, getattr(self, name), 1)
-        real_number("gradient_penalty", self.gradient_penalty, least=0.0)
+        real_number("gradient_penalty", self.gradient_penalty, above=0.0)
         real_number("classifier", self.classifier, least=0.0)
         for name in ("given", "balance"):
             real_number(name, getattr(self, name), least=0.0, most=1.0)
