@@ -1,10 +1,10 @@
 """The networks of `gan`: a writer that makes rows, and a critic that tells them from real ones. Needs torch.
 
-After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019), CTAB-GAN+ (Zhao et al., Frontiers in Big Data
-2024) and the gradient penalty of Gulrajani et al. ("Improved training of Wasserstein GANs", NeurIPS 2017).
+After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019), CTAB-GAN+ (Zhao et al., Frontiers in Big
+Data 2024) and the gradient penalty of Gulrajani et al. ("Improved training of Wasserstein GANs", NeurIPS 2017).
 
-A row is `x`, its states one-hot, side by side for all columns, and `positions`, one for each column that has them. The loss is a
-row's own throughout: layer norm, no batch norm, no pac, no statistic of a batch.
+A row is `x`, its states one-hot, side by side for all columns, and `positions`, one for each column that has them. The loss is
+a row's own throughout: layer norm, no batch norm, no pac, no statistic of a batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from synth.generators._learner import Learner
 from synth.generators._modes import Modes
@@ -70,6 +70,9 @@ class Writer(nn.Module):
     next ones make relations such as education and its years easy to keep.
     """
 
+    first: Tensor  # where each column's states begin
+    wide: Tensor
+
     def __init__(self, columns: Sequence[ColumnFacts], width: int, noise: int) -> None:
         super().__init__()
         self.noise = noise
@@ -78,7 +81,9 @@ class Writer(nn.Module):
         self.starts = [0, *np.cumsum(self.sizes).tolist()]
         self.place = {k: n for n, k in enumerate(k for k, column in enumerate(columns) if column.wide.any())}
         self.register_buffer("first", torch.tensor(self.starts[:-1]), persistent=False)
-        self.register_buffer("wide", torch.from_numpy(np.concatenate([c.wide for c in columns]).astype(np.float32)), persistent=False)
+        self.register_buffer(
+            "wide", torch.from_numpy(np.concatenate([c.wide for c in columns]).astype(np.float32)), persistent=False
+        )
         self.trunk = perceptron(noise + self.total, width)
         self.heads = nn.Linear(width, self.total + len(self.place))
         self.held = _link(self.total, self.total + len(self.place))  # straight from what is given to what goes with it
@@ -145,6 +150,11 @@ class Writer(nn.Module):
 class GanLearner(Learner):
     """The writer and its critic, and a classifier of the target where there is one."""
 
+    middles: Tensor  # of shape (states, scales), like halves
+    halves: Tensor
+    moves: Tensor  # which position moves which scale, of shape (positions, scales)
+    weights: Tensor
+
     def __init__(self, columns: Sequence[ColumnFacts], manner: Manner) -> None:
         super().__init__()
         self.manner = manner
@@ -205,7 +215,7 @@ class GanLearner(Learner):
 
     def _weight(self, given: Tensor) -> Tensor:
         """What each row counts for: the mean over the states that it is given, 1 where it is given none."""
-        each = F.embedding(given.clamp_min(0) + self.writer.first, self.weights[:, None])[..., 0]
+        each = functional.embedding(given.clamp_min(0) + self.writer.first, self.weights[:, None])[..., 0]
         known = (given >= 0).float()
         many = known.sum(1)
         return torch.where(many > 0, (each * known).sum(1) / many.clamp_min(1), 1.0)
@@ -216,22 +226,24 @@ class GanLearner(Learner):
         return torch.cat([x, positions, scale], 1)
 
     def _judge(self, rows: Tensor, known: Tensor) -> Tensor:
-        return self.critic(torch.cat([rows, known], 1))[:, 0].float()
+        judged: Tensor = self.critic(torch.cat([rows, known], 1))[:, 0].float()
+        return judged
 
     def _steepness(self, real: Tensor, fake: Tensor, known: Tensor, rng: torch.Generator) -> Tensor:
         """How far the critic's slope is from 1 at a point between each row and the written one beside it."""
         share = torch.rand(len(real), 1, generator=rng, device=real.device)
         point = (share * real + (1 - share) * fake).requires_grad_(True)
         slope = torch.autograd.grad(self._judge(point, known).sum(), point, create_graph=True)[0]
-        return (slope.float().norm(2, 1) - 1) ** 2
+        return torch.square(slope.float().norm(2, 1) - 1)
 
     def _misclassified(self, x: Tensor, positions: Tensor) -> Tensor:
         """The cross-entropy of each row's target, as the classifier sees it in the other columns."""
-        assert self.classifier is not None and self.manner.target is not None
+        assert self.classifier is not None
+        assert self.manner.target is not None
         start, end = self.writer.starts[self.manner.target], self.writer.starts[self.manner.target + 1]
         others = torch.cat([x[:, :start], x[:, end:]], 1)
         blind = torch.cat([others, x.new_zeros(len(x), end - start), positions], 1)
-        return F.cross_entropy(self.classifier(blind).float(), x[:, start:end].detach().argmax(1), reduction="none")
+        return functional.cross_entropy(self.classifier(blind).float(), x[:, start:end].detach().argmax(1), reduction="none")
 
     def validate(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
         """How far written rows are from the batch's, by the joint tables of all pairs of states: the mean total variation.
@@ -242,9 +254,8 @@ class GanLearner(Learner):
         real = self.writer.one_hot(states)
         fake = self.writer(torch.full_like(states, -1), rng)[0]
         real, fake = real[:, :COMPARED_STATES], fake[:, :COMPARED_STATES]
-        apart = (real.T @ real - fake.T @ fake).abs().sum() / len(states) / 2
-        columns = real[0].sum() ** 2
-        return (apart / columns).expand(len(states))
+        apart: Tensor = (real.T @ real - fake.T @ fake).abs().sum() / len(states) / 2
+        return (apart / torch.square(real[0].sum())).expand(len(states))
 
 
 def perceptron(inputs: int, width: int) -> nn.Sequential:

@@ -1,12 +1,12 @@
 """Mode-specific normalisation: a column as states, one of which each row is in, and for numbers a position within the state.
 
-After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019) and CTAB-GAN+ (Zhao et al., Frontiers in Big
-Data 2024), whose modes are the components of a Gaussian mixture, and whose mixed type has spikes as modes of their own. Here modes
-are stretches that hold equally many rows, so that positions are even on [-1, 1] whatever the column's scale or tail.
+After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019) and CTAB-GAN+ (Zhao et al., Frontiers in
+Big Data 2024), whose modes are the components of a Gaussian mixture, and whose mixed type has spikes as modes of their own.
+Here modes are stretches that hold equally many rows, so that positions are even on [-1, 1] whatever the column's scale or tail.
 
 - A number: values that stand out, such as 0 or 99999, are a state each, null is one, and what lies between is cut into modes.
-- A category: a level is a state. Beyond MOST_STATES of them the rarer levels share states, and are drawn within one by how common
-  they are: a column's width does not grow with its levels.
+- A category: a level is a state. Beyond MOST_STATES of them the rarer levels share states, and are drawn within one by how
+  common they are: a column's width does not grow with its levels.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SHARED = 32  # ... of which so many are shared by the rarer levels
 MOST_ATOMS = 32  # values of a number that have a state each
 KNOTS = 1_000  # values that tell a near-unique number's quantiles, between which it is drawn
 FEWEST_IN_MODE = 30  # rows: fewer make no mode of their own
+PARTS = ("values", "weights", "ends", "counts", "wide")  # that are saved
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,9 @@ class Modes:
             state = self._state_of_number(values)
         else:
             most = max(self.values.max(initial=-1), values.max(initial=-1))
-            of_level = np.full(int(most) + 2, self._commonest, dtype=np.int64)  # a level that was never seen, like the commonest
+            of_level = np.full(
+                int(most) + 2, self._commonest, dtype=np.int64
+            )  # a level that was never seen, like the commonest
             of_level[self.values] = np.repeat(np.arange(self.states), self.ends - self.starts)
             state = of_level[values]
         state[null] = self.states - 1 if self.has_null else self._commonest
@@ -144,7 +147,7 @@ class Modes:
         return int(np.argmax(self.counts))
 
     def _state_of_number(self, values: np.ndarray) -> np.ndarray:
-        """The state of each number; of one that was never seen, the mode around it, or the nearest spike where there is none."""
+        """The state of each number; of one never seen, the mode around it, or the nearest spike where there is none."""
         known = np.where(np.isnan(values), 0.0, values)
         state = np.zeros(len(values), dtype=np.int64)
         wide, atoms = np.flatnonzero(self.wide), np.flatnonzero(~self.wide & (self.ends > self.starts))
@@ -164,7 +167,7 @@ class Modes:
     def _position(self, state: np.ndarray, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         low, high = self._cumulative[self.starts[state]], self._cumulative[self.ends[state]]
         u = rng.random(len(values))
-        at = np.clip(np.searchsorted(self.values_up, values, side="right") - 1, 0, len(self.values_up) - 1)
+        at = np.clip(np.searchsorted(self._values_up, values, side="right") - 1, 0, len(self._values_up) - 1)
         at = np.clip(self._place_up[at], self.starts[state], np.maximum(self.ends[state] - 1, self.starts[state]))
         if self.between:
             after = np.minimum(at + 1, len(self.values) - 1)
@@ -180,8 +183,8 @@ class Modes:
         return places[np.argsort(self.values[places], kind="stable")]
 
     @cached_property
-    def values_up(self) -> np.ndarray:
-        return self.values[self._place_up]
+    def _values_up(self) -> np.ndarray:
+        return np.asarray(self.values[self._place_up])
 
     # conditions --------------------------------------------------------------------------------------------------------
 
@@ -189,14 +192,16 @@ class Modes:
         """About what share of each state's draws satisfies a clause, float64 of shape (states,); 0 only where none does."""
         held = clause.holds(self.values) * self.weights
         ends = np.append(0.0, np.cumsum(held))
-        found = (ends[self.ends] - ends[self.starts]) / np.maximum(self._cumulative[self.ends] - self._cumulative[self.starts], 1e-9)
+        found = (ends[self.ends] - ends[self.starts]) / np.maximum(
+            self._cumulative[self.ends] - self._cumulative[self.starts], 1e-9
+        )
         if self.has_null:
             found[-1] = clause.null
         if self.between and not clause.null:  # a value between two that are not allowed may be
             low = np.array([self.values[start] if wide else np.inf for start, wide in zip(self.starts, self.wide, strict=True)])
             high = np.array([self.values[end - 1] if wide else -np.inf for end, wide in zip(self.ends, self.wide, strict=True)])
             found[(low <= clause.high) & (high >= clause.low)] += 1e-3
-        return np.minimum(found, 1.0)
+        return np.asarray(np.minimum(found, 1.0))
 
     def given(self, clause: Clause) -> Modes:
         """The same states with only the levels of a category that satisfy a clause to be drawn from."""
@@ -206,14 +211,15 @@ class Modes:
     # saving ------------------------------------------------------------------------------------------------------------
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
-        parts = ("values", "weights", "ends", "counts", "wide")
-        return {f"{prefix}.{part}": getattr(self, part) for part in parts}
+        return {f"{prefix}.{part}": getattr(self, part) for part in PARTS}
 
     @classmethod
-    def from_arrays(cls, prefix: str, arrays: Mapping[str, np.ndarray], column: EncodedColumn, has_null: bool, between: bool) -> Modes:
+    def from_arrays(
+        cls, prefix: str, arrays: Mapping[str, np.ndarray], column: EncodedColumn, has_null: bool, between: bool
+    ) -> Modes:
         """The inverse of `to_arrays`; `column` is the template's."""
-        parts = (arrays[f"{prefix}.{part}"] for part in ("values", "weights", "ends", "counts", "wide"))
-        return cls(column.name, not column.is_category, *parts, has_null=has_null, between=between)
+        values, weights, ends, counts, wide = (arrays[f"{prefix}.{part}"] for part in PARTS)
+        return cls(column.name, not column.is_category, values, weights, ends, counts, wide, has_null, between)
 
 
 def _of_category(book: Codebook) -> Modes:
@@ -245,7 +251,11 @@ def _of_number(book: Codebook, modes: int) -> Modes:
         values, counts, between = *_knots(values, counts), True
     cumulative = np.cumsum(counts)
     modes = int(max(1, min(modes, rows // FEWEST_IN_MODE)))
-    cuts = np.searchsorted(cumulative, np.arange(1, modes) * cumulative[-1] / modes) + 1 if len(values) else np.array([], dtype=int)
+    cuts = (
+        np.searchsorted(cumulative, np.arange(1, modes) * cumulative[-1] / modes) + 1
+        if len(values)
+        else np.array([], dtype=int)
+    )
     ends = np.unique(np.concatenate([cuts, [len(values)]])).astype(np.int64) if len(values) else np.array([], dtype=np.int64)
     mode_counts = np.diff(np.append(0.0, cumulative)[np.append(0, ends)])
     return _with_null(

@@ -30,7 +30,7 @@ class Variety:
 
     @classmethod
     def of(cls, real: tuple[np.ndarray, np.ndarray], fake: tuple[np.ndarray, np.ndarray], names: Sequence[str]) -> Variety:
-        """Compare states, int of shape (rows, columns), and positions, float of shape (rows, positions), of equally many rows."""
+        """Compare states, int of shape (rows, columns), and positions, float of shape (rows, positions), of as many rows."""
         rows, columns = real[0].shape
         missing, shares = [], []
         for k, name in enumerate(names):
@@ -41,7 +41,8 @@ class Variety:
             if gone.any():
                 missing.append(name)
         pairs = [
-            _distinct(fake[0][:, [k, k - 1]]) / max(1, _distinct(real[0][:, [k, k - 1]])) for k in range(1 if columns > 1 else 0, columns)
+            _distinct(fake[0][:, [k, k - 1]]) / max(1, _distinct(real[0][:, [k, k - 1]]))
+            for k in range(1 if columns > 1 else 0, columns)
         ]
         return cls(
             rows,
@@ -66,7 +67,9 @@ class Variety:
         return self.combinations < HARDLY_ANY
 
     def __str__(self) -> str:
-        without = f"; states are missing in {', '.join(self.missing[:4])}{' …' * (len(self.missing) > 4)}" if self.missing else ""
+        without = (
+            f"; states are missing in {', '.join(self.missing[:4])}{' …' * (len(self.missing) > 4)}" if self.missing else ""
+        )
         return (
             f"{self.rows:,} written rows hold {self.combinations:.0%} of the combinations that as many training rows hold, and "
             f"{self.alike:.0%} of them are near-identical to another ({self.alike_real:.0%} among the training rows){without}"

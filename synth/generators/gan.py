@@ -1,9 +1,9 @@
 """A conditional tabular GAN: a writer of rows that learns from a critic which cannot tell them from real ones.
 
-After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019) and CTAB-GAN+ (Zhao et al., Frontiers in Big
-Data 2024), written from the papers: modes, conditions, training-by-sampling, a Wasserstein critic with a gradient penalty, a
-classifier of the target. What differs, and why, is in decision 022: states given to a row are held rather than hoped for, columns
-are written one after another, rare levels share states, and each column's frequencies are set right after the training.
+After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019) and CTAB-GAN+ (Zhao et al., Frontiers in
+Big Data 2024), written from the papers: modes, conditions, training-by-sampling, a Wasserstein critic with a gradient penalty,
+a classifier of the target. What differs, and why, is in decision 022: states given to a row are held rather than hoped for,
+columns are written one after another, rare levels share states, and each column's frequencies are set right afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from synth.data.schema import Schema
 from synth.errors import GenerationError
 from synth.generators._estimate import TableSize
 from synth.generators._modes import MOST_ATOMS, MOST_STATES, Modes
-from synth.generators._training import Plan, check_torch, load_weights, one_thread, real_number, train, validate_training, whole_number
+from synth.generators._training import (
+    Plan,
+    check_torch,
+    load_weights,
+    one_thread,
+    real_number,
+    train,
+    validate_training,
+    whole_number,
+)
 from synth.generators._variety import Variety
 from synth.generators.base import Generator
 from synth.progress import Progress
@@ -120,7 +129,7 @@ class Gan(Generator):
         """Tell of a collapse. Raises GenerationError where what is left cannot be used."""
         if variety.is_unusable:
             raise GenerationError(
-                f"the GAN has collapsed: {variety};\nlower learning_rate, raise gradient_penalty or critic_steps, or train longer"
+                f"the GAN has collapsed: {variety};\nlower learning_rate, raise gradient_penalty, or train longer"
             )
         if variety.is_collapsed:
             advice = "its rows lack variety: train longer, or take another method"
@@ -181,9 +190,8 @@ class Gan(Generator):
             from synth.generators._gan_net import ColumnFacts, Writer
 
             network = Writer([ColumnFacts.of(modes) for modes in self._modes], self.width, self.noise)
-            self.__dict__["_network"] = load_weights(network, self._weights)
-        network = self.__dict__["_network"]
-        return network  # type: ignore[no-any-return]
+            self.__dict__["_network"] = load_weights(network, self._weights)  # type: ignore[arg-type]
+        return self.__dict__["_network"]  # type: ignore[no-any-return]
 
     # frequencies -------------------------------------------------------------------------------------------------------
 
@@ -236,9 +244,9 @@ class Gan(Generator):
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Rows that are given what can be given without bias; whether the other clauses hold is left to the draw.
 
-        A clause that one state alone can satisfy is given as that state, and so are several of them. One that several states can
-        satisfy is given by itself, a state drawn by how often it comes and satisfies it: how these go with the states of other
-        clauses is not known. Of the two, that is given which is rarer.
+        A clause that one state alone can satisfy is given as that state, and so are several of them. One that several states
+        can satisfy is given by itself, a state drawn by how often it comes and satisfies it: how these go with the states of
+        other clauses is not known. Of the two, that is given which is rarer.
         """
         clauses = {clause.column: clause for clause in where.clauses}
         shares = {name: self._chances(name, clause) for name, clause in clauses.items()}
@@ -265,7 +273,9 @@ class Gan(Generator):
 
     def _estimate(self, size: TableSize) -> tuple[float, float, float]:
         """Products of matrices, at a rate that includes everything around them; see decision 022."""
-        states = sum(min(MOST_ATOMS + self.modes, c.distinct) if c.is_number else min(MOST_STATES, c.distinct) for c in size.columns)
+        states = sum(
+            min(MOST_ATOMS + self.modes, c.distinct) if c.is_number else min(MOST_STATES, c.distinct) for c in size.columns
+        )
         columns = len(size.columns)
         writer = (states + self.noise + self.width + states) * self.width + states * states / 2
         critic = (states + 3 * columns + self.critic_width) * self.critic_width

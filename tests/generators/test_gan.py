@@ -20,14 +20,14 @@ from synth.generators._variety import Variety
 pytest.importorskip("torch")
 pytest.importorskip("lightning_fabric")
 
-from synth.generators.gan import Gan  # noqa: E402
-from synth.scale import Processes  # noqa: E402
+from synth.generators.gan import Gan
+from synth.scale import Processes
 
 SMALL = {"width": 48, "critic_width": 48, "noise": 16, "batch_rows": 100, "learning_rate": 2e-3}
 
 
 def _world(rows: int = 2_000, seed: int = 0) -> Table:
-    """Two humps; which one decides the colour in nine rows of ten; a second number follows the first; one shape in fifty is rare."""
+    """Two humps, which of them decides the colour in nine rows of ten; a second number follows the first; a rare shape."""
     rng = np.random.default_rng(seed)
     right = rng.random(rows) < 0.4
     x = np.where(right, rng.normal(10, 1, rows), rng.normal(-10, 1, rows))
@@ -194,7 +194,9 @@ def test_critics_judge_rows_one_by_one() -> None:
     other = states.clone()
     other[1:] = other[1:].flip(0)
     losses = [
-        learner((rows, positions), torch.Generator().manual_seed(0), turn) for turn in ("critic", "writer") for rows in (states, other)
+        learner((rows, positions), torch.Generator().manual_seed(0), turn)
+        for turn in ("critic", "writer")
+        for rows in (states, other)
     ]
     assert losses[0].shape == (64,)
     assert losses[0][0].item() == pytest.approx(losses[1][0].item(), abs=1e-5)

@@ -55,7 +55,10 @@ def test_a_spike_is_a_state_of_its_own_and_positions_are_even() -> None:
     assert len(set(spike)) == 1
     assert not of.wide[spike[0]]
     assert of.counts[of.wide].max() <= 1.05 * of.counts[of.wide].min()
-    assert np.abs(np.histogram(position[values != 99_999], bins=10, range=(-1, 1))[0] / (values != 99_999).sum() - 0.1).max() < 0.02
+    assert (
+        np.abs(np.histogram(position[values != 99_999], bins=10, range=(-1, 1))[0] / (values != 99_999).sum() - 0.1).max()
+        < 0.02
+    )
 
 
 def test_scores_follow_the_values() -> None:
