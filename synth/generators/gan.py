@@ -106,13 +106,13 @@ class Gan(Generator):
         from synth.generators._gan_net import ColumnFacts, GanLearner, Manner
 
         self._template = rows.take(np.arange(0))
-        self._modes = [Modes.of(column, self.modes) for column in rows.columns]
+        target = None if schema.target is None else schema.target.name
+        last = sorted(rows.columns, key=lambda column: column.name == target)  # in whose draw all others can have a say
+        self._modes = [Modes.of(column, self.modes) for column in last]
         states, positions = self._encode(rows, rng)
-        target = None if schema.target is None or schema.target.name not in rows else list(rows).index(schema.target.name)
-        if target is not None and self._modes[target].is_number:
-            target = None
+        to_classify = len(last) - 1 if last[-1].name == target and last[-1].is_category else None
         sizes = (self.width, self.noise, self.critic_width, self.critic_steps)
-        manner = Manner(*sizes, self.gradient_penalty, self.given, self.balance, self.classifier, target)
+        manner = Manner(*sizes, self.gradient_penalty, self.given, self.balance, self.classifier, to_classify)
         make = partial(GanLearner, [ColumnFacts.of(modes) for modes in self._modes], manner)
         seed = int(rng.integers(2**31))
         trained = train(make, (states, positions), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
@@ -121,7 +121,7 @@ class Gan(Generator):
         self._set_right(rng)
         judged = rng.permutation(rows.rows)[:JUDGED]
         real, fake = (states[judged], positions[judged]), self._write(self._open(len(judged)), rng)
-        variety = Variety.of(real, fake, list(rows))
+        variety = Variety.of(real, fake, [modes.name for modes in self._modes])
         self._facts = {"training": trained.facts, "variety": variety.to_dict()}
         self._say(variety)
 
@@ -142,8 +142,8 @@ class Gan(Generator):
         states = np.empty((rows.rows, len(self._modes)), dtype=np.int32)
         positions = np.empty((rows.rows, sum(modes.has_position for modes in self._modes)), dtype=np.float32)
         place = 0
-        for k, (column, modes) in enumerate(zip(rows.columns, self._modes, strict=True)):
-            states[:, k], position = modes.encode(column.values, rng)
+        for k, modes in enumerate(self._modes):
+            states[:, k], position = modes.encode(rows[modes.name].values, rng)
             if modes.has_position:
                 positions[:, place] = position
                 place += 1
@@ -258,12 +258,15 @@ class Gan(Generator):
         given = self._open(n)
         for name in chosen:
             chance = shares[name]
-            given[:, list(self._template).index(name)] = rng.choice(len(chance), size=n, p=chance / chance.sum())
+            given[:, self._place(name)] = rng.choice(len(chance), size=n, p=chance / chance.sum())
         return self._decode(*self._write(given, rng), rng, {name: clauses[name] for name in chosen})
+
+    def _place(self, name: str) -> int:
+        return next(k for k, modes in enumerate(self._modes) if modes.name == name)
 
     def _chances(self, name: str, clause: Clause) -> np.ndarray:
         """The probability of each of a column's states and a draw from it that satisfies a clause."""
-        modes = next(modes for modes in self._modes if modes.name == name)
+        modes = self._modes[self._place(name)]
         chance = modes.share(clause) * modes.counts / modes.counts.sum()
         if not chance.any():
             raise GenerationError(f"no training row was near the condition on {name!r}; widen the condition")
@@ -300,14 +303,14 @@ class Gan(Generator):
         for k, modes in enumerate(self._modes):
             arrays |= modes.to_arrays(f"{k}")
         arrays |= {f"knots.{place}": knots for place, knots in enumerate(self._knots)} | {"bias": self._bias}
-        facts = {"null": [modes.has_null for modes in self._modes], "between": [modes.between for modes in self._modes]}
-        return {**facts, **self._facts}, arrays
+        columns = [{"name": m.name, "null": m.has_null, "between": m.between} for m in self._modes]
+        return {"columns": columns, **self._facts}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         self._template = template
         self._modes = [
-            Modes.from_arrays(f"{k}", arrays, column, state["null"][k], state["between"][k])
-            for k, column in enumerate(template.columns)
+            Modes.from_arrays(f"{k}", arrays, template[column["name"]], column["null"], column["between"])
+            for k, column in enumerate(state["columns"])
         ]
         self._weights = {
             name.removeprefix("weights."): weight for name, weight in arrays.items() if name.startswith("weights.")
