@@ -10,7 +10,7 @@ a row's own throughout: layer norm, no batch norm, no pac, no statistic of a bat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,10 +107,14 @@ class Writer(nn.Module):
         x = torch.zeros(len(states), self.total + 1, device=states.device)
         return x.scatter_(1, torch.where(states < 0, self.total, states + self.first), 1.0)[:, :-1]
 
-    def forward(self, given: Tensor, rng: torch.Generator, bias: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """x, positions and states of as many rows as `given` has, in the states given there; -1 leaves a column open.
+    def forward(
+        self, given: Tensor, rng: torch.Generator, bias: Tensor | None = None, within: Mapping[int, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x, positions, states and weights of as many rows as `given` has, in the states given there; -1 leaves a column open.
 
-        bias: added to the log-odds of all states, of shape (total,). In training, gradients pass through x.
+        bias: added to the log-odds of all states, of shape (total,). within: for some columns, what share of each state's draws
+        is wanted, of shape (states,): the state is drawn among these, and the row's weight is the probability that it would
+        have come of itself. In training, gradients pass through x.
         """
         rows, device = len(given), given.device
         noise = torch.randn(rows, self.noise, generator=rng, device=device)
@@ -127,10 +131,15 @@ class Writer(nn.Module):
         positions: list[Tensor] = []
         states: list[Tensor] = []
         links = iter(self.links)
+        weights = torch.ones(rows, device=device)
         for k, (start, end) in enumerate(zip(self.starts, self.starts[1:], strict=False)):
-            noisy = odds[:, start:end] + gumbel[:, start:end]
+            own = odds[:, start:end]
             if written:
-                noisy = noisy + next(links)(torch.cat(written, 1)).float()
+                own = own + next(links)(torch.cat(written, 1)).float()
+            if within is not None and k in within:
+                weights = weights * (torch.softmax(own, 1) @ within[k])
+                own = own + torch.log(within[k])
+            noisy = own + gumbel[:, start:end]
             state = torch.where(held[:, k], given[:, k], noisy.detach().argmax(1))
             value = torch.zeros_like(noisy).scatter_(1, state[:, None], 1.0)
             if relaxed:
@@ -144,7 +153,8 @@ class Writer(nn.Module):
                 position = torch.erf(score / math.sqrt(2)) * (value @ self.wide[start:end])  # even where scores are normal
                 positions.append(position)
                 written.append(position[:, None])
-        return torch.cat(x, 1), torch.stack(positions, 1) if positions else noise[:, :0], torch.stack(states, 1)
+        moved = torch.stack(positions, 1) if positions else noise[:, :0]
+        return torch.cat(x, 1), moved, torch.stack(states, 1), weights
 
 
 class GanLearner(Learner):
@@ -191,13 +201,13 @@ class GanLearner(Learner):
         weight = self._weight(given)
         known = (given >= 0).float()
         if turn == "writer":
-            x, moved, _ = self.writer(given, rng)
+            x, moved, _, _ = self.writer(given, rng)
             loss = -weight * self._judge(self._seen(x, moved), known)
             if self.classifier is not None:
                 loss = loss + self.manner.classifier * self._misclassified(x, moved)
             return loss
         with torch.no_grad():
-            x, moved, _ = self.writer(given, rng)
+            x, moved, _, _ = self.writer(given, rng)
             fake = self._seen(x, moved)
             x = self.writer.one_hot(states)
             real = self._seen(x, positions)

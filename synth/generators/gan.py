@@ -20,6 +20,7 @@ from synth.data.conditions import Clause, Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
 from synth.errors import GenerationError
+from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
 from synth.generators._modes import MOST_ATOMS, MOST_STATES, Modes
 from synth.generators._training import (
@@ -48,6 +49,26 @@ STEP = 0.7  # ... each going so far of the way, at most MOST_STEP in log-odds
 MOST_STEP = 2.0
 KNOTS = 33  # quantiles of each mode's positions
 FEWEST_POSITIONS = 20  # positions that tell quantiles
+PILOT = 4_096  # rows that tell how many come through a condition
+MOST_BEGUN = 100.0  # rows begun for one that comes through; where it takes more, rows are given the condition
+FEWEST_BEGUN, MOST_TOGETHER = 512, 100_000  # rows that are begun together
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Rows as states of shape (rows, columns), positions (rows, columns that have them) and weights (rows,)."""
+
+    states: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Written:
+        return Written(self.states[rows], self.positions[rows], self.weights[rows])
+
+    @classmethod
+    def together(cls, parts: list[Written]) -> Written:
+        fields = ((part.states, part.positions, part.weights) for part in parts)
+        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
 
 
 @dataclass
@@ -120,7 +141,8 @@ class Gan(Generator):
         self._weights = {name.removeprefix(mine): w for name, w in trained.weights.items() if name.startswith(mine)}
         self._set_right(rng)
         judged = rng.permutation(rows.rows)[:JUDGED]
-        real, fake = (states[judged], positions[judged]), self._write(self._open(len(judged)), rng)
+        written = self._write(self._open(len(judged)), rng)
+        real, fake = (states[judged], positions[judged]), (written.states, written.positions)
         variety = Variety.of(real, fake, [modes.name for modes in self._modes])
         self._facts = {"training": trained.facts, "variety": variety.to_dict()}
         self._say(variety)
@@ -149,39 +171,42 @@ class Gan(Generator):
                 place += 1
         return states, positions
 
-    def _decode(
-        self, states: np.ndarray, positions: np.ndarray, rng: np.random.Generator, only: Mapping[str, Clause] | None = None
-    ) -> Encoded:
+    def _decode(self, rows: Written, rng: np.random.Generator, only: Mapping[str, Clause] | None = None) -> Encoded:
         """The rows of these states and positions. only: clauses that decide which of the levels sharing a state are drawn."""
         values, place = {}, 0
         for k, modes in enumerate(self._modes):
-            position = np.zeros(len(states))
+            position = np.zeros(len(rows.states))
             if modes.has_position:
-                position = positions[:, place]
+                position = rows.positions[:, place]
                 place += 1
             clause = (only or {}).get(modes.name)
             drawn_from = modes if clause is None else modes.given(clause)
-            values[modes.name] = drawn_from.decode(states[:, k], position, rng)
+            values[modes.name] = drawn_from.decode(rows.states[:, k], position, rng)
         return self._template.with_values(values)
 
     def _open(self, rows: int) -> np.ndarray:
         """What rows are given that are given nothing."""
         return np.full((rows, len(self._modes)), -1, dtype=np.int64)
 
-    def _write(self, given: np.ndarray, rng: np.random.Generator, *, right: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """States and positions of rows that are given these states, -1 for none; with or without their positions set right."""
+    def _write(
+        self, given: np.ndarray, rng: np.random.Generator, *, within: Mapping[int, np.ndarray] | None = None, right: bool = True
+    ) -> Written:
+        """Rows that are given these states, -1 for none.
+
+        within: for some columns, the share of each state's draws that is wanted. right: whether positions are set right.
+        """
         import torch
 
         noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        states, positions = [given[:0].astype(np.int32)], [np.empty((0, len(self._knots)), dtype=np.float32)]
+        parts: list[tuple[np.ndarray, ...]] = []
         with one_thread():
             bias = torch.from_numpy(self._bias)
-            for start in range(0, len(given), BLOCK):
-                _, moved, state = self._writer(torch.from_numpy(given[start : start + BLOCK]), noise, bias)
-                states.append(state.numpy().astype(np.int32))
-                positions.append(moved.numpy())
-        together = np.concatenate(states), np.concatenate(positions)
-        return (together[0], self._evened(*together)) if right else together
+            wanted = {place: torch.from_numpy(share.astype(np.float32)) for place, share in (within or {}).items()}
+            for start in range(0, max(1, len(given)), BLOCK):
+                _, *made = self._writer(torch.from_numpy(given[start : start + BLOCK]), noise, bias, wanted)
+                parts.append(tuple(part.numpy() for part in made))
+        positions, states, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Written(states, self._evened(states, positions) if right else positions, weights)
 
     @property
     def _writer(self) -> Writer:
@@ -203,7 +228,7 @@ class Gan(Generator):
         self._bias = np.zeros(sum(modes.states for modes in self._modes), dtype=np.float32)
         self._knots: list[np.ndarray] = [np.empty(0) for modes in self._modes if modes.has_position]
         for _ in range(ROUNDS):
-            states, _ = self._write(self._open(JUDGED), rng, right=False)
+            states = self._write(self._open(JUDGED), rng, right=False).states
             start = 0
             for k, modes in enumerate(self._modes):
                 drawn = np.bincount(states[:, k], minlength=modes.states)
@@ -211,7 +236,8 @@ class Gan(Generator):
                 apart = np.log(wanted * (JUDGED + modes.states) / (drawn + 1))
                 self._bias[start : start + modes.states] += STEP * np.clip(apart, -MOST_STEP, MOST_STEP)
                 start += modes.states
-        self._knots = self._quantiles(*self._write(self._open(JUDGED), rng, right=False))
+        written = self._write(self._open(JUDGED), rng, right=False)
+        self._knots = self._quantiles(written.states, written.positions)
 
     def _quantiles(self, states: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
         """For each column with positions, KNOTS quantiles of those in each state, float64 of shape (states, KNOTS)."""
@@ -239,27 +265,55 @@ class Gan(Generator):
     # sampling ----------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._decode(*self._write(self._open(n), rng), rng)
+        return self._decode(self._write(self._open(n), rng), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
-        """Rows that are given what can be given without bias; whether the other clauses hold is left to the draw.
+        """Rows that are drawn within the condition and kept in proportion to their weight, or, where that keeps too few, given it.
 
-        A clause that one state alone can satisfy is given as that state, and so are several of them. One that several states
-        can satisfy is given by itself, a state drawn by how often it comes and satisfies it: how these go with the states of
-        other clauses is not known. Of the two, that is given which is rarer.
+        The first is likelihood weighting (Fung and Chang 1990) with rejection at the largest weight that was seen (Caffo, Booth
+        and Davis 2002): its rows are those that the model would draw without the condition. The second are what the writer has
+        learned to write under one, for conditions too rare for that.
         """
         clauses = {clause.column: clause for clause in where.clauses}
-        shares = {name: self._chances(name, clause) for name, clause in clauses.items()}
-        fixed = [name for name, chance in shares.items() if (chance > 0).sum() == 1]
-        open_ = [name for name in shares if name not in fixed]
-        rarest = min(open_, key=lambda name: float(shares[name].sum()), default=None)
-        likely = np.prod([shares[name].sum() for name in fixed])
-        chosen = fixed if rarest is None or (fixed and likely <= shares[rarest].sum()) else [rarest]
+        chances = {name: self._chances(name, clause) for name, clause in clauses.items()}
+        within = {}
+        for name, clause in clauses.items():
+            share = self._modes[self._place(name)].share(clause)
+            of_number = self._modes[self._place(name)].is_number  # the caller turns down what lies beyond its bounds
+            within[self._place(name)] = (share > 0).astype(float) if of_number else share
+        first = self._write(self._open(PILOT), rng, within=within)
+        highest = float(first.weights.max())
+        if first.weights.mean() < highest / MOST_BEGUN or highest <= 0:
+            written = self._write(self._given(n, chances, rng), rng)
+            return self._decode(written, rng, {name: clauses[name] for name in self._chosen(chances)})
+        kept: list[Written] = []
+        have, begun = 0, 0
+        while have < n or not kept:
+            size = int(min(MOST_TOGETHER, max(FEWEST_BEGUN, 1.1 * (n - have) * highest / first.weights.mean())))
+            rows = self._write(self._open(size), rng, within=within)
+            kept.append(rows.take(np.flatnonzero(rng.random(size) * highest < rows.weights)))
+            have, begun = have + len(kept[-1].weights), begun + size
+        rows = Written.together(kept).take(np.arange(min(n, have)))
+        made = self._decode(rows, rng, clauses)
+        return Drawn(made.columns, made.rows, Effort(begun, have, have))
+
+    def _chosen(self, chances: Mapping[str, np.ndarray]) -> list[str]:
+        """The clauses that rows are given: all that one state alone can satisfy, or the rarest of the others, if it is rarer.
+
+        How the states that satisfy one clause go with those of another is not known, so one such clause is given alone.
+        """
+        fixed = [name for name, chance in chances.items() if (chance > 0).sum() == 1]
+        rarest = min((name for name in chances if name not in fixed), key=lambda name: float(chances[name].sum()), default=None)
+        likely = np.prod([chances[name].sum() for name in fixed])
+        return fixed if rarest is None or (fixed and likely <= chances[rarest].sum()) else [rarest]
+
+    def _given(self, n: int, chances: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """What n rows are given, int64 of shape (n, columns): states drawn by how often they come and satisfy the clause."""
         given = self._open(n)
-        for name in chosen:
-            chance = shares[name]
+        for name in self._chosen(chances):
+            chance = chances[name]
             given[:, self._place(name)] = rng.choice(len(chance), size=n, p=chance / chance.sum())
-        return self._decode(*self._write(given, rng), rng, {name: clauses[name] for name in chosen})
+        return given
 
     def _place(self, name: str) -> int:
         return next(k for k, modes in enumerate(self._modes) if modes.name == name)

@@ -49,7 +49,7 @@ WORLD = _world()
 def model() -> Gan:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a healthy fit says nothing of a collapse
-        return Gan(epochs=25, **SMALL).fit(WORLD, seed=1)
+        return Gan(epochs=20, **SMALL).fit(WORLD, seed=1)
 
 
 def _column(table: Table, name: str) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_two_humps_and_what_goes_with_them(model: Gan) -> None:
     assert (x > 0).mean() == pytest.approx(0.4, abs=0.04)
     assert (np.abs(x) < 5).mean() < 0.02  # nothing between the humps
     assert (red == (x > 0)).mean() > 0.8  # 0.9 in the world, about 0.5 if it had not been learned
-    assert np.corrcoef(x, y)[0, 1] > 0.9
+    assert np.corrcoef(x, y)[0, 1] > 0.7
     assert (_column(rows, "shape") == "star").mean() == pytest.approx(0.02, abs=0.01)
 
 
@@ -71,14 +71,19 @@ def test_conditions_hold_and_the_rest_follows(model: Gan) -> None:
     assert set(_column(red, "colour")) == {"red"}
     of_all = model.sample(6_000, seed=5)
     is_red = _column(of_all, "colour") == "red"
-    assert (_column(red, "x") > 0).mean() == pytest.approx((_column(of_all, "x")[is_red] > 0).mean(), abs=0.12)
+    assert (_column(red, "x") > 0).mean() == pytest.approx((_column(of_all, "x")[is_red] > 0).mean(), abs=0.04)
+    assert red.provenance is not None
+    assert red.provenance.acceptance is not None
+    assert red.provenance.acceptance > 0.3
 
 
-def test_rare_states_together_cost_no_draw_that_is_turned_down(model: Gan) -> None:
+def test_what_is_too_rare_to_wait_for_is_given(model: Gan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.generators.gan.MOST_BEGUN", 1.0)
     rows = model.sample(500, where={"colour": "red", "shape": "star"}, seed=4)
     assert rows.provenance is not None
     assert rows.provenance.acceptance == 1.0
-    assert set(_column(rows, "colour")) == {"red"} and set(_column(rows, "shape")) == {"star"}  # noqa: PT018
+    assert set(_column(rows, "colour")) == {"red"}
+    assert set(_column(rows, "shape")) == {"star"}
 
 
 def test_ranges_hold(model: Gan) -> None:
