@@ -268,7 +268,7 @@ class Gan(Generator):
         return self._decode(self._write(self._open(n), rng), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
-        """Rows that are drawn within the condition and kept in proportion to their weight, or, where that keeps too few, given it.
+        """Rows that are drawn within the condition and kept by their weight, or, where that keeps too few, given it.
 
         The first is likelihood weighting (Fung and Chang 1990) with rejection at the largest weight that was seen (Caffo, Booth
         and Davis 2002): its rows are those that the model would draw without the condition. The second are what the writer has
