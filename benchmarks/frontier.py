@@ -3,7 +3,8 @@
     python -m benchmarks.frontier [TABLE …] [--generators trees,smote] [--seeds 0,1,2] [--again]
 
 Writes frontier.md and frontier.svg under reports/benchmarks. Needs the real tables (SYNTH_DATA names their folder) and, for
-SDV's rows, an interpreter that has it (`--sdv`, else SDV_PYTHON, else this one).
+SDV's rows, an interpreter that has it (`--sdv`, else SDV_PYTHON, else this one). Networks (autoregressive, gan, diffusion) take
+minutes a fit: they are run only where --generators names them, with a higher --limit and an --out of their own.
 
 First rows are made, one cell after another, so that seconds and memory are those of a machine with nothing else to do; then
 they are measured, several cells side by side. Each cell is a process of its own, which may crash or take too long: that is then
@@ -29,14 +30,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import frontier_page, frontier_picture
-from benchmarks.cells import DATA, ROOT, Case, Cell, Setting
+from benchmarks.cells import DATA, ROOT, SDV, Case, Cell, Setting
 from benchmarks.processes import Ended, side_by_side
-from benchmarks.sdv_methods import METHODS
 from synth.errors import did_you_mean
 from synth.generators import names
 
 # What is compared -----------------------------------------------------------------------------------------------------
 
+NETWORKS = ("autoregressive", "diffusion", "gan")  # minutes a fit: only where they are named by --generators
 CASES = {
     "Adult": Case("adult_train.parquet", "adult_test.parquet", {"target": "income", "sensitive": ["sex", "race"]}),
     "Default": Case("default_credit.parquet", None, {"target": "default payment next month", "sensitive": ["SEX"]}),
@@ -68,9 +69,9 @@ MEASURING = 1_200.0  # seconds for measuring, on one thread
 
 
 def settings() -> tuple[Setting, ...]:
-    """Every registered generator, the curve's settings of one, and SDV's methods where they are not registered themselves."""
-    registered = [Setting(name, name) for name in names() if name not in {setting.generator for setting in CURVE}]
-    return (*CURVE, *registered, *(Setting(name, name) for name in METHODS if name not in names()))
+    """Every registered generator of tables, and the curve's settings of one."""
+    others = {setting.generator for setting in CURVE} | {"image-diffusion"}
+    return (*CURVE, *(Setting(name, name) for name in names() if name not in others))
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ class Plan:
         ours, measured, theirs = (
             code("data", "generators"),
             code("data", "metrics"),
-            f"sdv {sdv_version(self.sdv)} {code('data')}",
+            f"sdv {sdv_version(self.sdv)} {code('data', 'generators')}",
         )
         return [
-            Cell(table, CASES[table], setting, seed, theirs if setting.generator in METHODS else ours, measured)
+            Cell(table, CASES[table], setting, seed, theirs if setting.generator in SDV else ours, measured)
             for table in self.tables
             for setting in self.settings
             for seed in self.seeds
@@ -100,7 +101,7 @@ class Plan:
 
     def python(self, cell: Cell) -> str:
         """The interpreter that makes the cell's rows; all are measured by this one."""
-        return (self.sdv if cell.setting.generator in METHODS else None) or sys.executable
+        return (self.sdv if cell.setting.generator in SDV else None) or sys.executable
 
 
 def code(*rooms: str) -> str:
@@ -110,6 +111,11 @@ def code(*rooms: str) -> str:
         for path in sorted((ROOT / "synth" / room).rglob("*.py")):
             digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def by_default() -> tuple[Setting, ...]:
+    """What is run where nothing is named."""
+    return tuple(setting for setting in settings() if setting.generator not in NETWORKS)
 
 
 def sdv_version(python: str | None) -> str:
@@ -243,7 +249,7 @@ def write(plan: Plan, cells: Sequence[Cell], state: State, out: Path) -> None:
 def said(plan: Plan) -> str:
     """The command that makes the same page."""
     words = ["python -m benchmarks.frontier", *(plan.tables if plan.tables != tuple(CASES) else ())]
-    if plan.settings != settings():
+    if plan.settings != by_default():
         words.append("--generators " + ",".join(dict.fromkeys(setting.generator for setting in plan.settings)))
     if plan.seeds != SEEDS:
         words.append("--seeds " + ",".join(map(str, plan.seeds)))
@@ -268,7 +274,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def parsed(arguments: Sequence[str] | None = None) -> tuple[Plan, argparse.Namespace]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(CASES))
-    parser.add_argument("--generators", default="", help="with commas between them; by default all there are, and SDV's")
+    parser.add_argument("--generators", default="", help="with commas between them; by default all but networks, and SDV's")
     parser.add_argument("--seeds", type=_numbers, default=SEEDS, help="of split, fit and sample, with commas between them")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds after which fitting and sampling is ended")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cells measured side by side")
@@ -284,13 +290,14 @@ def parsed(arguments: Sequence[str] | None = None) -> tuple[Plan, argparse.Names
     if not there:
         parser.error("none of the real tables is here; point SYNTH_DATA at the folder that holds them")
     wanted = [name for name in options.generators.split(",") if name]
-    kinds = _chosen(parser, wanted, dict.fromkeys(setting.generator for setting in settings()), "generator")
+    known = dict.fromkeys(setting.generator for setting in settings())
+    kinds = _chosen(parser, wanted or [setting.generator for setting in by_default()], known, "generator")
     if options.sdv is not None and not sdv_version(options.sdv):
         parser.error(f"--sdv {options.sdv} has no SDV; name an interpreter in which `import sdv` works, or leave it out")
     if options.jobs < 1 or options.limit <= 0:
         parser.error(f"--jobs {options.jobs} --limit {options.limit:g}: give at least one job, and a time above 0 s")
     sdv = options.sdv or (sys.executable if find_spec("sdv") else None)
-    chosen = tuple(s for s in settings() if s.generator in kinds and (sdv is not None or s.generator not in METHODS))
+    chosen = tuple(s for s in settings() if s.generator in kinds and (sdv is not None or s.generator not in SDV))
     return Plan(there, chosen, options.seeds, options.limit, options.jobs, sdv), options
 
 

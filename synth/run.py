@@ -15,7 +15,7 @@ from synth.data.files import read_file
 from synth.data.quarantine import refuse_real
 from synth.data.sources import read
 from synth.data.table import Table
-from synth.errors import DataError
+from synth.errors import ConfigError, DataError
 from synth.folder import Log, new_folder, write, write_json
 from synth.gate.keys import Signer, default_key
 from synth.gate.policy import Policy
@@ -48,15 +48,18 @@ def run(
     out: str | Path | None = None,
     key: Signer | None = None,
     by: str | None = None,
+    resume: bool = False,
     progress: Progress = silent,
     notice: Notice = lambda text: None,
 ) -> Run:
     """Do the whole job of a config and leave a run folder; export if, and only if, the policy approves.
 
     out: the run folder, by default reports/runs/NAME. It appears when everything is done; an interrupted or failed run leaves
-    nothing, and an earlier run there is kept under the next free name. Returns the `Run`, whose `verdict.decision` says how it
-    ended. Raises InputError for a config or data that cannot be used; and TrackingError where the config wants the run tracked
-    and that failed: then the run is complete, in the folder that the error names.
+    nothing but the checkpoint of a network, in OUT.checkpoint, and an earlier run there is kept under the next free name.
+    resume: the fit goes on from that checkpoint, to the same model as if nothing had happened.
+    Returns the `Run`, whose `verdict.decision` says how it ended. Raises InputError for a config or data that cannot be used;
+    and TrackingError where the config wants the run tracked and that failed: then the run is complete, in the folder that the
+    error names.
     """
     config = config if isinstance(config, RunConfig) else RunConfig.load(config)
     generator = create(config.generator.name, config.generator.params)  # what can be refused is refused before any work
@@ -67,6 +70,7 @@ def run(
     if config.tracking is not None:
         check_installed()
     target = Path(out) if out is not None else RUNS / config.name
+    kept = checkpoint_of(target, generator, resume=resume, searching=config.generator.fit_to_policy)
 
     with new_folder(target, mark="measurements.json") as folder:
         log = Log(folder / "log.jsonl")
@@ -75,7 +79,7 @@ def run(
 
         search = _search(config, policy, train, progress, notice) if config.generator.fit_to_policy else None
         if search is None:
-            generator.fit(train, seed=config.seed_of(config.generator), progress=progress)
+            generator.fit(train, seed=config.seed_of(config.generator), checkpoint=kept, resume=resume, progress=progress)
         else:
             generator = search.model
             write_json(folder / SEARCH, search.to_dict())
@@ -128,6 +132,18 @@ def run(
     if config.tracking is not None:
         notice(str(track(done, config.tracking)))
     return done
+
+
+def checkpoint_of(made: Path, generator: Generator, *, resume: bool = False, searching: bool = False) -> Path | None:
+    """Where the unfinished fit of what is to lie at `made` is kept, for a method that keeps checkpoints.
+
+    Raises ConfigError where it is to go on and keeps none.
+    """
+    if searching and resume:
+        raise ConfigError("a search fits many settings and keeps no checkpoints; leave out --resume")
+    if resume and not generator.keeps_checkpoints:
+        raise ConfigError(f"{generator.name} keeps no checkpoints, and is soon done; leave out --resume")
+    return made.with_name(f"{made.name}.checkpoint") if generator.keeps_checkpoints and not searching else None
 
 
 def _search(config: RunConfig, policy: Policy, train: Table, progress: Progress, notice: Notice) -> Tuned:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side, and so do the threads of each network's arithmetic: two of either on two cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATA = Path(os.environ.get("SYNTH_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"))
 
 

@@ -333,7 +333,12 @@ def _frames(case: _Case) -> None:
 
 def _hyperparameters(case: _Case) -> None:
     """Each hyperparameter has a value that changes what is learned or drawn, unless all others are refused; nonsense is."""
-    before = _learned(case.model), _bytes(case.model.sample(200, seed=7).arrow)
+    where = next(example_conditions(case.made), None)
+
+    def told(model: Generator) -> tuple[bytes, ...]:
+        return _learned(model), *(_bytes(model.sample(200, where=given, seed=7).arrow) for given in (None, where))
+
+    before = told(case.model)
     hints = typing.get_type_hints(type(case.generator))
     for name, value in case.generator.get_params().items():
         _must_raise(ConfigError, lambda name=name: case.fresh(**{name: NONSENSE}).fit(case.table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
@@ -346,7 +351,7 @@ def _hyperparameters(case: _Case) -> None:
             except ConfigError:
                 continue
             accepted.append(other)
-            if (_learned(model), _bytes(model.sample(200, seed=7).arrow)) != before:
+            if told(model) != before:
                 break
         else:
             require(

@@ -14,6 +14,7 @@ from synth.cli.screen import (
     AsJson,
     Junit,
     Quiet,
+    Resume,
     Sarif,
     Seed,
     Track,
@@ -24,13 +25,14 @@ from synth.cli.screen import (
     print_json,
     show_search,
     show_verdict,
+    telling_of,
     watching,
 )
 from synth.errors import ConfigError, DataError
 
 Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
-SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema, or SDV's metadata.")]
 
 WORTH_SAYING = 5.0  # seconds that a fit is expected to take, from which on it is said beforehand
 MANY_ROWS = 1_000_000  # from here on worker processes save more time than they take to start
@@ -77,6 +79,7 @@ def run(
         list[str] | None, typer.Option("--set", help="Change one value of the config.", metavar="A.B=VALUE")
     ] = None,
     to: Annotated[Path | None, typer.Option("--out", help="The run folder; by default reports/runs/NAME.")] = None,
+    resume: Resume = False,
     track: Track = None,
     sarif: Sarif = None,
     junit: Junit = None,
@@ -92,7 +95,7 @@ def run(
 
         experiment = None if job.tracking is None else job.tracking.experiment
         job = job.model_copy(update={"tracking": destination(track, experiment)})
-    _do(job, to, quiet, as_json, verify_after=False, sarif=sarif, junit=junit)
+    _do(job, to, quiet, as_json, verify_after=False, resume=resume, sarif=sarif, junit=junit)
 
 
 def _do(
@@ -102,18 +105,22 @@ def _do(
     as_json: bool,
     *,
     verify_after: bool,
+    resume: bool = False,
     sarif: Path | None = None,
     junit: Path | None = None,
 ) -> None:
     from synth.gate.verify import verify
-    from synth.run import Run
+    from synth.generators import create
+    from synth.run import RUNS, Run, checkpoint_of
     from synth.run import run as run_job
     from synth.tracking import TrackingError
 
     tell, untracked = for_machines(sarif, junit), None
-    with watching(quiet) as progress:
+    method = create(config.generator.name, config.generator.params)
+    kept = checkpoint_of(to or RUNS / config.name, method, searching=config.generator.fit_to_policy)
+    with watching(quiet) as progress, telling_of(kept, resume, quiet):
         try:
-            done = run_job(config, out=to, progress=progress, notice=(lambda text: None) if quiet else notice)
+            done = run_job(config, out=to, resume=resume, progress=progress, notice=(lambda text: None) if quiet else notice)
         except TrackingError as problem:  # said last: the run is there, with all that it has to say
             done, untracked = Run.open(problem.run), problem
     verdict = done.verdict
@@ -165,6 +172,7 @@ def fit(
         float | None, typer.Option(help="With --policy: how long to search; by default to the end.", metavar="S")
     ] = None,
     seed: Seed = 0,
+    resume: Resume = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -177,6 +185,7 @@ def fit(
     from synth.data.sources import read
     from synth.gate.policy import Policy
     from synth.generators import create
+    from synth.run import checkpoint_of
     from synth.tuning import check_tunable, fit_to_policy
 
     params = _params(change or ())
@@ -188,15 +197,16 @@ def fit(
         raise ConfigError(
             "--budget-seconds goes with --policy, without which nothing is searched; name a policy, or leave it out"
         )
+    kept = checkpoint_of(to, model, resume=resume, searching=rules is not None)
     table = read(data, schema=schema, target=target, sensitive=names(sensitive))
     check_constraints(table)
     if not quiet and model.has_estimate and (expected := model.estimate(table)).seconds > WORTH_SAYING:
         also = "" if rules is None else ";\nthe search before it fits and judges several settings, on half of the rows each"
         notice(f"{generator} on {len(table):,} rows × {len(table.columns)} columns: {expected}{also}")
     tuned = None
-    with watching(quiet) as progress:
+    with watching(quiet) as progress, telling_of(kept, resume, quiet):
         if rules is None:
-            model.fit(table, seed=seed, progress=progress).save(to)
+            model.fit(table, seed=seed, checkpoint=kept, resume=resume, progress=progress).save(to)
         else:
             tuned = fit_to_policy(
                 table, rules, generator=generator, params=params, seed=seed, budget_seconds=budget_seconds, progress=progress

@@ -35,6 +35,10 @@ Junit = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same bytes.")]
 
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with an interrupted fit of the same data, method and seed, from its last checkpoint."),
+]
 Track = Annotated[
     str | None,
     typer.Option(
@@ -66,6 +70,22 @@ err = Console(stderr=True, highlight=False)
 def notice(text: str) -> None:
     """Something a person should know, which is not an error."""
     err.print(escape(text), soft_wrap=True)
+
+
+@contextmanager
+def telling_of(checkpoint: Path | None, resume: bool, quiet: bool) -> Iterator[None]:
+    """Say what lies in the checkpoint's folder before a fit, and what stays there when it is broken off."""
+    there = checkpoint is not None and checkpoint.is_dir()
+    if resume and not there:
+        notice("no checkpoint is there to go on from; the fit begins anew")
+    if there and not resume and not quiet:
+        notice(f"{checkpoint} holds an unfinished fit, which --resume would go on with; this one begins anew, and replaces it")
+    try:
+        yield
+    except BaseException:
+        if checkpoint is not None and checkpoint.is_dir():
+            notice(f"what was learned so far is kept in {checkpoint}; the same command with --resume goes on from there")
+        raise
 
 
 @contextmanager

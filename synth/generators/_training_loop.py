@@ -113,7 +113,7 @@ def _train(
     name: str,
     progress: Progress,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    torch.manual_seed(_mixed(seed, 0))
+    torch.default_generator.manual_seed(_mixed(seed, 0))  # weights are drawn on the CPU
     learner = make()
     training = _Training(fabric, learner, data, plan, seed)
     if checkpoint is not None:
@@ -224,7 +224,7 @@ class _Training:
         return tuple(values.index_select(0, index) for values in self.train)
 
     def _seed(self, *of: int) -> None:
-        torch.manual_seed(_mixed(self.seed, *of))  # for dropout
+        _seed_dropout(self.fabric.device, _mixed(self.seed, *of))
         self.rng.manual_seed(_mixed(self.seed, *of, 1))
 
     @torch.no_grad()
@@ -338,6 +338,16 @@ class _Training:
                 torch.save(held, out)
 
 
+def _seed_dropout(device: torch.device, seed: int) -> None:
+    """Seed the generator that layers use. Not by torch.manual_seed: without a GPU that keeps a traceback of each call."""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 def _optimizer(learner: Learner, turn: str, plan: Plan) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in learner.parameters_of(turn) if parameter.requires_grad]
     groups = [
@@ -354,7 +364,7 @@ def _tensors(data: tuple[np.ndarray, ...], rows: np.ndarray, device: torch.devic
 
 def _mixed(*of: int) -> int:
     """A seed that follows from these numbers."""
-    return int(np.random.SeedSequence(of).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return int.from_bytes(hashlib.blake2b(repr(of).encode(), digest_size=8).digest()) >> 1
 
 
 def _digest(learner: Learner, data: tuple[np.ndarray, ...], plan: Plan, seed: int) -> str:
