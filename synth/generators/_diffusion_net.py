@@ -22,7 +22,6 @@ LOG_SIGMA, SPREAD = (
     -0.5,
     1.5,
 )  # ln σ(t) is normal with this mean and deviation (EDM's P_mean and P_std, for data of deviation 1)
-SOONEST = 0.02  # t is above this: a token weighs 1/t
 WAVES = 8  # frequencies that a place is told in (Gorishniy et al. 2022), as expected without noise (Barron et al. 2021)
 TIME = 64  # numbers that tell the time
 HIDDEN = 0.1  # share of the rows with clean columns in which these are hidden instead: what guidance leads away from
@@ -137,7 +136,7 @@ class Denoiser(Learner):
             return torch.rand(shape, generator=rng, device=device)
 
         t = (torch.arange(rows, device=device) / rows + uniform(1)) % 1  # evenly over the batch (Kingma et al. 2021)
-        t = SOONEST + (1 - SOONEST) * t.clamp(1e-4, 1 - 1e-4)
+        t = t.clamp(1e-3, 1 - 1e-3)
         sigma = sigma_at(t)[:, None]
         x0 = torch.special.ndtri((low + (high - low) * uniform(*low.shape)).clamp(PLACE_EDGE, 1 - PLACE_EDGE))
 
@@ -165,10 +164,12 @@ class Denoiser(Learner):
         # D(x) = c_skip x + c_out F, and λ = 1 / c_out²: the error of F, which is of one size at all σ (EDM, table 1).
         target = (x0 - x / (sigma**2 + 1)) * torch.sqrt(sigma**2 + 1) / sigma
         loss: Tensor = PLACE * ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
+        # The bound weighs a masked token by 1/t; this is the mean of that given how many are masked, and varies far less.
+        weight = ((~token_given).sum(1) + 1) / hides.sum(1).clamp(min=1)
         for token, part in enumerate(torch.split(logits, list(self.form.sizes), dim=1)):
             first = self.form.parent[token]
             asked = hides[:, token] & (~hides[:, first] if first >= 0 else True)
-            loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked / t
+            loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked * weight
         return loss
 
     def validate(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
