@@ -32,13 +32,15 @@ PLACE_EDGE = 1e-6  # places are held this far from 0 and 1
 
 @dataclass(frozen=True)
 class Form:
-    """What the network is told of a table: as in `_cells.Cells`, and the column of each token and place."""
+    """What the network is told of a table: as in `_cells.Cells`, the column of each token and place, and the shares of all
+    states of all tokens, side by side, which it starts from."""
 
     sizes: tuple[int, ...]
     parent: tuple[int, ...]
     gates: tuple[tuple[int, int], ...]
     token_column: tuple[int, ...]
     place_column: tuple[int, ...]
+    shares: tuple[float, ...]
 
     @property
     def columns(self) -> int:
@@ -92,6 +94,7 @@ class Denoiser(Learner):
             self.logits = nn.Linear(width, int(sizes.sum()))
             nn.init.normal_(self.states.weight, std=1 / math.sqrt(parts))
             nn.init.zeros_(self.logits.weight)
+            self.logits.bias.data.copy_(torch.log(torch.tensor(form.shares)))
         if places:
             self.frequencies = nn.Parameter(0.25 * 2 ** torch.linspace(0, 5, WAVES).repeat(places, 1))
             self.places = nn.Linear(places * (2 * WAVES + 3), width)
