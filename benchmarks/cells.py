@@ -20,13 +20,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import synth
-from benchmarks import sdv_methods
 from synth.data.table import Table
 from synth.generators import create
 
@@ -44,6 +43,8 @@ FIGURES = (
     "privacy.near_copies",
 )
 LIBRARIES = ("numpy", "scikit-learn", "imbalanced-learn")  # of whose versions a method's figures and seconds may depend
+SDV = ("sdv-copula", "sdv-ctgan", "sdv-tvae")  # the methods that need SDV, with these libraries of its
+SDV_LIBRARIES = ("sdv", "ctgan", "copulas", "torch")
 
 
 @dataclass(frozen=True)
@@ -98,26 +99,17 @@ class Cell:
         return cls(**facts | {"case": Case(**facts["case"]), "setting": Setting(**facts["setting"])})
 
 
-class Maker(Protocol):
-    """A method, whoever's it is."""
-
-    def about(self) -> dict[str, Any]:
-        """Versions, and settings that a reader would ask for."""
-        ...
-
-    def fit(self, train: Table, seed: int) -> None: ...
-
-    def sample(self, n: int, seed: int) -> pa.Table: ...
-
-
-class Ours:
-    """A method of `synth.generators`."""
+class Maker:
+    """A method of `synth.generators`. Raises MissingExtraError for one of SDV's where that is not installed."""
 
     def __init__(self, setting: Setting) -> None:
         self.model = create(setting.generator, setting.params)
 
     def about(self) -> dict[str, Any]:
-        return {name: importlib.metadata.version(name) for name in LIBRARIES}
+        """Versions, and settings that a reader would ask for."""
+        libraries = SDV_LIBRARIES if self.model.name in SDV else LIBRARIES
+        epochs = {"epochs": self.model.get_params()["epochs"]} if "epochs" in self.model.get_params() else {}
+        return {name: importlib.metadata.version(name) for name in libraries} | epochs
 
     def fit(self, train: Table, seed: int) -> None:
         self.model.fit(train, seed=seed)
@@ -126,15 +118,10 @@ class Ours:
         return self.model.sample_table(n, seed=seed).arrow
 
 
-def maker(setting: Setting) -> Maker:
-    """The method of a setting. Raises ConfigError for one that is unknown, ImportError where SDV is not installed."""
-    return sdv_methods.Sdv(setting) if setting.generator in sdv_methods.METHODS else Ours(setting)
-
-
 def make(folder: Path) -> None:
     """Fit, draw as many rows as there are training rows, and tell what it cost: imports and reading are not counted."""
     cell = Cell.read(folder / "job.json")
-    method = maker(cell.setting)
+    method = Maker(cell.setting)
     about = {"python": platform.python_version(), "synth": synth.__version__, **method.about()}
     _write(folder / "begun.json", {"about": about})
     train, holdout = cell.case.tables(cell.seed)

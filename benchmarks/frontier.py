@@ -30,9 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import frontier_page, frontier_picture
-from benchmarks.cells import DATA, ROOT, Case, Cell, Setting
+from benchmarks.cells import DATA, ROOT, SDV, Case, Cell, Setting
 from benchmarks.processes import Ended, side_by_side
-from benchmarks.sdv_methods import METHODS
 from synth.errors import did_you_mean
 from synth.generators import names
 
@@ -70,10 +69,9 @@ MEASURING = 1_200.0  # seconds for measuring, on one thread
 
 
 def settings() -> tuple[Setting, ...]:
-    """Every registered generator of tables, the curve's settings of one, and SDV's methods where they are not registered."""
+    """Every registered generator of tables, and the curve's settings of one."""
     others = {setting.generator for setting in CURVE} | {"image-diffusion"}
-    registered = [Setting(name, name) for name in names() if name not in others]
-    return (*CURVE, *registered, *(Setting(name, name) for name in METHODS if name not in names()))
+    return (*CURVE, *(Setting(name, name) for name in names() if name not in others))
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,10 @@ class Plan:
         ours, measured, theirs = (
             code("data", "generators"),
             code("data", "metrics"),
-            f"sdv {sdv_version(self.sdv)} {code('data')}",
+            f"sdv {sdv_version(self.sdv)} {code('data', 'generators')}",
         )
         return [
-            Cell(table, CASES[table], setting, seed, theirs if setting.generator in METHODS else ours, measured)
+            Cell(table, CASES[table], setting, seed, theirs if setting.generator in SDV else ours, measured)
             for table in self.tables
             for setting in self.settings
             for seed in self.seeds
@@ -103,7 +101,7 @@ class Plan:
 
     def python(self, cell: Cell) -> str:
         """The interpreter that makes the cell's rows; all are measured by this one."""
-        return (self.sdv if cell.setting.generator in METHODS else None) or sys.executable
+        return (self.sdv if cell.setting.generator in SDV else None) or sys.executable
 
 
 def code(*rooms: str) -> str:
@@ -299,7 +297,7 @@ def parsed(arguments: Sequence[str] | None = None) -> tuple[Plan, argparse.Names
     if options.jobs < 1 or options.limit <= 0:
         parser.error(f"--jobs {options.jobs} --limit {options.limit:g}: give at least one job, and a time above 0 s")
     sdv = options.sdv or (sys.executable if find_spec("sdv") else None)
-    chosen = tuple(s for s in settings() if s.generator in kinds and (sdv is not None or s.generator not in METHODS))
+    chosen = tuple(s for s in settings() if s.generator in kinds and (sdv is not None or s.generator not in SDV))
     return Plan(there, chosen, options.seeds, options.limit, options.jobs, sdv), options
 
 

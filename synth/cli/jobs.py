@@ -32,7 +32,7 @@ from synth.errors import ConfigError, DataError
 
 Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
 Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
-SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema (YAML or JSON).")]
+SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema, or SDV's metadata.")]
 
 WORTH_SAYING = 5.0  # seconds that a fit is expected to take, from which on it is said beforehand
 MANY_ROWS = 1_000_000  # from here on worker processes save more time than they take to start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import os
 import platform
@@ -35,16 +36,20 @@ def schema(
     to: Annotated[
         Path | None, typer.Option("--out", help="Write it as a schema.yaml that can be edited and given back.")
     ] = None,
+    sdv: Annotated[Path | None, typer.Option("--sdv", help="Write it as SDV's metadata JSON.", metavar="METADATA.json")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what each column is taken for: kind, role, legal values, and why."""
     from synth.data.declaration import dump_schema
+    from synth.data.sdv_metadata import to_sdv_metadata
     from synth.data.sources import read
     from synth.folder import replace
 
     found = read(data, schema=overrides, target=target, sensitive=names(sensitive)).schema
     if to is not None:
         replace(to, dump_schema(found))
+    if sdv is not None:
+        replace(sdv, json.dumps(to_sdv_metadata(found, data.stem), indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(found.to_dict())
         return
@@ -56,6 +61,9 @@ def schema(
         out.print(f"constraint: {escape(constraint)}")
     if to is not None:
         out.print(f"\nwritten to {to}; edit it and pass it with --schema", soft_wrap=True, markup=False)
+    if sdv is not None:
+        lost = "" if found.target is None and not found.sensitive else ", which has no place for target and sensitive columns"
+        out.print(f"\nwritten to {sdv} for SDV{lost}", soft_wrap=True, markup=False)
 
 
 def _legal(column: Any) -> str:

@@ -9,7 +9,7 @@
     constraints:
       - "start <= end"
 
-A schema as a run saves it (`schema.json`) is read as well.
+A schema as a run saves it (`schema.json`) is read as well, and so is SDV's metadata JSON (`synth.data.sdv_metadata`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import yaml
 from synth.data.facts import FULL
 from synth.data.moments import moment_text, units_of
 from synth.data.schema import Column, Kind, Role, Schema, member_of
+from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.yaml_text import parse_yaml
 from synth.errors import SchemaError, did_you_mean
 
@@ -53,8 +54,11 @@ APPLIES: Mapping[str, tuple[Kind, ...]] = {  # the kinds that a fact can be said
 }
 
 
-def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the overrides in a YAML or JSON file, keys checked. Raises SchemaError for a file that is no schema."""
+def load_schema(path: str | os.PathLike[str], *, table: str | None = None) -> dict[str, Any]:
+    """Read the overrides in a YAML or JSON file, keys checked. Raises SchemaError for a file that is no schema.
+
+    table: the name of the table that is meant, for SDV's metadata of several.
+    """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
@@ -70,6 +74,8 @@ def load_schema(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SchemaError(
             f"schema {file} is not {'JSON' if file.suffix == '.json' else 'YAML'}: {' '.join(str(problem).split())[:160]}"
         ) from problem
+    if is_sdv_metadata(document):
+        document = from_sdv_metadata(document, table=table, where=f"SDV metadata {file}")
     return check_overrides(document, f"schema {file}")
 
 

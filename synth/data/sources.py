@@ -23,6 +23,7 @@ from synth.data.frames import to_arrow
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
 from synth.data.schema import Column, Kind, Role, Schema, member_of
+from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.table import FrameKind, Mark, Table
 from synth.errors import DataError, SchemaError, did_you_mean
 
@@ -47,8 +48,9 @@ def read(
 
     source: a path (.csv, .parquet, .arrow, .feather), a pandas, polars or Arrow table, a `Table`, or
         "bundled:arrests" for a real table that comes with synth (extra `demo`).
-    schema: overrides, as a mapping or the path of a `schema.yaml`; or a whole `Schema` (or its `schema.json`), whose kinds and
-        roles are then taken as they are and whose read-off facts are widened until these rows fit.
+    schema: overrides, as a mapping or the path of a `schema.yaml` (or SDV's metadata, or its path); or a whole `Schema` (or its
+        `schema.json`), whose kinds and roles are then taken as they are and whose read-off facts are widened until these rows
+        fit.
     target, sensitive, subject, key, drop: the columns with these roles; they win over the schema's.
     time: the column that orders the rows in time, for splits. kinds: kinds by column, where the inferred one is wrong.
 
@@ -66,7 +68,8 @@ def read(
     if isinstance(schema, Schema):
         under = schema if isinstance(source, Table) and schema is source.schema else cover(schema, arrow)
         return Table(arrow, reassign(under, arrow, time=time, kinds=kinds, **named), frame, mark=mark)
-    overrides = check_overrides(schema or {})
+    said = schema or {}
+    overrides = check_overrides(from_sdv_metadata(said) if is_sdv_metadata(said) else said)
     if isinstance(source, Table):
         overrides = _over_declared(source.schema, overrides)
     entries = overrides.get("columns") or {}
@@ -117,7 +120,7 @@ def _rows_and_schema(source: Any, schema: SchemaLike | None) -> tuple[pa.Table, 
     else:
         arrow, frame = to_arrow(source)
     if isinstance(schema, (str, os.PathLike)):
-        schema = load_schema(schema)
+        schema = load_schema(schema, table=Path(source).stem if isinstance(source, (str, os.PathLike)) else None)
     if isinstance(schema, Mapping) and is_complete(schema):
         schema = Schema.from_dict(schema)
     return (_align(arrow, schema) if isinstance(schema, Schema) else arrow), frame, schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from synth.errors import ConfigError, did_you_mean
@@ -31,6 +32,12 @@ def by_name(name: str) -> type[Generator]:
 
 
 def create(name: str, params: Mapping[str, Any] | None = None) -> Generator:
-    """A generator by its registry name, with these hyperparameters. Raises ConfigError, with the nearest right name."""
+    """A generator by its registry name, with these hyperparameters. Raises ConfigError, with the nearest right name.
+
+    Raises MissingExtraError where the method needs an extra that is not installed.
+    """
     kind = by_name(name)
-    return kind().set_params(**(params or {}))
+    made = kind().set_params(**(params or {}))
+    if (package := getattr(kind, "needs", None)) is not None and find_spec(package) is None:
+        made._validate()  # which names the extra
+    return made

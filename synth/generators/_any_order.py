@@ -1,7 +1,7 @@
 """Drawing from an any-order autoregressive network with numpy: one column after another, given any that are known.
 
-Small matrices, one thread each: blocks of rows are drawn side by side, and each from a seed of its own, so that rows do not depend
-on how many threads there are. As long as a block holds few different beginnings of rows, these are computed once each.
+Small matrices, one thread each: blocks of rows are drawn side by side, and each from a seed of its own, so that rows do not
+depend on how many threads there are. As long as a block holds few different beginnings of rows, these are computed once each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import numpy as np
 from synth.generators._tokens import Coder, Token
 
 CHUNK = 1_024  # rows that go through the trunk together: what they need stays in the cache
+COMMON = 0.02  # share of the rows from which on a level is learned at full speed
+RARE = 0.1  # the least speed
+ALONE = 0.2  # share of it for levels on a line, by themselves
+MOST_KNOTS = 16
 LEAST = 1e-30  # probability below which a likelihood does not fall
 
 
@@ -95,6 +99,26 @@ class Layout:
         }
 
 
+def spread_of(token: Token, levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """How the vectors of a token's levels are put together: (levels,) and (levels, knots).
+
+    Each is a share of a vector of its own, smaller for rare levels, so that these are learned more slowly; and, for levels on a
+    line, a mixture of vectors at a few knots, so that neighbours are alike.
+    """
+    share = np.exp(token.prior.astype(np.float64))
+    share = share if share.ndim == 1 else share.mean(axis=0)
+    share = np.ones(levels) if len(share) != levels else share
+    own = np.clip(np.sqrt(share / COMMON), RARE, 1.0)
+    if not token.line:
+        return own.astype(np.float32), np.zeros((levels, 0), dtype=np.float32)
+    knots = max(2, min(MOST_KNOTS, token.line // 4))
+    at = np.arange(token.line) / max(1, token.line - 1) * (knots - 1)
+    hats = np.zeros((levels, knots))
+    hats[: token.line] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
+    own[: token.line] *= ALONE
+    return own.astype(np.float32), hats.astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class AnyOrder:
     """A trained network. weights: as `_autoregressive_net.Net` names them, float32."""
@@ -128,7 +152,7 @@ class AnyOrder:
 
     @cached_property
     def _later(self) -> list[tuple[np.ndarray, ...]]:
-        made = []
+        made: list[tuple[np.ndarray, ...]] = []
         for place in range(len(self.layout.later)):
             to_column = np.ascontiguousarray(self.weights[f"given_column.{place}.weight"].T)
             made.append((*self._linear(f"given_row.{place}"), to_column, *self._linear(f"later.{place}")))
@@ -169,7 +193,7 @@ class AnyOrder:
         base, place = self.layout.base[token], self.layout.tokens[token].place
         if place is None:
             vector = self.weights["embed.weight"][base + np.maximum(codes, 0)]
-            return vector if codes.min(initial=0) >= 0 else vector * (codes >= 0)[:, None]
+            return np.asarray(vector if codes.min(initial=0) >= 0 else vector * (codes >= 0)[:, None])
         weight = np.where(codes >= 0, place[before, codes], 0)
         return np.asarray(self.weights["embed.weight"][base + before] * weight[:, None])
 
@@ -247,7 +271,7 @@ def picked(p: np.ndarray, rng: np.random.Generator, of: np.ndarray | None = None
     if of is not None:
         ends = ends[of]
     u = rng.random(len(ends), dtype=np.float32) * (ends[:, -1] * np.float32(1 - 1e-6))
-    return np.minimum((ends <= u[:, None]).sum(axis=1), p.shape[1] - 1).astype(np.int32)
+    return np.asarray(np.minimum((ends <= u[:, None]).sum(axis=1), p.shape[1] - 1), dtype=np.int32)
 
 
 def _exp(logits: np.ndarray) -> np.ndarray:

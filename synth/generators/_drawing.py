@@ -1,9 +1,9 @@
 """Rows from an any-order network: freely, under a condition, with holes filled in; and how likely rows are.
 
 Columns that a condition names are drawn first. Where it leaves one value that is exact at once. Other columns are drawn from
-what their clause allows, which alone would be biased: an early value after which a later clause is unlikely would come too often.
-So each beginning of a row has a weight, the share of the model's probability that its clauses allowed. It is kept with the
-probability of its weight (rejection, von Neumann 1951), and rows are exact and independent; where that would keep too few,
+what their clause allows, which alone would be biased: an early value after which a later clause is unlikely would come too
+often. So each beginning of a row has a weight, the share of the model's probability that its clauses allowed. It is kept with
+the probability of its weight (rejection, von Neumann 1951), and rows are exact and independent; where that would keep too few,
 beginnings are drawn by weight (sampling-importance-resampling, Rubin 1987), and the rows say what they are worth (Kish).
 """
 
@@ -85,21 +85,13 @@ class Drawing:
         """Codes and values of the columns with a clause, for n rows that satisfy them all."""
         if not clauses:
             return {}, Effort(n, n, n)
-        h = self.net.trunk(x[None])
-        allowed = {name: self.coders[self.place[name]].shares(clause) for name, clause in clauses.items()}
-        first = {name: self._exactly(self.place[name], h, allowed[name]) for name in clauses}
-        names = sorted(clauses, key=lambda name: first[name][1])
-        if first[names[0]][1] <= 0:
-            raise _never(names[:1])
-        bound = first[names[0]][1]
-        allowed[names[0]] = first[names[0]][0]
-        for name in names[1:]:
-            allowed[name] = [np.ceil(allowed[name][0]), *allowed[name][1:]]  # type: ignore[arg-type] # weights stay below 1
+        allowed, bound = self._allowed(clauses, x)
 
         def block(rows: slice, rng: np.random.Generator) -> Arrays:
-            begun, weight = _Begun(np.zeros(rows.stop - rows.start, dtype=np.int64), x[None]), 1.0 / bound
+            begun = _Begun(np.zeros(rows.stop - rows.start, dtype=np.int64), x[None])
+            weight = np.full(rows.stop - rows.start, 1.0 / bound)
             drawn: Arrays = {}
-            for name in names:
+            for name in allowed:
                 column, coder = self.place[name], self.coders[self.place[name]]
                 codes, mass = self.net.draw(column, self.net.trunk(begun.x), rng, of=begun.of, allowed=allowed[name])
                 weight = weight * mass
@@ -113,6 +105,19 @@ class Drawing:
             return drawn | {"weight": weight, "kept": rng.random(len(weight)) < weight}
 
         return _chosen(n, block, list(clauses), bound, rng)
+
+    def _allowed(self, clauses: Mapping[str, Clause], x: np.ndarray) -> tuple[dict[str, list[np.ndarray | None]], float]:
+        """What each clause allows of its column's tokens, in the order in which they are drawn: the rarest clause first. And
+        the probability of that one: no row can weigh more."""
+        h = self.net.trunk(x[None])
+        shares = {name: self.coders[self.place[name]].shares(clause) for name, clause in clauses.items()}
+        exact = {name: self._exactly(self.place[name], h, allowed) for name, allowed in shares.items()}
+        first, *others = sorted(clauses, key=lambda name: exact[name][1])
+        allowed, bound = exact[first]
+        if bound <= 0:
+            raise _never([first])
+        # the others' first tokens as a whole or not at all, so that no weight exceeds 1
+        return {first: allowed, **{name: [np.ceil(shares[name][0]), *shares[name][1:]] for name in others}}, bound  # type: ignore[arg-type]
 
     def _exactly(self, column: int, h: np.ndarray, allowed: list[np.ndarray | None]) -> tuple[list[np.ndarray | None], float]:
         """The shares of a column that all rows draw alike: of the first token what the second really allows; and of all."""
@@ -225,8 +230,8 @@ def _by_weight(
     asked = f"the condition on {', '.join(names)}"
     if not len(ends) or ends[-1] <= 0:
         raise GenerationError(
-            f"of {begun:,} rows begun, none satisfies {asked}: the model gives it a probability below {3 * bound / begun:.1g};\n"
-            "widen the condition"
+            f"of {begun:,} rows begun, none satisfies {asked}: the model gives it a probability below "
+            f"{3 * bound / begun:.1g};\nwiden the condition"
         )
     places = np.minimum(np.searchsorted(ends, (np.arange(n) + rng.random()) / n * ends[-1], side="right"), len(ends) - 1)
     effective = n**2 / (np.unique(places, return_counts=True)[1] ** 2).sum()

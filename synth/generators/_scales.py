@@ -22,6 +22,7 @@ PIECES = 16  # a bin is cut into about so many pieces, as equal in rows as bins 
 MOST_PIECES = 32  # ... and never into more
 FEWEST_IN_PIECE = 8  # rows in a piece that is no spike: fewer would tell whose values they are
 FEWEST_IN_BIN = 20  # rows in a bin
+REACH = 4  # a piece grows into a gap on either side by at most so many times what its own values are apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +59,8 @@ class Scale:
             bins = max(1, min(bins, rows // FEWEST_IN_BIN))
             share = max(FEWEST_IN_PIECE, rows / (bins * PIECES))
             piece = _runs(book.counts, book.spike | (book.counts >= share), share)
-            mass = np.bincount(piece, weights=book.counts)
-            bin_of = _runs(mass, mass >= rows / bins, rows / bins)
+            held = np.bincount(piece, weights=book.counts)
+            bin_of = _runs(held, held >= rows / bins, rows / bins)
             place = np.arange(len(bin_of)) - np.searchsorted(bin_of, bin_of)
             bin_of = np.cumsum(np.diff(bin_of, prepend=0) + ((place % MOST_PIECES == 0) & (place > 0)))
         grid = 10.0**-column.decimals if column.decimals is not None and column.decimals < 17 else None
@@ -119,7 +120,7 @@ class Scale:
     @cached_property
     def _steps(self) -> np.ndarray:
         """How many values of the grid each piece has."""
-        return np.rint((self.high - self.low) / (self.grid or 1.0)) + 1
+        return np.asarray(np.rint((self.high - self.low) / (self.grid or 1.0)) + 1)
 
     @cached_property
     def _ends(self) -> np.ndarray:
@@ -220,20 +221,20 @@ def _runs(mass: np.ndarray, own: np.ndarray, share: float) -> np.ndarray:
     within = ends - mass / 2 - (ends - mass)[begun]
     total = ends[np.searchsorted(block, block, side="right") - 1] - (ends - mass)[begun]
     parts = np.maximum(1, np.floor(total / share))  # so that the last run of a stretch is no leftover
-    cut = np.minimum(np.floor(within * parts / np.maximum(total, 1e-300)), parts - 1)
+    cut = np.where(own, 0, np.minimum(np.floor(within * parts / np.maximum(total, 1e-300)), parts - 1))
     return np.cumsum((np.diff(cut, prepend=0) != 0) | (np.diff(block, prepend=block[:1]) != 0))
 
 
 def _widened(
     low: np.ndarray, high: np.ndarray, distinct: np.ndarray, grid: float | None, decimals: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces that reach half the way to their neighbours, but no farther than their own values are apart.
+    """Pieces that reach half the way to their neighbours, but not into gaps many times as wide as those between their values.
 
     Ends on training values would leave holes between pieces, and tell the values.
     """
     if len(low) < 2:
         return low, high
-    apart = (high - low) / np.maximum(distinct - 1, 1) / 2  # a spike stays as it is
+    apart = REACH * (high - low) / np.maximum(distinct - 1, 1)  # a spike stays as it is
     gap = low[1:] - high[:-1]
     up, down = np.minimum(gap / 2, apart[:-1]), np.minimum(gap / 2, apart[1:])
     if grid is not None:

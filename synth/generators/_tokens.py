@@ -1,8 +1,8 @@
 """Columns as tokens: small whole numbers that a network can draw one after another, and back.
 
-A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A number
-is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where days hardly
-repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
+A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A
+number is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where
+days hardly repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ class Token:
 
     prior: log-probabilities in the training rows, float32 of shape (levels,), or (levels of the token before, levels) where
     `nested`: what the token means then depends on the one before. place: for the pieces of a bin, where in the bin each lies,
-    in [-1, 1], shape as the prior's; None: a label.
+    in [-1, 1], shape as the prior's; None: a label. line: how many of the levels, the first ones, lie on a line.
     """
 
     prior: np.ndarray
     nested: bool = False
     place: np.ndarray | None = None
+    line: int = 0
 
     @property
     def levels(self) -> int:
@@ -45,8 +46,11 @@ class Token:
 class Coder(Protocol):
     """A column's way into tokens and back. Arrays of tokens have shape (rows, tokens)."""
 
-    name: str
-    has_null: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def has_null(self) -> bool: ...
 
     @property
     def tokens(self) -> tuple[Token, ...]: ...
@@ -191,7 +195,7 @@ def _nested_shares(tokens: tuple[Token, ...], table: np.ndarray, null: np.ndarra
 def _scale_tokens(scale: Scale, nulls: int) -> tuple[Token, ...]:
     """The bin, and the piece where a bin has several."""
     null = [float(nulls)] if nulls else []
-    first = Token(_log_shares(np.concatenate([scale.bin_mass, null])))
+    first = Token(_log_shares(np.concatenate([scale.bin_mass, null])), line=scale.bins)
     if scale.most == 1:
         return (first,)
     table = scale.by_bin(scale.mass.astype(np.float64), np.nan)
@@ -201,7 +205,7 @@ def _scale_tokens(scale: Scale, nulls: int) -> tuple[Token, ...]:
     place[np.isnan(table)] = 0
     if nulls:
         prior, place = np.vstack([prior, prior[:1]]), np.vstack([place, np.zeros((1, scale.most))])
-    return first, Token(prior.astype(np.float32), nested=True, place=place.astype(np.float32))
+    return first, Token(prior.astype(np.float32), nested=True, place=place.astype(np.float32), line=scale.most)
 
 
 def _scale_codes(scale: Scale, values: np.ndarray, has_null: bool) -> np.ndarray:
@@ -373,7 +377,7 @@ class Moments:
         if self.weekdays is not None:
             low, high = np.floor((low + MONDAY) / 7), np.floor((high + MONDAY) / 7)
             values = None if values is None else {np.floor((v + MONDAY) / 7) for v in values}
-        days = replace(clause, low=low, high=high, values=values and frozenset(values), excluded=frozenset())
+        days = replace(clause, low=low, high=high, values=None if values is None else frozenset(values), excluded=frozenset())
         null = np.array([float(clause.null)]) if self.has_null else np.zeros(0)
         some = np.ceil(np.minimum(self.days.share(days), 1.0))
         tokens = self.tokens

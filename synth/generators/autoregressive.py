@@ -29,6 +29,11 @@ from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
 
 
+FLOPS = 40e9  # additions and multiplications per second in training, on two cores
+STEPS = 40  # in a pass over the rows, at least, as long as batches keep ...
+FEWEST_IN_BATCH = 32  # ... so many rows
+
+
 @dataclass
 class Autoregressive(Generator):
     """A network that draws any column given any others, so that conditions need no luck and holes are filled in properly.
@@ -36,15 +41,15 @@ class Autoregressive(Generator):
     Fitting needs torch; drawing, scoring and filling in need numpy alone. A sample's rows are independent of each other.
     """
 
-    epochs: int = 100  # passes over the training rows
-    batch_rows: int = 512  # rows per step
+    epochs: int = 22  # passes over the training rows
+    batch_rows: int = 512  # rows per step, at most: a fortieth of them where that is less
     learning_rate: float = 0.003  # of AdamW, at its highest
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 1.0  # of AdamW; times the rate and the steps it shrinks what nothing feeds
     width: int = 192  # of what is known of a row
     hidden: int = 192  # units in each block of the trunk
     blocks: int = 2  # residual blocks of the trunk
     depth: int = 64  # hidden units behind the second and later tokens of a column
-    dropout: float = 0.1  # share of the hidden units left out, in training
+    dropout: float = 0.2  # share of the hidden units left out, in training
     ordered: float = 0.5  # share of the training rows of which the columns known are the first ones in the default order
     bins: int = 64  # of a number that has many values
     max_seconds: float | None = None  # of training, then the best network so far is kept
@@ -58,6 +63,7 @@ class Autoregressive(Generator):
 
     def _validate(self) -> None:
         validate_training(self)
+        whole_number("batch_rows", self.batch_rows, FEWEST_IN_BATCH // 2)
         for name in ("width", "hidden", "blocks", "depth", "bins"):
             whole_number(name, getattr(self, name), 1)
         real_number("weight_decay", self.weight_decay, least=0.0)
@@ -66,22 +72,22 @@ class Autoregressive(Generator):
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         check_torch(self.name)
-        from synth.generators._autoregressive_net import Net
+        from synth.generators._autoregressive_net import Net, folded
 
         self._template = rows.take(np.arange(0))
         coders = tuple(coder_of(column, self.bins) for column in rows.columns)
-        layout = self._layout(coders)
+        layout = Layout(coders, self._in_order(coders, schema), self.depth)
         codes = np.hstack([coder.encode(rows[coder.name].values) for coder in coders])
         make = partial(Net, layout, self.width, self.hidden, self.blocks, ordered=self.ordered, dropout=self.dropout)
         seed = int(rng.integers(2**31))
-        trained = train(make, (codes,), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
-        self._net, self._facts = AnyOrder(layout, trained.weights), trained.facts
+        trained = train(make, (codes,), self._plan(rows.rows), seed=seed, progress=progress, checkpoint=self._checkpoint)
+        self._net, self._facts = AnyOrder(layout, folded(make(), trained.weights)), trained.facts
         self._drawing = Drawing(self._net)
 
-    def _plan(self) -> Plan:
+    def _plan(self, rows: int) -> Plan:
         return Plan(
             epochs=self.epochs,
-            batch_rows=self.batch_rows,
+            batch_rows=min(self.batch_rows, max(FEWEST_IN_BATCH, rows // STEPS)),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             max_seconds=self.max_seconds,
@@ -90,10 +96,11 @@ class Autoregressive(Generator):
             precision=self.precision,
         )
 
-    def _layout(self, coders: tuple[Coder, ...]) -> Layout:
-        """Columns are drawn from few values to many."""
-        levels = [coder.tokens[0].levels for coder in coders]
-        return Layout(coders, tuple(int(place) for place in np.argsort(levels, kind="stable")), self.depth)
+    def _in_order(self, coders: tuple[Coder, ...], schema: Schema) -> tuple[int, ...]:
+        """Columns are drawn from few values to many, the target last: the network then says it given all others."""
+        target = None if schema.target is None else schema.target.name
+        levels = [(coder.name == target, coder.tokens[0].levels) for coder in coders]
+        return tuple(sorted(range(len(coders)), key=levels.__getitem__))
 
     def _estimate(self, size: TableSize) -> tuple[float, float, float]:
         """Multiplications and additions of training; tokens and weights, these with their gradients and averages."""
@@ -129,14 +136,12 @@ class Autoregressive(Generator):
         arrays = {f"weights.{name}": weight for name, weight in self._net.weights.items()}
         for place, coder in enumerate(self._net.layout.coders):
             arrays |= coder.to_arrays(f"{place}")
-        return {"training": self._facts}, arrays
+        return {"order": list(self._net.layout.order), "training": self._facts}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         coders = tuple(coder_from(column, f"{place}", arrays) for place, column in enumerate(template.columns))
         weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
         self._template, self._facts = template, dict(state["training"])
-        self._net = AnyOrder(self._layout(coders), weights)
+        self._net = AnyOrder(Layout(coders, tuple(state["order"]), self.depth), weights)
         self._drawing = Drawing(self._net)
 
-
-FLOPS = 40e9  # additions and multiplications per second in training, on two cores

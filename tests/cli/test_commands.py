@@ -138,3 +138,13 @@ def test_filled_in_rows_are_real_and_cannot_pass_for_synthetic(
     assert "holds real cells" in ended.err
     assert not (tmp_path / "judged").exists()
     assert cli("impute", model, data, "--out", tmp_path / "filled.csv").code == 2
+
+
+def test_schema_is_written_as_sdv_metadata_and_taken_back(cli: Callable[..., object], people: Path, tmp_path: Path) -> None:
+    ended = cli("schema", people, "--target", "rich", "--sdv", tmp_path / "metadata.json")
+    assert ended.code == 0, ended.err
+    document = json.loads((tmp_path / "metadata.json").read_text())
+    assert document["METADATA_SPEC_VERSION"] == "V2"
+    assert list(document["tables"]) == [people.stem]
+    again = cli("schema", people, "--schema", tmp_path / "metadata.json", "--json")
+    assert again.code == 0, again.err

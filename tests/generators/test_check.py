@@ -28,6 +28,8 @@ NUMBERS = ("age", "income", "left")
 
 @pytest.mark.parametrize("name", generators.names())
 def test_every_registered_generator_keeps_every_promise(name: str) -> None:
+    if name.startswith("sdv-"):
+        pytest.skip("SDV's networks take minutes at their defaults: test_sdv.py checks them with few epochs")
     report = check_generator(generators.by_name(name))
     assert set(report.passed) == set(CHECKS), report.skipped
 

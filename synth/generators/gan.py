@@ -1,0 +1,374 @@
+"""A conditional tabular GAN: a writer of rows that learns from a critic which cannot tell them from real ones.
+
+After CTGAN (Xu et al., "Modeling tabular data using conditional GAN", NeurIPS 2019) and CTAB-GAN+ (Zhao et al., Frontiers in
+Big Data 2024), written from the papers: modes, conditions, training-by-sampling, a Wasserstein critic with a gradient penalty,
+a classifier of the target. What differs, and why, is in decision 022: states given to a row are held rather than hoped for,
+columns are written one after another, rare levels share states, and each column's frequencies are set right afterwards.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from synth.data.conditions import Clause, Where
+from synth.data.encoding import Encoded
+from synth.data.schema import Schema
+from synth.errors import GenerationError
+from synth.generators._effort import Drawn, Effort
+from synth.generators._estimate import TableSize
+from synth.generators._modes import MOST_ATOMS, MOST_STATES, Modes
+from synth.generators._training import (
+    Plan,
+    check_torch,
+    load_weights,
+    one_thread,
+    real_number,
+    train,
+    validate_training,
+    whole_number,
+)
+from synth.generators._variety import Variety
+from synth.generators.base import Generator
+from synth.progress import Progress
+
+if TYPE_CHECKING:
+    from synth.generators._gan_net import Writer
+
+FEWEST_TOGETHER = 32  # rows per step: fewer tell the critic too little
+FASTEST = 0.02  # learning rate: faster ones collapse
+BLOCK = 4_096  # rows that are written together
+JUDGED = 10_000  # rows that frequencies and variety are judged by
+ROUNDS = 6  # of setting frequencies right
+STEP = 0.7  # ... each going so far of the way, at most MOST_STEP in log-odds
+MOST_STEP = 2.0
+KNOTS = 33  # quantiles of each mode's positions
+FEWEST_POSITIONS = 20  # positions that tell quantiles
+PILOT = 4_096  # rows that tell how many come through a condition
+MOST_BEGUN = 100.0  # rows begun for one that comes through; where it takes more, rows are given the condition
+FEWEST_BEGUN, MOST_TOGETHER = 512, 100_000  # rows that are begun together
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Rows as states of shape (rows, columns), positions (rows, columns that have them) and weights (rows,)."""
+
+    states: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Written:
+        return Written(self.states[rows], self.positions[rows], self.weights[rows])
+
+    @classmethod
+    def together(cls, parts: list[Written]) -> Written:
+        fields = ((part.states, part.positions, part.weights) for part in parts)
+        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
+
+
+@dataclass
+class Gan(Generator):
+    """A generative adversarial network for mixed tables. It keeps marginals and strong relations; likelihoods it has none."""
+
+    epochs: int = 60  # passes over the rows, each once per step of the writer
+    batch_rows: int = 250  # rows per step
+    learning_rate: float = 1e-3  # of AdamW, for writer and critic
+    width: int = 128  # of the writer's layers
+    noise: int = 64  # random numbers that a row is written from
+    critic_width: int = 128  # of the critic's layers
+    critic_steps: int = 2  # steps of the critic to one of the writer
+    gradient_penalty: float = 10.0  # holds the critic's slope near 1 (Gulrajani et al. 2017)
+    modes: int = 10  # stretches that a number's range is cut into, beside its spikes
+    given: float = 0.5  # share of the rows that are trained under a condition
+    balance: float = 0.0  # 0: conditions count as often as they occur; 1: by the logarithm of that, as in CTGAN
+    classifier: float = 0.0  # weight of a classifier of the target in the writer's loss, as in CTAB-GAN+; 0 for none
+    max_seconds: float | None = None  # then training stops, and the best weights so far are kept
+    device: str = "auto"  # cpu, cuda, …; auto takes a GPU where there is one
+    devices: int = 1  # that share each step
+    precision: str = "32-true"  # of the arithmetic in training
+
+    name: ClassVar[str] = "gan"
+    summary: ClassVar[str] = "a conditional GAN for mixed tables, after CTGAN and CTAB-GAN+; needs synth[torch]"
+    keeps_checkpoints: ClassVar[bool] = True
+
+    def _validate(self) -> None:
+        validate_training(self)
+        whole_number("batch_rows", self.batch_rows, FEWEST_TOGETHER)
+        real_number("learning_rate", self.learning_rate, above=0.0, most=FASTEST)
+        for name in ("width", "noise", "critic_width", "critic_steps", "modes"):
+            whole_number(name, getattr(self, name), 1)
+        real_number("gradient_penalty", self.gradient_penalty, above=0.0)
+        real_number("classifier", self.classifier, least=0.0)
+        for name in ("given", "balance"):
+            real_number(name, getattr(self, name), least=0.0, most=1.0)
+
+    def _plan(self) -> Plan:
+        return Plan(
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            learning_rate=self.learning_rate,
+            betas=(0.5, 0.99),
+            average=0.9995,  # a step of either network counts as one
+            patience=20,  # validation chooses the weights; it does not end the training
+            clip=0.0,
+            max_seconds=self.max_seconds,
+            device=self.device,
+            devices=self.devices,
+            precision=self.precision,
+        )
+
+    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
+        check_torch("the GAN")
+        from synth.generators._gan_net import ColumnFacts, GanLearner, Manner
+
+        self._template = rows.take(np.arange(0))
+        target = None if schema.target is None else schema.target.name
+        last = sorted(rows.columns, key=lambda column: column.name == target)  # in whose draw all others can have a say
+        self._modes = [Modes.of(column, self.modes) for column in last]
+        states, positions = self._encode(rows, rng)
+        to_classify = len(last) - 1 if last[-1].name == target and last[-1].is_category else None
+        sizes = (self.width, self.noise, self.critic_width, self.critic_steps)
+        manner = Manner(*sizes, self.gradient_penalty, self.given, self.balance, self.classifier, to_classify)
+        make = partial(GanLearner, [ColumnFacts.of(modes) for modes in self._modes], manner)
+        seed = int(rng.integers(2**31))
+        trained = train(make, (states, positions), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
+        mine = "writer."
+        self._weights = {name.removeprefix(mine): w for name, w in trained.weights.items() if name.startswith(mine)}
+        self._set_right(rng)
+        judged = rng.permutation(rows.rows)[:JUDGED]
+        written = self._write(self._open(len(judged)), rng)
+        real, fake = (states[judged], positions[judged]), (written.states, written.positions)
+        variety = Variety.of(real, fake, [modes.name for modes in self._modes])
+        self._facts = {"training": trained.facts, "variety": variety.to_dict()}
+        self._say(variety)
+
+    def _say(self, variety: Variety) -> None:
+        """Tell of a collapse. Raises GenerationError where what is left cannot be used."""
+        if variety.is_unusable:
+            raise GenerationError(
+                f"the GAN has collapsed: {variety};\nlower learning_rate, raise gradient_penalty, or train longer"
+            )
+        if variety.is_collapsed:
+            advice = "its rows lack variety: train longer, or take another method"
+            warnings.warn(f"the GAN has partly collapsed: {variety}; {advice}", UserWarning, stacklevel=4)
+
+    # rows as states and positions --------------------------------------------------------------------------------------
+
+    def _encode(self, rows: Encoded, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """States, int32 of shape (rows, columns), and positions, float32 of shape (rows, columns that have them)."""
+        states = np.empty((rows.rows, len(self._modes)), dtype=np.int32)
+        positions = np.empty((rows.rows, sum(modes.has_position for modes in self._modes)), dtype=np.float32)
+        place = 0
+        for k, modes in enumerate(self._modes):
+            states[:, k], position = modes.encode(rows[modes.name].values, rng)
+            if modes.has_position:
+                positions[:, place] = position
+                place += 1
+        return states, positions
+
+    def _decode(self, rows: Written, rng: np.random.Generator, only: Mapping[str, Clause] | None = None) -> Encoded:
+        """The rows of these states and positions. only: clauses that decide which of the levels sharing a state are drawn."""
+        values, place = {}, 0
+        for k, modes in enumerate(self._modes):
+            position = np.zeros(len(rows.states))
+            if modes.has_position:
+                position = rows.positions[:, place]
+                place += 1
+            clause = (only or {}).get(modes.name)
+            drawn_from = modes if clause is None else modes.given(clause)
+            values[modes.name] = drawn_from.decode(rows.states[:, k], position, rng)
+        return self._template.with_values(values)
+
+    def _open(self, rows: int) -> np.ndarray:
+        """What rows are given that are given nothing."""
+        return np.full((rows, len(self._modes)), -1, dtype=np.int64)
+
+    def _write(
+        self, given: np.ndarray, rng: np.random.Generator, *, within: Mapping[int, np.ndarray] | None = None, right: bool = True
+    ) -> Written:
+        """Rows that are given these states, -1 for none.
+
+        within: for some columns, the share of each state's draws that is wanted. right: whether positions are set right.
+        """
+        import torch
+
+        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        parts: list[tuple[np.ndarray, ...]] = []
+        with one_thread():
+            bias = torch.from_numpy(self._bias)
+            wanted = {place: torch.from_numpy(share.astype(np.float32)) for place, share in (within or {}).items()}
+            for start in range(0, max(1, len(given)), BLOCK):
+                _, *made = self._writer(torch.from_numpy(given[start : start + BLOCK]), noise, bias, wanted)
+                parts.append(tuple(part.numpy() for part in made))
+        positions, states, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Written(states, self._evened(states, positions) if right else positions, weights)
+
+    @property
+    def _writer(self) -> Writer:
+        """The network, built once from its weights."""
+        if "_network" not in self.__dict__:
+            from synth.generators._gan_net import ColumnFacts, Writer
+
+            network = Writer([ColumnFacts.of(modes) for modes in self._modes], self.width, self.noise)
+            self.__dict__["_network"] = load_weights(network, self._weights)  # type: ignore[arg-type]
+        return self.__dict__["_network"]  # type: ignore[no-any-return]
+
+    # frequencies -------------------------------------------------------------------------------------------------------
+
+    def _set_right(self, rng: np.random.Generator) -> None:
+        """Move the log-odds of all states until each column's come as often as in training, and make positions even.
+
+        The critic teaches what goes with what; how often a state comes is known, and need not be left to it.
+        """
+        self._bias = np.zeros(sum(modes.states for modes in self._modes), dtype=np.float32)
+        self._knots: list[np.ndarray] = [np.empty(0) for modes in self._modes if modes.has_position]
+        for _ in range(ROUNDS):
+            states = self._write(self._open(JUDGED), rng, right=False).states
+            start = 0
+            for k, modes in enumerate(self._modes):
+                drawn = np.bincount(states[:, k], minlength=modes.states)
+                wanted = (modes.counts + 1) / (modes.counts.sum() + modes.states)
+                apart = np.log(wanted * (JUDGED + modes.states) / (drawn + 1))
+                self._bias[start : start + modes.states] += STEP * np.clip(apart, -MOST_STEP, MOST_STEP)
+                start += modes.states
+        written = self._write(self._open(JUDGED), rng, right=False)
+        self._knots = self._quantiles(written.states, written.positions)
+
+    def _quantiles(self, states: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
+        """For each column with positions, KNOTS quantiles of those in each state, float64 of shape (states, KNOTS)."""
+        found = []
+        even = np.linspace(-1, 1, KNOTS)
+        for place, (k, modes) in enumerate((k, modes) for k, modes in enumerate(self._modes) if modes.has_position):
+            knots = np.tile(even, (modes.states, 1))
+            for state in np.flatnonzero(modes.wide):
+                own = positions[states[:, k] == state, place]
+                if len(own) >= FEWEST_POSITIONS:
+                    knots[state] = np.quantile(own.astype(np.float64), (even + 1) / 2)
+            found.append(knots)
+        return found
+
+    def _evened(self, states: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Positions by their rank among those that the writer gives in that state."""
+        evened = positions.copy()
+        even = np.linspace(-1, 1, KNOTS)
+        for place, (k, modes) in enumerate((k, modes) for k, modes in enumerate(self._modes) if modes.has_position):
+            for state in np.flatnonzero(modes.wide):
+                own = states[:, k] == state
+                evened[own, place] = np.interp(positions[own, place], self._knots[place][state], even)
+        return evened
+
+    # sampling ----------------------------------------------------------------------------------------------------------
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        return self._decode(self._write(self._open(n), rng), rng)
+
+    def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
+        """Rows that are drawn within the condition and kept by their weight, or, where that keeps too few, given it.
+
+        The first is likelihood weighting (Fung and Chang 1990) with rejection at the largest weight that was seen (Caffo, Booth
+        and Davis 2002): its rows are those that the model would draw without the condition. The second are what the writer has
+        learned to write under one, for conditions too rare for that.
+        """
+        clauses = {clause.column: clause for clause in where.clauses}
+        chances = {name: self._chances(name, clause) for name, clause in clauses.items()}
+        within = {}
+        for name, clause in clauses.items():
+            share = self._modes[self._place(name)].share(clause)
+            of_number = self._modes[self._place(name)].is_number  # the caller turns down what lies beyond its bounds
+            within[self._place(name)] = (share > 0).astype(float) if of_number else share
+        first = self._write(self._open(PILOT), rng, within=within)
+        highest = float(first.weights.max())
+        if first.weights.mean() < highest / MOST_BEGUN or highest <= 0:
+            written = self._write(self._given(n, chances, rng), rng)
+            return self._decode(written, rng, {name: clauses[name] for name in self._chosen(chances)})
+        kept: list[Written] = []
+        have, begun = 0, 0
+        while have < n or not kept:
+            size = int(min(MOST_TOGETHER, max(FEWEST_BEGUN, 1.1 * (n - have) * highest / first.weights.mean())))
+            rows = self._write(self._open(size), rng, within=within)
+            kept.append(rows.take(np.flatnonzero(rng.random(size) * highest < rows.weights)))
+            have, begun = have + len(kept[-1].weights), begun + size
+        rows = Written.together(kept).take(np.arange(min(n, have)))
+        made = self._decode(rows, rng, clauses)
+        return Drawn(made.columns, made.rows, Effort(begun, have, have))
+
+    def _chosen(self, chances: Mapping[str, np.ndarray]) -> list[str]:
+        """The clauses that rows are given: all that one state alone can satisfy, or the rarest of the others, if it is rarer.
+
+        How the states that satisfy one clause go with those of another is not known, so one such clause is given alone.
+        """
+        fixed = [name for name, chance in chances.items() if (chance > 0).sum() == 1]
+        rarest = min((name for name in chances if name not in fixed), key=lambda name: float(chances[name].sum()), default=None)
+        likely = np.prod([chances[name].sum() for name in fixed])
+        return fixed if rarest is None or (fixed and likely <= chances[rarest].sum()) else [rarest]
+
+    def _given(self, n: int, chances: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        """What n rows are given, int64 of shape (n, columns): states drawn by how often they come and satisfy the clause."""
+        given = self._open(n)
+        for name in self._chosen(chances):
+            chance = chances[name]
+            given[:, self._place(name)] = rng.choice(len(chance), size=n, p=chance / chance.sum())
+        return given
+
+    def _place(self, name: str) -> int:
+        return next(k for k, modes in enumerate(self._modes) if modes.name == name)
+
+    def _chances(self, name: str, clause: Clause) -> np.ndarray:
+        """The probability of each of a column's states and a draw from it that satisfies a clause."""
+        modes = self._modes[self._place(name)]
+        chance = modes.share(clause) * modes.counts / modes.counts.sum()
+        if not chance.any():
+            raise GenerationError(f"no training row was near the condition on {name!r}; widen the condition")
+        return np.asarray(chance)
+
+    # cost --------------------------------------------------------------------------------------------------------------
+
+    def _estimate(self, size: TableSize) -> tuple[float, float, float]:
+        """Products of matrices, at a rate that includes everything around them; see decision 022."""
+        states = sum(
+            min(MOST_ATOMS + self.modes, c.distinct) if c.is_number else min(MOST_STATES, c.distinct) for c in size.columns
+        )
+        columns = len(size.columns)
+        writer = (states + self.noise + self.width + states) * self.width + states * states / 2
+        critic = (states + 3 * columns + self.critic_width) * self.critic_width
+        batch = min(self.batch_rows, size.rows)
+        steps = max(1, self.epochs * size.rows / batch)
+        work = 2 * batch * (self.critic_steps * (9 * critic + writer) + 3 * (writer + critic))
+        around = 3e-4 * columns * (self.critic_steps + 3)
+        seconds = steps * (work / 4e10 + around) + 2.0
+        weights = 4 * (writer + critic)
+        peak = 4 * size.rows * 2 * columns + 40 * batch * (states + self.width) * 4 + 8 * weights + 300e6
+        return seconds, peak, 4 * writer + 16 * sum(c.distinct for c in size.columns if not c.is_number)
+
+    def _plans(self) -> Iterator[Mapping[str, Any]]:
+        for rows in (200, 100, 50):
+            if rows < self.batch_rows:
+                yield {"batch_rows": rows}
+
+    # saving ------------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        arrays = {f"weights.{name}": weight for name, weight in self._weights.items()}
+        for k, modes in enumerate(self._modes):
+            arrays |= modes.to_arrays(f"{k}")
+        arrays |= {f"knots.{place}": knots for place, knots in enumerate(self._knots)} | {"bias": self._bias}
+        columns = [{"name": m.name, "null": m.has_null, "between": m.between} for m in self._modes]
+        return {"columns": columns, **self._facts}, arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        self._template = template
+        self._modes = [
+            Modes.from_arrays(f"{k}", arrays, template[column["name"]], column["null"], column["between"])
+            for k, column in enumerate(state["columns"])
+        ]
+        self._weights = {
+            name.removeprefix("weights."): weight for name, weight in arrays.items() if name.startswith("weights.")
+        }
+        self._bias = arrays["bias"]
+        self._knots = [arrays[f"knots.{place}"] for place in range(sum(modes.has_position for modes in self._modes))]
+        self._facts = {"training": state["training"], "variety": state["variety"]}
