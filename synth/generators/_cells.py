@@ -73,6 +73,18 @@ class Cell:
             return (len(self.codes) // self.base, self.base)
         return (len(self.codes),) if len(self.codes) > 1 else ()
 
+    def shares(self) -> list[np.ndarray]:
+        """For each token, the share of the training rows in each of its states, above 0."""
+        if not self.sizes:
+            return []
+        rows = np.zeros(len(self.codes))
+        rows[self.codes >= 0] = self.book.counts[self.codes[self.codes >= 0]]
+        rows[self.codes == NULL] = self.book.nulls
+        if self.scale is not None:
+            rows[self.on_scale] = self.scale.rows
+        tokens = [rows] if not self.base else [rows.reshape(-1, self.base).sum(axis) for axis in (1, 0)]
+        return [(counts + 0.5) / (counts + 0.5).sum() for counts in tokens]
+
     @cached_property
     def _state_of(self) -> np.ndarray:
         """The state of each code, of shape (levels + 1,), the last one null's."""

@@ -6,8 +6,8 @@
 - The rarest range of a number is drawn from the training values in it, which is the model's marginal but for its error.
 - Clauses told later weigh what was drawn before them by their probability, and rows are drawn in proportion to their weight
   from many more than are wanted (sampling-importance-resampling, Rubin 1987).
-- Further ranges, and any beside an equality on a number with a scale, whose density the network does not tell, are left to
-  whoever asked: rows outside them are turned down and drawn again.
+- Further ranges, one that stands alone and is not rare, and any beside an equality on a number with a scale, whose density the
+  network does not tell, are left to whoever asked: rows outside them are turned down and drawn again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from synth.generators._cells import NOTHING, Cell, Cells
 
 PER_ROW, FEWEST = 4, 2_000  # candidates per row wanted, and at least; more where too few of them are independent
 MOST = 400_000  # candidates, or one per row wanted where that is more
+OFTEN = 0.1  # a range that stands alone and holds this share of the training rows is left to rejection, which has no error
 FEWEST_EFFECTIVE = 0.1  # share of the rows that must be independent ones
 MOST_ROUNDS = 200  # draws of values for a range
 
@@ -132,6 +133,8 @@ class _Asked:
         if any(clause.column in on_scale for clause in asked.equal) or not ranges:
             return replace(asked, sets=sets)
         rarest = min(ranges, key=lambda clause: _share(asked.cell(clause), clause))
+        if not asked.equal and not sets and _share(asked.cell(rarest), rarest) >= OFTEN:
+            return asked
         return replace(asked, sets=sets, range=rarest)
 
     def _at(self, clause: Clause) -> int:

@@ -22,7 +22,6 @@ LOG_SIGMA, SPREAD = (
     -0.5,
     1.5,
 )  # ln σ(t) is normal with this mean and deviation (EDM's P_mean and P_std, for data of deviation 1)
-SOONEST = 0.02  # t is above this: a token weighs 1/t
 WAVES = 8  # frequencies that a place is told in (Gorishniy et al. 2022), as expected without noise (Barron et al. 2021)
 TIME = 64  # numbers that tell the time
 HIDDEN = 0.1  # share of the rows with clean columns in which these are hidden instead: what guidance leads away from
@@ -33,13 +32,15 @@ PLACE_EDGE = 1e-6  # places are held this far from 0 and 1
 
 @dataclass(frozen=True)
 class Form:
-    """What the network is told of a table: as in `_cells.Cells`, and the column of each token and place."""
+    """What the network is told of a table: as in `_cells.Cells`, the column of each token and place, and the shares of all
+    states of all tokens, side by side, which it starts from."""
 
     sizes: tuple[int, ...]
     parent: tuple[int, ...]
     gates: tuple[tuple[int, int], ...]
     token_column: tuple[int, ...]
     place_column: tuple[int, ...]
+    shares: tuple[float, ...]
 
     @property
     def columns(self) -> int:
@@ -93,6 +94,7 @@ class Denoiser(Learner):
             self.logits = nn.Linear(width, int(sizes.sum()))
             nn.init.normal_(self.states.weight, std=1 / math.sqrt(parts))
             nn.init.zeros_(self.logits.weight)
+            self.logits.bias.data.copy_(torch.log(torch.tensor(form.shares)))
         if places:
             self.frequencies = nn.Parameter(0.25 * 2 ** torch.linspace(0, 5, WAVES).repeat(places, 1))
             self.places = nn.Linear(places * (2 * WAVES + 3), width)
@@ -137,7 +139,7 @@ class Denoiser(Learner):
             return torch.rand(shape, generator=rng, device=device)
 
         t = (torch.arange(rows, device=device) / rows + uniform(1)) % 1  # evenly over the batch (Kingma et al. 2021)
-        t = SOONEST + (1 - SOONEST) * t.clamp(1e-4, 1 - 1e-4)
+        t = t.clamp(1e-3, 1 - 1e-3)
         sigma = sigma_at(t)[:, None]
         x0 = torch.special.ndtri((low + (high - low) * uniform(*low.shape)).clamp(PLACE_EDGE, 1 - PLACE_EDGE))
 
@@ -165,10 +167,12 @@ class Denoiser(Learner):
         # D(x) = c_skip x + c_out F, and λ = 1 / c_out²: the error of F, which is of one size at all σ (EDM, table 1).
         target = (x0 - x / (sigma**2 + 1)) * torch.sqrt(sigma**2 + 1) / sigma
         loss: Tensor = PLACE * ((noise - target) ** 2 * ~(absent | place_given)).sum(1)
+        # The bound weighs a masked token by 1/t; this is the mean of that given how many are masked, and varies far less.
+        weight = ((~token_given).sum(1) + 1) / hides.sum(1).clamp(min=1)
         for token, part in enumerate(torch.split(logits, list(self.form.sizes), dim=1)):
             first = self.form.parent[token]
             asked = hides[:, token] & (~hides[:, first] if first >= 0 else True)
-            loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked / t
+            loss = loss + functional.cross_entropy(part, state[:, token], reduction="none") * asked * weight
         return loss
 
     def validate(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:

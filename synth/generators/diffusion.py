@@ -49,8 +49,8 @@ class Diffusion(Generator):
     shown: float = 0.3  # share of the training rows with some of their columns clean: what conditions and filling in build on
     steps: int = 30  # evaluations of the network per row drawn
     guidance: float = 1.0  # how far conditions are followed: 1 as learned, above it overstates them (Ho and Salimans 2021)
-    epochs: int = 100  # most passes over the rows
-    batch_rows: int = 512  # rows per step
+    epochs: int = 40  # most passes over the rows; many more learn them by heart, and end before the rate has fallen
+    batch_rows: int = 512  # rows per step, and at most an eighth of the rows
     learning_rate: float = 2e-3  # of AdamW, at its highest
     max_seconds: float | None = None  # then training stops, with the best weights so far
     device: str = "auto"  # cpu, cuda, …; auto takes a GPU where there is one
@@ -63,6 +63,7 @@ class Diffusion(Generator):
 
     def _validate(self) -> None:
         validate_training(self)
+        whole_number("batch_rows", self.batch_rows, 16)
         whole_number("width", self.width, 4)
         whole_number("blocks", self.blocks, 1)
         whole_number("steps", self.steps, 2)
@@ -70,10 +71,10 @@ class Diffusion(Generator):
         real_number("shown", self.shown, least=0.0, most=1.0)
         real_number("guidance", self.guidance, least=0.0, most=20.0)
 
-    def _plan(self) -> Plan:
+    def _plan(self, rows: int) -> Plan:
         return Plan(
             epochs=self.epochs,
-            batch_rows=self.batch_rows,
+            batch_rows=min(self.batch_rows, max(16, rows // 8)),
             learning_rate=self.learning_rate,
             max_seconds=self.max_seconds,
             device=self.device,
@@ -92,7 +93,7 @@ class Diffusion(Generator):
         trained = train(
             self._maker(),
             self._cells.encode(rows, rows.rows),
-            self._plan(),
+            self._plan(rows.rows),
             seed=int(rng.integers(2**31)),
             progress=progress,
             checkpoint=self._checkpoint,
@@ -103,7 +104,7 @@ class Diffusion(Generator):
         """Arithmetic of the training steps at the speed of two cores; weights, rows, and what a look at many rows holds."""
         tokens, places, states = told_by(size)
         parameters = self.blocks * 2 * self.width * (self.width + TIME) + self.width * (2 * states + 20 * places)
-        steps = self.epochs * size.rows / min(self.batch_rows, size.rows)
+        steps = self.epochs * size.rows / min(self.batch_rows, max(16, size.rows // 8))
         seconds = START + STEP * steps + 6 * parameters * size.rows * self.epochs / SPEED
         seconds = seconds if self.max_seconds is None else min(seconds, START + self.max_seconds)
         looked_at = max(self.batch_rows * self.blocks, 4 * min(0.05 * size.rows, 4_096))
@@ -130,6 +131,7 @@ class Diffusion(Generator):
             cells.gates,
             tuple(column for column in columns for _ in cells.cells[column].sizes),
             tuple(column for column in columns if cells.cells[column].scale is not None),
+            tuple(float(share) for cell in cells.cells for shares in cell.shares() for share in shares),
         )
         return partial(Denoiser, form, self.width, self.blocks, self.dropout, self.shown)
 
