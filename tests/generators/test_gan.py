@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from synth.data.example import example_table
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.errors import ConfigError, GenerationError
+from synth.generators._training import Checkpoint
 from synth.generators._variety import Variety
 
 pytest.importorskip("torch")
@@ -114,6 +116,20 @@ def test_the_facts_of_the_fit_are_kept(model: Gan, tmp_path: Any) -> None:
     assert state["variety"]["collapsed"] is False
     assert state["variety"]["combinations"] > 0.8
     assert state["training"]["steps"] > 0
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr("synth.generators.base.Checkpoint", partial(Checkpoint, every=0.0))
+    whole = Gan(epochs=2, **SMALL).fit(WORLD)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Gan(epochs=2, **SMALL).fit(WORLD, checkpoint=tmp_path / "kept", progress=stop)
+    assert list((tmp_path / "kept").iterdir())
+    assert Gan(epochs=2, **SMALL).fit(WORLD, checkpoint=tmp_path / "kept", resume=True).digest() == whole.digest()
 
 
 def _collapsed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
