@@ -43,7 +43,7 @@ class ImageDiffusion(Generator):
     Conditions on the label are exact: only labels that satisfy them are drawn. Those on pixels are met by turning images down.
     """
 
-    epochs: int = 60  # passes over the images
+    epochs: int = 40  # passes over the images
     batch_rows: int = 64  # images per step
     learning_rate: float = 1e-3  # of AdamW, at its highest
     widths: tuple[int, ...] = (32, 64)  # channels of the U-Net's levels, multiples of 8; each level halves the sides
@@ -51,7 +51,7 @@ class ImageDiffusion(Generator):
     patch: int = 2  # sides of the squares of pixels that the U-Net takes as one: a quarter of the work for 2
     dropout: float = 0.05  # in the residual blocks; against learning images by heart
     drop_label: float = 0.1  # share of the images that are learned without their label, which guidance needs
-    guidance: float = 1.5  # how far the label pulls: 1 as learned, more is clearer and less varied
+    guidance: float = 1.3  # how far the label pulls: 1 as learned, more is clearer and less varied
     steps: int = 15  # of the solver, from noise to image
     max_seconds: float | None = None  # then training stops, and the best weights so far are kept
     device: str = "auto"  # where it is trained: cpu, cuda, …; rows are drawn on the CPU

@@ -34,8 +34,9 @@ AROUND = 20  # training images around, to which the distance to the nearest one 
 CALIBRATE = 0.01  # share of real images that are nearer to a training image, in this proportion, than what is called a copy
 PAIRS, FEWEST = 300_000_000, 2_000  # images looked for times training images; at least so many are looked for
 GROUPS = 20  # of images that are left out in turn, to tell how much a distance scatters
-ON_IMAGES = (  # what is measured of an image table unless something else is asked for by name, and what costs too much
+ON_IMAGES = (  # what is measured of an image table unless something else is asked for by name
     "image", "validity", "fidelity.missing_classes", "fidelity.class_share", "privacy.exact_copies", "privacy.unique_copies",
+    "privacy.near_copies", "privacy.memorised", "privacy.membership_auc", "privacy.membership_tpr",
 )  # fmt: skip
 
 
