@@ -76,12 +76,12 @@ def _idx(path: Path) -> np.ndarray:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as problem:
             raise DataError(f"{path} cannot be unpacked: {problem}; fetch it again") from problem
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UBYTE:
-        raise DataError(f"{path} is no IDX file of bytes: it begins with {content[:4].hex(' ')}")
-    start = 4 + 4 * content[3]
+    start = 4 + 4 * content[3] if len(content) >= 4 else 4
+    if len(content) < start or content[:2] != b"\0\0" or content[2] != UBYTE:
+        raise DataError(f"{path} is no IDX file of bytes: it begins with {content[:4].hex(' ') or 'nothing'}")
     sizes = [int(size) for size in np.frombuffer(content[4:start], dtype=">u4")]
     wanted = int(np.prod(sizes, dtype=object))
-    if len(sizes) != content[3] or len(content) - start != wanted:
+    if len(content) - start != wanted:
         raise DataError(f"{path} says that it holds {wanted:,} bytes ({' × '.join(map(str, sizes))}), and holds {len(content) - start:,}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(sizes)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +58,7 @@ class Painter(Learner):
             down_block_types=("DownBlock2D",) * len(net.widths),
             up_block_types=("UpBlock2D",) * len(net.widths),
             norm_num_groups=GROUPS,
+            resnet_time_scale_shift="scale_shift",  # a norm of few channels would take out what is only added before it
             add_attention=False,
             dropout=net.dropout,
             num_class_embeds=net.classes + 1,
@@ -82,13 +85,9 @@ class Painter(Learner):
         told = self.unet(pixel_unshuffle(whole, net.patch), time, class_labels=label).sample
         return pixel_shuffle(told, net.patch)[:, :, : net.height, : net.width]
 
-    def paint(self, label: Tensor, noise: Tensor, steps: int, guidance: float) -> Tensor:
-        """Images from noise of their shape, given a label each."""
-        solver = DPMSolverMultistepScheduler(
-            **CURVE, timestep_spacing="trailing", thresholding=True, sample_max_value=1.0
-        )  # which clips what it takes for the image to [-1, 1]
-        solver.set_timesteps(steps)
-        image = noise
+    def paint(self, label: Tensor, noise: Tensor, solver: DPMSolverMultistepScheduler, guidance: float) -> Tensor:
+        """Images from noise of their shape, given a label each. solver: as `solver_of` gives it; it is left as it was."""
+        solver, image = deepcopy(solver), noise
         for time in solver.timesteps:
             image = solver.step(self._guided(image, time.expand(len(image)), label, guidance), time, image).prev_sample
         return image
@@ -100,3 +99,12 @@ class Painter(Learner):
         both = self.velocity(torch.cat([image, image]), torch.cat([time, time]), torch.cat([label, none]))
         given, free = both.chunk(2)
         return free + guidance * (given - free)
+
+
+def solver_of(steps: int) -> DPMSolverMultistepScheduler:
+    """DPM-Solver++ of second order, which clips what it takes for the image to [-1, 1]."""
+    solver = DPMSolverMultistepScheduler(**CURVE, timestep_spacing="trailing", thresholding=True, sample_max_value=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it turns tensors into arrays as numpy 1 did
+        solver.set_timesteps(steps)
+    return solver

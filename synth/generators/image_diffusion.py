@@ -183,8 +183,11 @@ class ImageDiffusion(Generator):
         import torch
 
         painter = self._painter
+        from synth.generators._image_net import solver_of
+
+        draw = partial(_block, painter, solver_of(self.steps), float(self.guidance))
         with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1, initializer=partial(torch.set_num_threads, 1)) as pool:
-            done = list(pool.map(partial(_block, painter, self.steps, float(self.guidance)), parts, seeds))
+            done = list(pool.map(draw, parts, seeds))
         return np.concatenate(done).transpose(0, 2, 3, 1)
 
     @property
@@ -209,14 +212,14 @@ class ImageDiffusion(Generator):
         self._weights = {name[4:]: values for name, values in arrays.items() if name.startswith("net.")}
 
 
-def _block(painter: Painter, steps: int, guidance: float, label: np.ndarray, seed: int) -> np.ndarray:
+def _block(painter: Painter, solver: Any, guidance: float, label: np.ndarray, seed: int) -> np.ndarray:
     """Some images in [-1, 1], of shape (rows, channels, height, width)."""
     import torch
 
     net = painter.net
     noise = np.random.default_rng(seed).standard_normal((len(label), net.channels, net.height, net.width), dtype=np.float32)
     with torch.inference_mode():
-        drawn = painter.paint(torch.from_numpy(label.astype(np.int64) + 1), torch.from_numpy(noise), steps, guidance)
+        drawn = painter.paint(torch.from_numpy(label.astype(np.int64) + 1), torch.from_numpy(noise), solver, guidance)
     return drawn.clamp(-1, 1).numpy()
 
 

@@ -101,7 +101,7 @@ def _images(evidence: Evidence, side: Side, rows: np.ndarray) -> Images:
     shape, target = ImageShape.of(evidence.train.schema), evidence.target
     assert shape is not None and target is not None
     low, high = evidence.once("images.scale", lambda: _scale(evidence, shape))
-    pixels = shape.stack(lambda name: evidence.column(name).of(side)[rows]).reshape(len(rows), -1)
+    pixels = shape.stack(lambda name: evidence.column(name).of(side)[rows]).reshape(len(rows), shape.pixels)
     return Images(np.nan_to_num((pixels - low) / (high - low)).astype(np.float32), target.of(side)[rows])
 
 
