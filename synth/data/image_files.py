@@ -1,4 +1,4 @@
-"""Labelled images from files: an IDX file with its labels beside it, or a folder with a folder of PNG or JPEG for each class."""
+"""Labelled images from files: an IDX file with its labels beside it, or a folder with one of PNG or JPEG for each class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _IDX_IMAGES = re.compile(r"(.*)images([-.])idx[34]-ubyte(\.gz)?")
 def holds_images(path: Path) -> bool:
     """Whether a path is one that `read_images` reads: told by its name, or by the folders in it."""
     if path.is_dir():
-        return any(inner.suffix.lower() in SUFFIXES for folder in path.iterdir() if folder.is_dir() for inner in folder.iterdir())
+        folders = (folder for folder in path.iterdir() if folder.is_dir())
+        return any(inner.suffix.lower() in SUFFIXES for folder in folders for inner in folder.iterdir())
     return _IDX.fullmatch(path.name) is not None
 
 
@@ -40,8 +41,8 @@ def read_images(path: Path) -> pa.Table:
         raise DataError(f"{path} holds no image")
     if images[0].size > MOST_PIXELS:
         raise DataError(
-            f"an image of {path} has {images[0].size:,} numbers, each of which would be a column; at most {MOST_PIXELS:,} can be: "
-            "make the images smaller"
+            f"an image of {path} has {images[0].size:,} numbers, each of which would be a column; at most {MOST_PIXELS:,} "
+            "can be: make the images smaller"
         )
     return as_rows(images, labels)
 
@@ -69,7 +70,7 @@ def _from_idx(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _idx(path: Path) -> np.ndarray:
-    """The array of bytes in an IDX file: two zeros, the type, the number of dimensions, each dimension big-endian, the bytes."""
+    """The bytes in an IDX file: two zeros, the type, the number of dimensions, each of them big-endian, then the bytes."""
     content = path.read_bytes()
     if path.suffix == ".gz":
         try:
@@ -82,7 +83,8 @@ def _idx(path: Path) -> np.ndarray:
     sizes = [int(size) for size in np.frombuffer(content[4:start], dtype=">u4")]
     wanted = int(np.prod(sizes, dtype=object))
     if len(content) - start != wanted:
-        raise DataError(f"{path} says that it holds {wanted:,} bytes ({' × '.join(map(str, sizes))}), and holds {len(content) - start:,}")
+        said = f"{wanted:,} bytes ({' × '.join(map(str, sizes))})"
+        raise DataError(f"{path} says that it holds {said}, and holds {len(content) - start:,}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(sizes)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class ImageShape:
         """Numbers per image."""
         return self.height * self.width * self.channels
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The columns: row by row, in a row from left to right, channel by channel."""
         places = np.ndindex(self.height, self.width, *([self.channels] if self.is_named_with_channel else []))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
@@ -14,7 +15,7 @@ from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 from synth.generators._learner import Learner
 
 TIMES = 1_000  # steps from image to noise in training
-CURVE = {"num_train_timesteps": TIMES, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
+CURVE: dict[str, Any] = {"num_train_timesteps": TIMES, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
 GROUPS = 8  # of each group norm, which is of one image alone
 
 
@@ -49,7 +50,7 @@ class Painter(Learner):
         super().__init__()
         self.net = net
         inside = net.channels * net.patch**2
-        self.unet = UNet2DModel(
+        self.unet: Any = UNet2DModel(  # type: ignore[no-untyped-call]
             sample_size=tuple(side // net.patch for side in net.sides),
             in_channels=inside,
             out_channels=inside,
@@ -63,7 +64,7 @@ class Painter(Learner):
             dropout=net.dropout,
             num_class_embeds=net.classes + 1,
         )
-        self.schedule = DDPMScheduler(**CURVE)
+        self.schedule: Any = DDPMScheduler(**CURVE)  # type: ignore[no-untyped-call]
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str) -> Tensor:
         """Mean squared error of the velocity (Salimans and Ho 2022) at a random time."""
@@ -76,7 +77,8 @@ class Painter(Learner):
             label = torch.where(none, self.net.classes, label)
         noisy = self.schedule.add_noise(image, noise, time)
         wanted = self.schedule.get_velocity(image, noise, time)
-        return ((self.velocity(noisy, time, label) - wanted) ** 2).mean(dim=(1, 2, 3))
+        off: Tensor = self.velocity(noisy, time, label) - wanted
+        return (off**2).mean(dim=(1, 2, 3))
 
     def velocity(self, noisy: Tensor, time: Tensor, label: Tensor) -> Tensor:
         """What the U-Net says of images of shape (rows, channels, height, width), padded to its sides and in patches."""
@@ -85,7 +87,7 @@ class Painter(Learner):
         told = self.unet(pixel_unshuffle(whole, net.patch), time, class_labels=label).sample
         return pixel_shuffle(told, net.patch)[:, :, : net.height, : net.width]
 
-    def paint(self, label: Tensor, noise: Tensor, solver: DPMSolverMultistepScheduler, guidance: float) -> Tensor:
+    def paint(self, label: Tensor, noise: Tensor, solver: Any, guidance: float) -> Tensor:
         """Images from noise of their shape, given a label each. solver: as `solver_of` gives it; it is left as it was."""
         solver, image = deepcopy(solver), noise
         for time in solver.timesteps:
@@ -101,9 +103,10 @@ class Painter(Learner):
         return free + guidance * (given - free)
 
 
-def solver_of(steps: int) -> DPMSolverMultistepScheduler:
+def solver_of(steps: int) -> Any:
     """DPM-Solver++ of second order, which clips what it takes for the image to [-1, 1]."""
-    solver = DPMSolverMultistepScheduler(**CURVE, timestep_spacing="trailing", thresholding=True, sample_max_value=1.0)
+    clipped = {"timestep_spacing": "trailing", "thresholding": True, "sample_max_value": 1.0}
+    solver: Any = DPMSolverMultistepScheduler(**CURVE, **clipped)  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it turns tensors into arrays as numpy 1 did
         solver.set_timesteps(steps)

@@ -79,7 +79,9 @@ class ImageDiffusion(Generator):
         ):
             raise ConfigError(f"widths is {widths!r}; give 1 to {MOST_LEVELS} multiples of 8, such as (32, 64)")
         if self.guidance != 1 and self.drop_label == 0:
-            raise ConfigError(f"guidance is {self.guidance}, which needs images learned without label; raise drop_label, or give 1")
+            raise ConfigError(
+                f"guidance is {self.guidance}, and needs images learned without label; raise drop_label, or give 1"
+            )
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         shape, label = _image_of(schema, rows)
@@ -92,8 +94,8 @@ class ImageDiffusion(Generator):
         from synth.generators._image_net import Painter
 
         data = np.ascontiguousarray(self._scaled(images).transpose(0, 3, 1, 2)), codes.astype(np.int64) + 1
-        seed = int(rng.integers(2**31))
-        trained = train(partial(Painter, self._net), data, self._plan, seed=seed, progress=progress, checkpoint=self._checkpoint)
+        make, seed = partial(Painter, self._net), int(rng.integers(2**31))
+        trained = train(make, data, self._plan, seed=seed, progress=progress, checkpoint=self._checkpoint)
         self._weights, self._facts = trained.weights, trained.facts
 
     @property

@@ -2,8 +2,9 @@
 
 The Fréchet distance is Heusel et al.'s ("GANs trained by a two time-scale update rule …", 2017), precision and recall are
 Kynkäänniemi et al.'s ("Improved precision and recall metric for assessing generative models", 2019), both on the last hidden
-layer of a classifier that learned the training images' labels here: features of photographs say little of digits. A copy is told
-as in Carlini et al., "Extracting training data from diffusion models" (2023): nearer to one training image than to those around.
+layer of a classifier that learned the training images' labels here: features of photographs say little of digits. A copy is
+told as in Carlini et al., "Extracting training data from diffusion models" (2023): nearer to one training image than to those
+around.
 Likeness rests on equally many training, synthetic and holdout images, copies on all training images.
 """
 
@@ -44,7 +45,7 @@ def left_out(evidence: Evidence, selected: Iterable[Metric], asked: Iterable[str
     """Which metrics are not begun on an image table, by name, with the reason."""
     if ImageShape.of(evidence.train.schema) is None:
         return {}
-    why = "each pixel is a column here, and single columns or pairs say nothing of images; name the metric to have it all the same"
+    why = "each pixel is a column here, and single columns or pairs say nothing of images; name the metric to have it anyway"
     wanted = {*ON_IMAGES, *(name for name in asked if "." in name)}
     return {one.name: why for one in selected if not wanted & {one.name, one.family}}
 
@@ -99,7 +100,8 @@ def _seen(evidence: Evidence) -> Seen:
 def _images(evidence: Evidence, side: Side, rows: np.ndarray) -> Images:
     """The images in these rows of a table, on the scale of the darkest and brightest training pixel."""
     shape, target = ImageShape.of(evidence.train.schema), evidence.target
-    assert shape is not None and target is not None
+    assert shape is not None
+    assert target is not None
     low, high = evidence.once("images.scale", lambda: _scale(evidence, shape))
     pixels = shape.stack(lambda name: evidence.column(name).of(side)[rows]).reshape(len(rows), shape.pixels)
     return Images(np.nan_to_num((pixels - low) / (high - low)).astype(np.float32), target.of(side)[rows])
@@ -184,7 +186,7 @@ def precision(evidence: Evidence) -> Iterator[Reading]:
 
     A neighbourhood reaches to the third nearest image of the same table. Copies excel in it.
     """
-    yield _covering(seen(evidence), evidence, "train")
+    yield _covering(seen(evidence), "train")
 
 
 @metric("image.recall", better="higher", cost=3.0)
@@ -193,23 +195,23 @@ def recall(evidence: Evidence) -> Iterator[Reading]:
 
     Images that all look alike reach few; copies reach all.
     """
-    yield _covering(seen(evidence), evidence, "other")
+    yield _covering(seen(evidence), "other")
 
 
-def _covering(found: Seen, evidence: Evidence, balls: str) -> Reading:
-    """How many of the others lie in balls around training images, or the reverse; Wilson, since both tables scatter, at half."""
-    scores: list[Interval | None] = []
-    sides: tuple[Side, ...] = ("synthetic", "holdout")
-    for side in sides:
+def _covering(found: Seen, balls: str) -> Reading:
+    """How many of the others lie in balls around training images, or the reverse.
+
+    Wilson's intervals at half of the images, since those around which the balls are scatter too.
+    """
+
+    def share(side: Side) -> Interval:
         real, other = found.features["train"], found.features[side]
-        if not len(other):
-            scores.append(None)
-            continue
         centres, points = (real, other) if balls == "train" else (other, real)
         radii = neighbours(centres, centres, NEIGHBOURS, exclude_self=True)[0][:, -1]
         inside = within(centres, points, radii)[1] > 0
-        scores.append(replace(wilson(inside.mean() * len(points) / 2, len(points) / 2), n=len(points)))
-    return Reading(*scores, detail={"neighbours": NEIGHBOURS})
+        return replace(wilson(inside.mean() * len(points) / 2, len(points) / 2), n=len(points))
+
+    return Reading(share("synthetic"), share("holdout") if found.has_holdout else None, detail={"neighbours": NEIGHBOURS})
 
 
 @metric("image.consistency", better="higher", cost=0.1)
@@ -224,7 +226,8 @@ def consistency(evidence: Evidence) -> Iterator[Reading]:
     classes = {}
     for code in np.unique(found.images["synthetic"].labels):
         mine = found.images["synthetic"].labels == code
-        classes[target.label(int(code))] = {"images": int(mine.sum()), "share": round(float(right["synthetic"][mine].mean()), 4)}
+        share = round(float(right["synthetic"][mine].mean()), 4)
+        classes[target.label(int(code))] = {"images": int(mine.sum()), "share": share}
     yield Reading(
         wilson(right["synthetic"].sum(), len(right["synthetic"])),
         wilson(right["holdout"].sum(), len(right["holdout"])) if found.has_holdout else None,
@@ -239,8 +242,8 @@ def consistency(evidence: Evidence) -> Iterator[Reading]:
 def copies(evidence: Evidence) -> Iterator[Reading]:
     """Share of the synthetic images that are nearer to a training image than all but one in a hundred fresh images are.
 
-    Nearer in proportion to the twenty next training images, pixel by pixel. One half of the holdout sets what is near, the other
-    is the reference; then they change places.
+    Nearer in proportion to the twenty next training images, pixel by pixel. One half of the holdout sets what is near, the
+    other is the reference; then they change places.
     """
     found = seen(evidence)
     if not found.has_holdout:

@@ -64,7 +64,8 @@ def contact_sheets(synthetic: Table | None, holdout: Table | None) -> tuple[Shee
 
 def _is_drawn(shape: ImageShape, table: Table) -> bool:
     """Whether the pixels are numbers: rows that somebody claims to fit a schema may hold anything."""
-    kinds = [table.arrow.schema.field(name).type for name in shape.names if name in table.arrow.column_names]
+    found = dict(zip(table.arrow.schema.names, table.arrow.schema.types, strict=True))
+    kinds = [found[name] for name in shape.names if name in found]
     return len(kinds) == shape.pixels and all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
 
 
@@ -83,12 +84,10 @@ def _labels(schema: Schema, target: str, table: Table) -> np.ndarray:
 def _images(shape: ImageShape, table: Table, rows: np.ndarray) -> np.ndarray:
     part = table.take(rows)
     pixels = shape.stack(lambda name: encode_column(part.schema.column(name), part.arrow.column(name)).values)
-    return np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0))
 
 
-def _sheet(
-    name: str, said: str, images: np.ndarray, counts: Sequence[int], each: int, ends: tuple[float, float]
-) -> Sheet:
+def _sheet(name: str, said: str, images: np.ndarray, counts: Sequence[int], each: int, ends: tuple[float, float]) -> Sheet:
     """Images in a grid, `counts` of them in each row; channels beyond three are left away, and two are shown as one."""
     low, high = ends
     images = np.clip((images - low) / ((high - low) or 1.0) * 255, 0, 255).astype(np.uint8)

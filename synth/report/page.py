@@ -316,7 +316,8 @@ def _marginals(errors: list[tuple[str, float, float | None]], synthetic: Table |
         return []
     shape = ImageShape.of(synthetic.schema)
     names = [name for name, _, _ in errors] or [column.name for column in synthetic.schema.learned]
-    names = [name for name in names if shape is None or name not in shape.names]  # a pixel's distribution says nothing
+    pixels = set(() if shape is None else shape.names)  # whose distributions say nothing
+    names = [name for name in names if name not in pixels]
     kept = [name for name in names if name in synthetic.schema and (train is None or name in train.schema)]
     return [plot for name in kept[:COLUMNS] if (plot := plots.marginal(name, synthetic, train)) is not None]
 

@@ -27,7 +27,8 @@ TINY = ImageDiffusion(epochs=2, widths=(8,), steps=2)
 def flat(table: Table) -> tuple[np.ndarray, np.ndarray]:
     shape = ImageShape.of(table.schema)
     assert shape is not None
-    return shape.stack(lambda name: np.asarray(table.column(name))).reshape(len(table), -1) / 16, np.asarray(table.column("label"))
+    images = shape.stack(lambda name: np.asarray(table.column(name))).reshape(len(table), -1)
+    return images / 16, np.asarray(table.column("label"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_a_condition_on_a_pixel_is_met_by_turning_down_or_given_up(tiny: ImageDi
     made = tiny.sample(40, where={"label": 1, "pixel_1_1": {">=": middle}})
     assert min(made.column("pixel_1_1").to_pylist()) >= middle
     assert set(made.column("label").to_pylist()) == {1}
-    with pytest.raises((ConditionError, GenerationError), match="none of 1,000 images|no row"):
+    with pytest.raises((ConditionError, GenerationError), match=r"none of 1,000 images|no row"):
         tiny.sample(10, where={name: {">=": 15} for name in ("pixel_0_0", "pixel_3_3", "pixel_0_3", "pixel_1_1")})
 
 
@@ -140,7 +141,7 @@ def test_other_columns_missing_labels_and_missing_pixels_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("widths", (12,)), ("widths", ()), ("widths", 32), ("widths", (True,)), ("guidance", -1.0), ("dropout", 1.0), ("steps", 0)],
+    [*(("widths", value) for value in ((12,), (), 32, (True,))), ("guidance", -1.0), ("dropout", 1.0), ("steps", 0)],
 )
 def test_hyperparameters_out_of_range_are_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{name} is"):
