@@ -1,4 +1,4 @@
-"""Files of rows: CSV, Parquet and Arrow, each written whole or not at all."""
+"""Files of rows: CSV, Parquet and Arrow, each written whole or not at all; and labelled images, which are only read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from synth.data.frames import DTYPE, check_names, tidy
+from synth.data.image_files import holds_images, read_images
 from synth.data.kinds import is_text
 from synth.data.table import Table
 from synth.errors import DataError, did_you_mean
@@ -45,8 +46,10 @@ def format_of(path: Path) -> str:
 
 def read_file(path: Path) -> pa.Table:
     """The rows of a file. Raises DataError, naming the file and what is wrong with it."""
+    if holds_images(path) and path.exists():
+        return _read_images(path)
     if path.is_dir():
-        raise DataError(f"{path} is a folder; give the path of one file of rows")
+        raise DataError(f"{path} is a folder; give the path of one file of rows, or a folder with one of images for each class")
     if not path.exists():
         raise DataError(f"{path} is not there; check the path (the working folder is {Path.cwd()})")
     kind = format_of(path)
@@ -79,6 +82,13 @@ def _read_arrow(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{path} is no Arrow file that can be read: {' '.join(str(problem).split())[:160]}") from problem
     return tidy(table)
+
+
+def _read_images(path: Path) -> pa.Table:
+    try:
+        return read_images(path)
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror or problem}") from problem
 
 
 def _read_csv(path: Path) -> pa.Table:

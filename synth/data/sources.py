@@ -1,6 +1,7 @@
 """Reading tables from files and frames, and writing them.
 
-read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow
+read(path or frame)  ->  Table             .csv .tsv .txt, .parquet .pq, .arrow .feather .ipc, pandas, polars, Arrow;
+                                           an IDX file of images with its labels beside it, a folder of images by class
 read_claimed(path or frame, schema)        rows made by somebody else, judged rather than trusted
 write(table, path)                         by suffix; whole or not at all
 """
@@ -20,6 +21,8 @@ from synth.data.declaration import ROLE_OF, check_overrides, declare, is_complet
 from synth.data.facts import plain
 from synth.data.files import format_of, read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
+from synth.data.image_files import holds_images
+from synth.data.images import LABEL
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
 from synth.data.schema import Column, Kind, Role, Schema, member_of
@@ -47,7 +50,9 @@ def read(
     """Read a table from a file or a frame, and decide its schema.
 
     source: a path (.csv, .parquet, .arrow, .feather), a pandas, polars or Arrow table, a `Table`, or
-        "bundled:arrests" for a real table that comes with synth (extra `demo`).
+        "bundled:arrests" for a real table that comes with synth (extra `demo`). Labelled images are read as rows of pixels
+        (`synth.data.images`) from an IDX file (…images-idx3-ubyte, its labels beside it), or from a folder that has one of PNG
+        or JPEG files for each class; their column `label` is then the target, if no other is named.
     schema: overrides, as a mapping or the path of a `schema.yaml` (or SDV's metadata, or its path); or a whole `Schema` (or its
         `schema.json`), whose kinds and roles are then taken as they are and whose read-off facts are widened until these rows
         fit.
@@ -70,6 +75,10 @@ def read(
         return Table(arrow, reassign(under, arrow, time=time, kinds=kinds, **named), frame, mark=mark)
     said = schema or {}
     overrides = check_overrides(from_sdv_metadata(said) if is_sdv_metadata(said) else said)
+    if _is_images(source):
+        kinds = {LABEL: Kind.CATEGORICAL, **(kinds or {})}
+        if target is None and not _names_target(overrides):
+            named["target"] = LABEL
     if isinstance(source, Table):
         overrides = _over_declared(source.schema, overrides)
     entries = overrides.get("columns") or {}
@@ -97,11 +106,20 @@ def read_claimed(source: Any, schema: Schema) -> Table:
     return Table(arrow, schema, frame, mark=_mark(source))
 
 
+def _is_images(source: Any) -> bool:
+    return isinstance(source, (str, os.PathLike)) and holds_images(Path(source))
+
+
+def _names_target(overrides: Mapping[str, Any]) -> bool:
+    entries = (overrides.get("columns") or {}).values()
+    return overrides.get("target") is not None or any(entry.get("role") == Role.TARGET for entry in entries)
+
+
 def _mark(source: Any) -> Mark | None:
     """What the rows are marked as where they come from, which they stay."""
     if isinstance(source, Table):
         return source.mark
-    if not isinstance(source, (str, os.PathLike)) or format_of(Path(source)) != "parquet":
+    if not isinstance(source, (str, os.PathLike)) or _is_images(source) or format_of(Path(source)) != "parquet":
         return None
     from synth.data.quarantine import mark_of  # pyarrow.parquet is loaded only where a Parquet file is
 

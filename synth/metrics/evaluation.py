@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from synth import __version__
@@ -15,6 +15,7 @@ from synth.data.sketch import SKETCH, sketch
 from synth.data.table import Table
 from synth.errors import DataError, InputError
 from synth.metrics.evidence import Evidence, conform
+from synth.metrics.images import left_out
 from synth.metrics.measurement import Measurement, Measurements, Status
 from synth.metrics.registry import Metric, NothingThereError, SkipMetricError, chosen
 from synth.progress import Progress, silent
@@ -66,7 +67,8 @@ def evaluate(
     if not trained.schema.learned:
         raise DataError("no column is left to compare: all are keys, identifiers, free text or dropped; check the schema")
     evidence = Evidence(trained, held, made, check_seed(seed), again, model, shadow)
-    plan = Plan(selected, _cores() if workers is None else workers, budget_seconds)
+    asked = () if only is None else (only,) if isinstance(only, str) else tuple(only)
+    plan = Plan(selected, _cores() if workers is None else workers, budget_seconds, left_out(evidence, selected, asked))
     found = plan.carry_out(evidence, progress)
     return Measurements(tuple(found), _context(evidence), made)
 
@@ -93,14 +95,16 @@ class Plan:
     selected: tuple[Metric, ...]
     workers: int
     budget_seconds: float | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)  # metrics that are not begun, by name, with the reason
 
     def carry_out(self, evidence: Evidence, progress: Progress) -> list[Measurement]:
         """All figures. Progress is told from the calling thread only, with the name of the metric at work the longest."""
         from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
         started = time.monotonic()
-        waiting = sorted(self.selected, key=lambda m: m.cost if self.budget_seconds is not None else -m.cost)
-        done: dict[str, list[Measurement]] = {}
+        begun = [metric for metric in self.selected if metric.name not in self.left_out]
+        waiting = sorted(begun, key=lambda m: m.cost if self.budget_seconds is not None else -m.cost)
+        done = {m.name: [_unbegun(m, self.left_out[m.name])] for m in self.selected if m.name in self.left_out}
         running: dict[Future[list[Measurement]], Metric] = {}
         _ = evidence.columns  # coded once, before the threads ask for it
         # Threads of BLAS and threads of ours would fight for the same cores, and its results would depend on their number.
@@ -110,7 +114,7 @@ class Plan:
                     while waiting and len(running) < self.workers:
                         metric = waiting.pop(0)
                         if self._late(started):
-                            done[metric.name] = [_unbegun(metric, self.budget_seconds)]
+                            done[metric.name] = [_unbegun(metric, self._spent)]
                             continue
                         running[pool.submit(_figures, metric, evidence)] = metric
                     if not running:
@@ -128,13 +132,16 @@ class Plan:
     def _late(self, started: float) -> bool:
         return self.budget_seconds is not None and time.monotonic() - started >= self.budget_seconds
 
+    @property
+    def _spent(self) -> str:
+        return f"the budget of {self.budget_seconds:g} s was spent before it could begin; allow more, or name fewer metrics"
+
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _unbegun(metric: Metric, budget: float | None) -> Measurement:
-    why = f"the budget of {budget:g} s was spent before it could begin; allow more, or name fewer metrics"
+def _unbegun(metric: Metric, why: str) -> Measurement:
     return Measurement(metric.name, metric.better, bounds=metric.bounds, status="skipped", reason=why)
 
 

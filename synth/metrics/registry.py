@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FAMILIES = (
     "validity",
+    "image",
     "fidelity",
     "utility",
     "balance",

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from synth.data.images import ImageShape
 from synth.data.table import Table
 from synth.metrics.measurement import Measurement, Measurements
 from synth.report import plots, svg, words
+from synth.report.contact import contact_sheets
 from synth.report.exposure import Exposure
 from synth.report.families import by_family, gaps
 from synth.report.groups import by_group
@@ -101,7 +103,9 @@ def render(
     by_check = {finding.check: finding for finding in findings}
     headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
     found = _folded([_finding(f, hide) for f in _open(findings)])
-    first = [m for name in words.HEADLINES for m in measurements.named(name)]
+    has_images = any(m.family == "image" and m.score is not None for m in measurements)
+    heads = words.IMAGE_HEADLINES if has_images else words.HEADLINES
+    first = [m for name in heads for m in measurements.named(name)]
     shape, trend = _detail(measurements, "fidelity.shape"), _detail(measurements, "fidelity.trend")
     errors = [] if public else _column_errors(shape)
     pairs = [] if public else list(trend.get("worst", ()))
@@ -129,6 +133,7 @@ def render(
         sentences=[said for m in first if (said := words.sentence(m))],
         groups=by_group(measurements, by_check, hide),
         errors=errors,
+        sheets=contact_sheets(synthetic, None if public else holdout),
         marginals=_marginals(errors, synthetic, train),
         pairs=pairs,
         matrix=None if public else _matrix(trend),
@@ -185,7 +190,7 @@ def _limit(finding: Finding | None) -> float | None:
 
 def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
     scored = str(m.detail.get("metric", "")) if m.name == "utility.tstr" else ""
-    name = f"{words.HEADLINES[m.name]} {scored}".rstrip()
+    name = f"{(words.HEADLINES | words.IMAGE_HEADLINES)[m.name]} {scored}".rstrip()
     row = _row(m, finding, hide) | {"words": name, "drawing": None, "whose": words.referee(m)}
     if m.score is not None:
         limit = _limit(finding)
@@ -309,7 +314,10 @@ def _column_errors(shape: Mapping[str, Any]) -> list[tuple[str, float, float | N
 def _marginals(errors: list[tuple[str, float, float | None]], synthetic: Table | None, train: Table | None) -> list[plots.Plot]:
     if synthetic is None:
         return []
+    shape = ImageShape.of(synthetic.schema)
     names = [name for name, _, _ in errors] or [column.name for column in synthetic.schema.learned]
+    pixels = set(() if shape is None else shape.names)  # whose distributions say nothing
+    names = [name for name in names if name not in pixels]
     kept = [name for name in names if name in synthetic.schema and (train is None or name in train.schema)]
     return [plot for name in kept[:COLUMNS] if (plot := plots.marginal(name, synthetic, train)) is not None]
 

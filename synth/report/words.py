@@ -16,6 +16,16 @@ HEADLINES = {
     "privacy.membership_auc": "Membership AUC",
     "privacy.membership_tpr": "Membership at 1% FPR",
 }
+IMAGE_HEADLINES = {  # where images are judged, whose single columns say nothing
+    "image.frechet": "Fréchet distance",
+    "image.precision": "Precision",
+    "image.recall": "Recall",
+    "image.consistency": "Images like their label",
+    "image.copies": "Near copies",
+    "privacy.exact_copies": "Exact copies",
+    "privacy.membership_auc": "Membership AUC",
+    "privacy.membership_tpr": "Membership at 1% FPR",
+}
 DECISIONS = {
     "approved": ("Approved", "Every rule that can block is met."),
     "rejected": ("Rejected", "At least one rule that can block is broken; these rows stay inside."),
@@ -39,6 +49,10 @@ STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own
 RISKS = ("privacy.attribute_inference", "privacy.singling_out_", "privacy.linkability")  # fractions of what was left to find
 RATES = (  # and every "…_copies": fractions of rows, cells or groups
     "validity.",
+    "image.copies",
+    "image.precision",
+    "image.recall",
+    "image.consistency",
     "fidelity.missing_",
     "fidelity.rare_",
     "privacy.membership_tpr",
@@ -80,6 +94,7 @@ NEXT: dict[str, dict[str, str]] = {
     "fail": {
         "privacy": "Fit with less detail or on more rows, or drop the columns that name a person; do not release these rows.",
         "fidelity": "Look at the worst columns and pairs, then try another generator or more training rows.",
+        "image": "Look at the contact sheet; train longer or with wider levels, or, against copies, shorter or on more images.",
         "utility": "Try another generator, or keep real rows for the model that this table was meant for.",
         "fairness": "Look at the group's own figures; condition the sampling on the group, or collect more of its rows.",
         "balance": "Take the remedy that the figure's sentence names, or none: added rows are no benefit by themselves.",

@@ -222,8 +222,8 @@ def test_every_rule_of_a_packaged_policy_gives_its_reason(name: str) -> None:
         assert len(check.why.split()) >= 5
 
 
-def test_the_four_policies_are_packaged() -> None:
-    assert packaged() == ("class-balance", "fairness-audit", "privacy-release", "research")
+def test_the_five_policies_are_packaged() -> None:
+    assert packaged() == ("class-balance", "fairness-audit", "image-release", "privacy-release", "research")
 
 
 def test_the_json_schema_describes_a_policy() -> None:
