@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from synth.data.example import example_table
 from synth.data.images import ImageShape, as_rows
 from synth.data.sources import read
 from synth.data.table import Table
-from synth.errors import ConditionError, ConfigError, DataError, GenerationError
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, MissingExtraError
 from synth.generators._storage import load
 from synth.generators.image_diffusion import ImageDiffusion
 from synth.metrics.distance import nearest
@@ -91,6 +93,23 @@ def test_what_is_drawn_does_not_depend_on_how_many_cores_there_are(
     assert drawn[0] == drawn[1]
     tiny.save(tmp_path / "model")
     assert load(tmp_path / "model").sample(300, seed=5).digest() == drawn[0]
+
+
+def test_a_fit_that_keeps_a_checkpoint_gives_the_same_model(tiny: ImageDiffusion, tmp_path: Path) -> None:
+    kept = ImageDiffusion(**TINY.get_params()).fit(tiny_digits(), seed=0, checkpoint=tmp_path / "kept")
+    assert kept.digest() == tiny.digest()
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_registry_knows_it_and_needs_no_torch_to() -> None:
+    code = "import sys; from synth.generators import by_name; by_name('image-diffusion'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synth.generators.image_diffusion.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="diffusers"):
+        ImageDiffusion(**TINY.get_params()).fit(tiny_digits())
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (6, 5, 3), (2, 2)])
