@@ -75,8 +75,8 @@ class Written:
 class Gan(Generator):
     """A generative adversarial network for mixed tables. It keeps marginals and strong relations; likelihoods it has none."""
 
-    epochs: int = 60  # passes over the rows, each once per step of the writer
-    batch_rows: int = 250  # rows per step
+    epochs: int = 50  # passes over the rows, each once per step of the writer
+    batch_rows: int = 128  # rows per step
     learning_rate: float = 1e-3  # of AdamW, for writer and critic
     width: int = 128  # of the writer's layers
     noise: int = 64  # random numbers that a row is written from
@@ -346,7 +346,7 @@ class Gan(Generator):
         return seconds, peak, 4 * writer + 16 * sum(c.distinct for c in size.columns if not c.is_number)
 
     def _plans(self) -> Iterator[Mapping[str, Any]]:
-        for rows in (200, 100, 50):
+        for rows in (64, FEWEST_TOGETHER):
             if rows < self.batch_rows:
                 yield {"batch_rows": rows}
 
