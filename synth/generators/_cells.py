@@ -19,7 +19,7 @@ import numpy as np
 from synth.data.conditions import Clause
 from synth.data.encoding import Encoded, EncodedColumn
 from synth.generators._codes import Codebook
-from synth.generators._scale import Scale
+from synth.generators._quantiles import Scale
 
 MOST_STATES = 256  # a category with more levels is told by two tokens
 FEW = 20  # a number with at most so many distinct values is told by a token alone

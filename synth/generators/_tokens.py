@@ -1,7 +1,7 @@
 """Columns as tokens: small whole numbers that a network can draw one after another, and back.
 
 A category is one token, or two where it has hundreds of levels: a group of levels about as common, and the level in it. A
-number is a bin, and a piece of it where values are many (see `_scales`). A moment is a day, or a week and a weekday where
+number is a bin, and a piece of it where values are many (see `_bins`). A moment is a day, or a week and a weekday where
 days hardly repeat, then a time of day. Null is one more value of a column's first token; its other tokens are then -1.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from synth.data.conditions import Clause
 from synth.data.encoding import EncodedColumn
+from synth.generators._bins import Scale
 from synth.generators._codes import OFTEN
-from synth.generators._scales import Scale
 
 MOST_LEVELS = 256  # a category with more levels is told by two tokens
 NEVER = -1e9  # log-probability of what cannot be

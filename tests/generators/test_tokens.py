@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synth.data.conditions import Clause
 from synth.data.encoding import EncodedColumn
 from synth.data.schema import Kind
-from synth.generators._scales import FEWEST_IN_PIECE, MOST_PIECES, Scale
+from synth.generators._bins import FEWEST_IN_PIECE, MOST_PIECES, Scale
 from synth.generators._tokens import NEVER, Coder, coder_from, coder_of
 
 RNG = np.random.default_rng

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from synth.data.encoding import Encoded, EncodedColumn
 from synth.generators._cells import FEW, MOST_STATES, Cell, Cells
 from synth.generators._codes import Codebook
-from synth.generators._scale import Scale
+from synth.generators._quantiles import Scale
 
 
 def book(values: np.ndarray, decimals: int | None = None, per_day: int | None = None) -> Codebook:
