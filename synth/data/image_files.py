@@ -26,8 +26,11 @@ _IDX_IMAGES = re.compile(r"(.*)images([-.])idx[34]-ubyte(\.gz)?")
 def holds_images(path: Path) -> bool:
     """Whether a path is one that `read_images` reads: told by its name, or by the folders in it."""
     if path.is_dir():
-        folders = (folder for folder in path.iterdir() if folder.is_dir())
-        return any(inner.suffix.lower() in SUFFIXES for folder in folders for inner in folder.iterdir())
+        try:
+            folders = (folder for folder in path.iterdir() if folder.is_dir())
+            return any(inner.suffix.lower() in SUFFIXES for folder in folders for inner in folder.iterdir())
+        except OSError:  # whoever reads it says what it is
+            return False
     return _IDX.fullmatch(path.name) is not None
 
 
