@@ -6,7 +6,7 @@ import io
 import json
 import tempfile
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from synth.check.alternatives import alternatives
 from synth.check.conformance import Broken, CannotRun, Conformance, conform, require
 from synth.data.conditions import Where
 from synth.data.encoding import encode
@@ -345,7 +346,7 @@ def _hyperparameters(case: _Case) -> None:
         if name in OF_THE_MACHINE:
             continue
         accepted: list[Any] = []
-        for other in _alternatives(value, hints[name], case):
+        for other in alternatives(value, hints[name], tuple(encode(case.made.head(1)))):
             try:
                 model = case.fresh(**{name: other}).fit(case.table, seed=0)
             except ConfigError:
@@ -357,29 +358,6 @@ def _hyperparameters(case: _Case) -> None:
             require(
                 not accepted, f"hyperparameter {name!r} changes nothing: {value!r} and {accepted} give the same model and rows"
             )
-
-
-def _alternatives(value: Any, hint: Any, case: _Case) -> Iterator[Any]:
-    """Other values of a hyperparameter, of the types that its annotation names."""
-    parts = typing.get_args(hint)
-    types = parts if parts and typing.get_origin(hint) not in (tuple, list, typing.Literal) else (hint,)
-    found: list[Any] = []
-    for kind in types:
-        origin = typing.get_origin(kind)
-        if origin is typing.Literal:
-            found += typing.get_args(kind)
-        elif origin in (tuple, list) or kind in (tuple, list):
-            names = list(encode(case.made.head(1)))
-            found += [origin(names[-1:]), origin(names[:2]), origin(())] if origin else []
-        elif kind is bool:
-            found += [False, True]
-        elif kind is int:
-            found += [1, 2, 3, 5, 20] + ([value // 2, value * 2] if isinstance(value, int) else [])
-        elif kind is float:
-            found += [0.0, 0.1, 0.5, 0.9, 2.0, 10.0]
-        elif kind is type(None):
-            found.append(None)
-    return (other for other in found if type(other) is not type(value) or other != value)
 
 
 CHECKS: dict[str, Callable[[_Case], None]] = {
