@@ -23,7 +23,7 @@ from synth.data.encoding import encode
 from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
 from synth.data.table import Table
-from synth.errors import ConditionError, ConfigError, DataError, NotFittedError, SynthError
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, SynthError
 from synth.generators._shards import Joined, Shards, drawn_here
 from synth.generators._storage import FILES, load
 from synth.generators.base import Generator
@@ -337,7 +337,11 @@ def _hyperparameters(case: _Case) -> None:
     where = next(example_conditions(case.made), None)
 
     def told(model: Generator) -> tuple[bytes, ...]:
-        return _learned(model), *(_bytes(model.sample(200, where=given, seed=7).arrow) for given in (None, where))
+        try:
+            given = _bytes(model.sample(200, where=where, seed=7).arrow)
+        except GenerationError as problem:  # a hyperparameter may make a condition too rare for the method
+            given = str(problem).encode()
+        return _learned(model), _bytes(model.sample(200, seed=7).arrow), given
 
     before = told(case.model)
     hints = typing.get_type_hints(type(case.generator))

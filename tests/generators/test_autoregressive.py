@@ -15,7 +15,7 @@ import synth
 from synth.data.conditions import Where
 from synth.data.table import Table
 from synth.errors import ConfigError, GenerationError
-from synth.generators import _drawing
+from synth.generators import _drawing, create
 from synth.generators._any_order import AnyOrder
 from synth.generators._drawing import Drawing
 from synth.generators.autoregressive import Autoregressive
@@ -85,7 +85,9 @@ def test_rows_are_drawn_as_often_as_the_score_says(model: Autoregressive, real: 
 
 
 def test_the_law_of_the_table_is_learned(model: Autoregressive, real: Table) -> None:
-    assert distance(law(model, real), cells(real)) < 0.05
+    unrelated = create("independent").fit(real).sample(100_000)
+    assert distance(law(model, real), cells(real)) < 0.08  # .044 to .069 over seeds; fresh rows are .03 away
+    assert distance(cells(unrelated), cells(real)) > 0.2
 
 
 def test_numpy_draws_from_the_network_that_torch_trained(shop: Table) -> None:
