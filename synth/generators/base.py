@@ -357,4 +357,5 @@ def nothing_to_fill(column: str) -> GenerationError:
 def _fillers() -> str:
     from synth.generators import by_name, names
 
-    return " and ".join(name for name in names() if by_name(name)._impute is not Generator._impute)
+    *others, last = (name for name in names() if by_name(name)._impute is not Generator._impute)
+    return f"{', '.join(others)} and {last}"
