@@ -195,7 +195,7 @@ def test_what_cannot_be_filled_in_is_refused_with_a_reason(model: Trees, halves:
         Trees().impute(rows)
     with pytest.raises(DataError, match="'left' was learned and is not in the table"):
         model.impute(rows.select(["cause", "right", "number"]))
-    with pytest.raises(ConfigError, match="Smote cannot fill in missing cells; autoregressive, copula, .* and trees can"):
+    with pytest.raises(ConfigError, match=r"Smote cannot fill in missing cells; autoregressive, copula, .* and trees can"):
         Smote().fit(example_table()).impute(example_table())
     strange = replace(rows, arrow=rows.arrow.set_column(0, "cause", pa.array(["c9"] * 50)))
     with pytest.raises(DataError, match="'c9'"):
