@@ -21,7 +21,7 @@ from synth.data.images import ImageShape
 from synth.metrics.distance import neighbours, within
 from synth.metrics.evidence import SIDES, Evidence, Side
 from synth.metrics.intervals import jackknife_error, normal, wilson
-from synth.metrics.learners import draw
+from synth.metrics.learners import QUIET, draw
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Metric, NothingThereError, Reading, SkipMetricError, metric
 
@@ -130,7 +130,7 @@ def _classifier(images: Images, shape: ImageShape) -> Any:
         moved = [np.roll(grid, by, axis).reshape(len(grid), -1) for axis in (1, 2) for by in (-1, 1)]
         pixels, labels = np.concatenate([pixels, *moved]), np.tile(labels, 5)
     model = MLPClassifier(SMALL_LAYERS if is_small else LAYERS, max_iter=ROUNDS * (3 if is_small else 1), random_state=0)
-    with warnings.catch_warnings():
+    with QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped on purpose
         return model.fit(pixels, labels)
 

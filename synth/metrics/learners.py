@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from synth.metrics.evidence import Compared, Evidence, Side
 
 NATIVE = 254  # categories up to which boosted trees split on sets of them; more are put in order of their frequency
 TREES = 100  # boosting rounds, the scikit-learn default
+QUIET = Lock()  # warnings are silenced for the whole process: by one thread at a time, or they stay so
 SHRINKAGE = 1.0  # without it leaf values explode where classes are rare: KDD'99 falls from an AUC of .9999 to .54
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from threading import Lock
 
 import numpy as np
 
 from synth.data.schema import Kind
 from synth.metrics.evidence import Compared, Evidence, Side
 from synth.metrics.intervals import auc_parts, normal, variance_of_mean
-from synth.metrics.learners import draw
+from synth.metrics.learners import QUIET, draw
 from synth.metrics.measurement import Interval
 from synth.metrics.registry import Reading, SkipMetricError, metric
 
 FOLDS = 3
 ROWS = 100_000  # rows per table: the features of all of KDD'99 would take gigabytes
-_QUIET = Lock()  # warnings are silenced for the whole process: by one thread at a time, or they stay so
 
 
 @metric("fidelity.c2st@sdmetrics", better="higher", cost=3.0, on_request=True)
@@ -74,7 +72,7 @@ def detection(X: np.ndarray, real: np.ndarray, seed: int) -> Interval:
     for fit, test in StratifiedKFold(n_splits=FOLDS, shuffle=True, random_state=seed).split(X, real):
         scaler = RobustScaler().fit(X[fit])
         model = LogisticRegression()
-        with _QUIET, warnings.catch_warnings():
+        with QUIET, warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it ends before it has converged, like the original
             model.fit(scaler.transform(X[fit]), real[fit])
         chance = model.predict_proba(scaler.transform(X[test]))[:, 1]
