@@ -15,6 +15,7 @@ import synth
 from synth.config import RunConfig
 from synth.data.images import ImageShape
 from synth.gate.policy import Policy
+from synth.replay import replay
 from synth.run import run
 from tests.digits import digits, image_table
 
@@ -49,7 +50,7 @@ def test_digits_go_from_a_file_to_an_export_that_is_verified(tmp_path: Path) -> 
     done = run(config(save_idx(tmp_path), **settings), out=tmp_path / "run")
     assert done.verdict.decision == "approved", done.verdict
     assert synth.verify(tmp_path / "run" / "export")
-    synth.replay(tmp_path / "run" / "export", rows=(0, 599))  # it raises where a row is not drawn again to the last pixel
+    replay(tmp_path / "run" / "export", rows=(0, 599))  # it raises where a row is not drawn again to the last pixel
     made = pq.read_table(tmp_path / "run" / "export" / "data.parquet")
     assert (len(made), made.num_columns, str(made.schema.field("pixel_3_3").type)) == (600, 65, "uint8")
     inside, outside = ((tmp_path / "run" / name).read_text() for name in ("report.html", "export/report.html"))

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from synth.metrics.evidence import Compared
-from synth.metrics.learners import TREES, Judge
+from synth.metrics.learners import QUIET, TREES, Judge
 
 Learner = Literal["boosted", "linear", "forest"]
 NAMES: dict[Learner, str] = {
@@ -189,7 +189,10 @@ def _last(features: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Forest:
-    """A random forest (Breiman 2001)."""
+    """A random forest (Breiman 2001).
+
+    scikit-learn sets the filters of warnings anew for each tree, for the whole process: one thread at a time, or it warns.
+    """
 
     model: Any
 
@@ -198,20 +201,24 @@ class Forest:
         from sklearn.ensemble import RandomForestClassifier
 
         model = RandomForestClassifier(FOREST, min_samples_leaf=LEAF, max_features="sqrt", random_state=seed)
-        return cls(model.fit(_single(X), y, sample_weight=weight))
+        with QUIET:
+            return cls(model.fit(_single(X), y, sample_weight=weight))
 
     @classmethod
     def of_numbers(cls, X: np.ndarray, y: np.ndarray, seed: int) -> Forest:
         from sklearn.ensemble import RandomForestRegressor
 
         model = RandomForestRegressor(FOREST, min_samples_leaf=LEAF, max_features=1 / 3, random_state=seed)
-        return cls(model.fit(_single(X), y))
+        with QUIET:
+            return cls(model.fit(_single(X), y))
 
     def chances(self, X: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_proba(_single(X)))
+        with QUIET:
+            return np.asarray(self.model.predict_proba(_single(X)))
 
     def numbers(self, X: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict(_single(X)))
+        with QUIET:
+            return np.asarray(self.model.predict(_single(X)))
 
 
 def _single(X: np.ndarray) -> np.ndarray:
