@@ -76,7 +76,7 @@ def notice(text: str) -> None:
 def telling_of(checkpoint: Path | None, resume: bool, quiet: bool) -> Iterator[None]:
     """Say what lies in the checkpoint's folder before a fit, and what stays there when it is broken off."""
     there = checkpoint is not None and checkpoint.is_dir()
-    if resume and not there:
+    if resume and checkpoint is not None and not there:
         notice("no checkpoint is there to go on from; the fit begins anew")
     if there and not resume and not quiet:
         notice(f"{checkpoint} holds an unfinished fit, which --resume would go on with; this one begins anew, and replaces it")

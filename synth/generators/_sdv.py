@@ -17,13 +17,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from synth.data.encoding import Encoded, EncodedColumn
-from synth.errors import ConfigError, MissingExtraError
+from synth.data.schema import Schema
+from synth.errors import MissingExtraError
 from synth.generators._sdv_state import Reader, Writer
+from synth.generators.base import Generator
+from synth.progress import Progress
 
 TABLE = "t"  # SDV's name for the only table
 LICENCE = "its licence, BUSL-1.1, is for each user to accept"
@@ -37,10 +40,28 @@ def check_installed(method: str) -> None:
         raise MissingExtraError(f"{method} ({LICENCE})", "sdv", "sdv")
 
 
-def whole(name: str, value: Any, lowest: int) -> None:
-    """Raise ConfigError for what is no whole number, or too low."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
-        raise ConfigError(f"{name} is {value!r}; give a whole number, {lowest} or more")
+class SdvMethod(Generator):
+    """A method of SDV's, but for its hyperparameters."""
+
+    needs: ClassVar[str] = "sdv"
+    kind: ClassVar[str] = ""  # SDV's name for it
+
+    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
+        progress("fit", 0, 1)
+        self._template = rows.take(np.arange(0))
+        self._model = Model.fit(self.kind, self.get_params(), rows, int(rng.integers(2**31)))
+        progress("fit", 1, 1)
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        return self._model.sample(n, self._template, int(rng.integers(2**31)))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return self._model.state, self._model.arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        check_installed(self.name)
+        self._template = template
+        self._model = Model.read(self.kind, self.get_params(), template, state, arrays)
 
 
 class Model:

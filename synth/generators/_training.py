@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from synth.errors import ConfigError, MissingExtraError
+from synth.generators._hyperparameters import real_number, whole_number
 from synth.progress import Progress
 
 if TYPE_CHECKING:
@@ -103,24 +104,9 @@ def validate_training(method: TrainingFields) -> None:
         raise ConfigError(f"device is {method.device!r}; give auto, cpu, cuda or mps")
 
 
-def whole_number(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise ConfigError unless a hyperparameter is a whole number in this range."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        to = "or more" if most is None else f"to {most}"
-        raise ConfigError(f"{name} is {value!r}; give a whole number, {least} {to}")
-
-
-def real_number(name: str, value: Any, *, least: float = -np.inf, above: float = -np.inf, most: float = np.inf) -> None:
-    """Raise ConfigError unless a hyperparameter is a finite number in this range."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or not (least <= value <= most and value > above):
-        low = f"above {above:g}" if np.isfinite(above) else f"from {least:g}"
-        raise ConfigError(f"{name} is {value!r}; give a number {low}{'' if np.isinf(most) else f', at most {most:g}'}")
-
-
-def check_torch(what: str) -> None:
-    """Raise MissingExtraError where torch or Lightning Fabric is not installed."""
-    for package, name in (("torch", "torch"), ("lightning_fabric", "lightning-fabric")):
+def check_torch(what: str, *more: str) -> None:
+    """Raise MissingExtraError where torch or Lightning Fabric, or another package that is named, is not installed."""
+    for package, name in (("torch", "torch"), ("lightning_fabric", "lightning-fabric"), *zip(more, more, strict=True)):
         if find_spec(package) is None:
             raise MissingExtraError(what, name, "torch")
 

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,6 @@ class _State:
     best: float = float("inf")
     best_step: int = 0
     since_best: int = 0  # looks at the validation loss
-    losses: list[float] = field(default_factory=list)  # validation losses, one a look
 
 
 def _train(
@@ -117,7 +116,7 @@ def _train(
     learner = make()
     training = _Training(fabric, learner, data, plan, seed)
     if checkpoint is not None:
-        training.keep_in(checkpoint, name)
+        training.keep_in(checkpoint, name, _digest(learner, data, plan, seed))
     return training.run(progress)
 
 
@@ -126,7 +125,6 @@ class _Training:
 
     def __init__(self, fabric: Fabric, learner: Learner, data: tuple[np.ndarray, ...], plan: Plan, seed: int) -> None:
         self.fabric, self.plan, self.seed, self.state = fabric, plan, seed, _State()
-        self.digest = _digest(learner, data, plan, seed)
         rows = len(data[0])
         order = np.random.default_rng([seed, 1]).permutation(rows)
         held = min(MOST_VALIDATION, int(plan.validation * rows))
@@ -146,7 +144,7 @@ class _Training:
         self.epoch, self.order = -1, torch.empty(0)
         self.saved = time.monotonic()
         self.file: Path | None = None
-        self.every = 0.0
+        self.every, self.digest = 0.0, ""  # told where checkpoints are kept
 
     # running ---------------------------------------------------------------------------------------------------------
 
@@ -243,7 +241,6 @@ class _Training:
             loss = float(self.fabric.broadcast(self._validation_loss()))
             if not np.isfinite(loss):
                 return False
-            state.losses.append(loss)
             if loss >= state.best:
                 state.since_best += 1
                 return True
@@ -296,7 +293,6 @@ class _Training:
             optimizer.load_state_dict(_cloned(snapshot["optimizers"][turn]))
         for key, value in snapshot["state"].items():
             setattr(self.state, key, value)
-        self.state.losses = list(self.state.losses)
 
     def _roll_back(self, good: dict[str, Any]) -> None:
         scale, rollbacks = self.state.scale / 2, self.state.rollbacks + 1
@@ -308,9 +304,9 @@ class _Training:
         self._restore(good)
         self.state.scale, self.state.rollbacks = scale, rollbacks
 
-    def keep_in(self, checkpoint: Checkpoint, name: str) -> None:
+    def keep_in(self, checkpoint: Checkpoint, name: str, digest: str) -> None:
         """Save checkpoints there from now on, and go on from the one there, if asked to. DataError: it is another fit's."""
-        self.file, self.every = checkpoint.file(name), checkpoint.every
+        self.file, self.every, self.digest = checkpoint.file(name), checkpoint.every, digest
         if checkpoint.resume and self.file.is_file():
             try:
                 held = torch.load(self.file, map_location=self.fabric.device, weights_only=True)

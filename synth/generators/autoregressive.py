@@ -23,8 +23,9 @@ from synth.generators._any_order import AnyOrder, Layout
 from synth.generators._drawing import Drawing
 from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
+from synth.generators._hyperparameters import real_number, whole_number
 from synth.generators._tokens import Coder, coder_from, coder_of
-from synth.generators._training import Plan, check_torch, real_number, train, validate_training, whole_number
+from synth.generators._training import Plan, check_torch, train, validate_training
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,12 +18,12 @@ import numpy as np
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
-from synth.errors import MissingExtraError
 from synth.generators._cells import FEW, MOST_STATES, NULL, ON_SCALE, Cells
 from synth.generators._clamping import Given, by_token, given_clauses, know, nothing_known
 from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
-from synth.generators._training import Plan, check_torch, load_weights, real_number, train, validate_training, whole_number
+from synth.generators._hyperparameters import real_number, whole_number
+from synth.generators._training import Plan, check_torch, load_weights, train, validate_training
 from synth.generators.base import Generator, nothing_to_fill
 from synth.progress import Progress, silent
 
@@ -83,7 +82,7 @@ class Diffusion(Generator):
         )
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
-        self._check_packages()
+        check_torch(self.name, "diffusers")
         self._template = rows.take(np.arange(0))
         self._cells = Cells.of(rows)
         if not self._cells.sizes and not self._cells.places:  # all columns are constant
@@ -150,7 +149,7 @@ class Diffusion(Generator):
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Equalities, sets of categories and one range, as `_clamping` says; the caller rejects for further ranges."""
-        self._check_packages()
+        check_torch(self.name, "diffusers")
         from synth.generators._diffusion_draw import chances
 
         def asked(given: Given, token: int) -> np.ndarray:
@@ -162,7 +161,7 @@ class Diffusion(Generator):
 
     def _draw(self, given: Given, rng: np.random.Generator, progress: Progress = silent) -> dict[str, np.ndarray]:
         """Encoded values by column, given what is known of them."""
-        self._check_packages()
+        check_torch(self.name, "diffusers")
         from scipy.special import ndtr
 
         from synth.generators._diffusion_draw import draw
@@ -172,12 +171,6 @@ class Diffusion(Generator):
             return self._cells.decode(given.tokens, given.x)
         tokens, x = draw(self._net, given, self.steps, self.guidance, rng, lambda done: progress("sample", done, rows))
         return self._cells.decode(tokens, ndtr(x.astype(np.float64)))
-
-    @staticmethod
-    def _check_packages() -> None:
-        check_torch("diffusion")
-        if find_spec("diffusers") is None:
-            raise MissingExtraError("diffusion", "diffusers", "torch")
 
     # filling in ----------------------------------------------------------------------------------------------------
 

@@ -22,16 +22,15 @@ from synth.data.schema import Schema
 from synth.errors import GenerationError
 from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
+from synth.generators._hyperparameters import real_number, whole_number
 from synth.generators._modes import MOST_ATOMS, MOST_STATES, Modes
 from synth.generators._training import (
     Plan,
     check_torch,
     load_weights,
     one_thread,
-    real_number,
     train,
     validate_training,
-    whole_number,
 )
 from synth.generators._variety import Variety
 from synth.generators.base import Generator

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -21,17 +20,16 @@ from synth.data.conditions import Clause, Where
 from synth.data.encoding import Encoded
 from synth.data.images import WHAT, ImageShape
 from synth.data.schema import Schema
-from synth.errors import ConfigError, DataError, GenerationError, MissingExtraError
+from synth.errors import ConfigError, DataError, GenerationError
 from synth.generators._estimate import TableSize
+from synth.generators._hyperparameters import real_number, whole_number
 from synth.generators._training import (
     Plan,
     check_torch,
     load_weights,
     one_thread,
-    real_number,
     train,
     validate_training,
-    whole_number,
 )
 from synth.generators.base import Generator
 from synth.progress import Progress
@@ -100,7 +98,7 @@ class ImageDiffusion(Generator):
         self._low, self._high = images.min(axis=0), images.max(axis=0)
         codes = rows[label].values
         self._counts = np.bincount(codes + 1, minlength=1 + (rows[label].levels or 0))  # null comes first
-        _check_diffusers()
+        check_torch(WHAT_FOR, "diffusers")
         from synth.generators._image_net import Painter
 
         data = np.ascontiguousarray(self._scaled(images).transpose(0, 3, 1, 2)), codes.astype(np.int64) + 1
@@ -205,7 +203,7 @@ class ImageDiffusion(Generator):
     @property
     def _painter(self) -> Painter:
         if "_ready" not in self.__dict__:
-            _check_diffusers()
+            check_torch(WHAT_FOR, "diffusers")
             from synth.generators._image_net import Painter
 
             self.__dict__["_ready"] = load_weights(Painter(self._net), self._weights)
@@ -252,10 +250,3 @@ def _image_of(schema: Schema, rows: Encoded) -> tuple[ImageShape, str]:
         if rows[name].null.any():
             raise DataError(f"{int(rows[name].null.sum()):,} images lack {name!r}; remove them, or fill in their pixels")
     return shape, target.name
-
-
-def _check_diffusers() -> None:
-    """Raise MissingExtraError where what the network is made of is not installed."""
-    check_torch(WHAT_FOR)
-    if find_spec("diffusers") is None:
-        raise MissingExtraError(WHAT_FOR, "diffusers", "torch")

@@ -28,6 +28,7 @@ from synth.generators._estimate import TableSize
 from synth.generators._filling import fill
 from synth.generators._forest import Forest, Within
 from synth.generators._given import Rows, draw_given
+from synth.generators._hyperparameters import whole_number
 from synth.generators._learning import Manner, learn_column
 from synth.generators._outcomes import associations
 from synth.generators.base import Generator
@@ -74,12 +75,12 @@ class Trees(Generator):
     )
 
     def _validate(self) -> None:
-        _whole("min_samples_leaf", self.min_samples_leaf, 1)
-        _whole("min_samples_leaf_smooth", self.min_samples_leaf_smooth, 1)
-        _whole("trees_per_column", self.trees_per_column, 1)
-        _whole("max_predictors", self.max_predictors, 1)
-        _whole("grow_rows", self.grow_rows, 2)
-        _whole("max_rows", self.max_rows, 2)
+        whole_number("min_samples_leaf", self.min_samples_leaf, 1)
+        whole_number("min_samples_leaf_smooth", self.min_samples_leaf_smooth, 1)
+        whole_number("trees_per_column", self.trees_per_column, 1)
+        whole_number("max_predictors", self.max_predictors, 1)
+        whole_number("grow_rows", self.grow_rows, 2)
+        whole_number("max_rows", self.max_rows, 2)
         highest = 1.0 if not self.honest else 0.9
         if not _is_number(self.subsample) or not 0.05 <= self.subsample <= highest:
             raise ConfigError(f"subsample is {self.subsample!r}; give a share from 0.05 to {highest}")
@@ -243,8 +244,3 @@ class Trees(Generator):
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
-def _whole(name: str, value: Any, lowest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < lowest:
-        raise ConfigError(f"{name} is {value!r}; give a whole number, {lowest} or more")
