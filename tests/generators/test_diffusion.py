@@ -224,7 +224,7 @@ def test_hyperparameters_out_of_range_are_refused(params: dict[str, Any], real: 
 
 def test_a_missing_package_is_named(real: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     there = importlib.util.find_spec
-    monkeypatch.setattr("synth.generators.diffusion.find_spec", lambda name: None if name == "diffusers" else there(name))
+    monkeypatch.setattr("synth.generators._training.find_spec", lambda name: None if name == "diffusers" else there(name))
     with pytest.raises(MissingExtraError, match=r"pip install 'synth\[torch\]'"):
         Diffusion().fit(real)
 

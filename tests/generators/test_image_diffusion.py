@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_the_registry_knows_it_and_needs_no_torch_to() -> None:
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("synth.generators.image_diffusion.find_spec", lambda name: None)
+    there = importlib.util.find_spec
+    monkeypatch.setattr("synth.generators._training.find_spec", lambda name: None if name == "diffusers" else there(name))
     with pytest.raises(MissingExtraError, match="diffusers"):
         ImageDiffusion(**TINY.get_params()).fit(tiny_digits())
 
