@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
+from synth._callable import callable_as
 from synth.data.conditions import Where
 from synth.data.files import storable, write_csv
 from synth.data.table import Table
@@ -233,3 +234,6 @@ def _differs(row: int, column: str, drawn: Any, exported: Any) -> VerificationEr
         f"row {row:,} differs in column {column!r}: drawn again {str(drawn)[:80]!r}, exported {str(exported)[:80]!r};\n"
         "the rows are not this sample of this model, or another version of synth or of its libraries drew them"
     )
+
+
+callable_as(replay)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from synth._callable import callable_as
 from synth.config import RunConfig, tables
 from synth.data.files import read_file
 from synth.data.quarantine import refuse_real
@@ -257,3 +258,6 @@ def _check_model(model: Generator, train: Table, path: str | Path | None) -> Non
             f"the model {path} was not fitted on the columns of the training table ({other!r} is in one of them only);\n"
             "give the model that made the rows, or leave it out"
         )
+
+
+callable_as(run)
