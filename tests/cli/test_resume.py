@@ -17,8 +17,16 @@ from synth.generators._storage import load
 
 pytest.importorskip("torch", reason="networks need the extra: pip install 'synth[torch]'")
 
-FIT = ("fit", "people.csv", "--generator", "autoregressive", "--set", "epochs=60", "--set", "batch_rows=32")
-SMALL = ("--set", "width=16", "--set", "hidden=16")
+def fit(generator: str, *settings: str) -> tuple[str, ...]:
+    return ("fit", "people.csv", "--generator", generator, *(part for setting in settings for part in ("--set", setting)))
+
+
+NETWORKS = {
+    "autoregressive": fit("autoregressive", "epochs=60", "batch_rows=32", "width=16", "hidden=16"),
+    "diffusion": fit("diffusion", "epochs=60", "batch_rows=32", "width=16", "blocks=1"),
+    "gan": fit("gan", "epochs=30", "batch_rows=32", "width=16", "critic_width=16"),
+}
+FIT = NETWORKS["autoregressive"]
 
 
 @pytest.fixture
@@ -46,25 +54,27 @@ def digest(model: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_killed_fit_goes_on_to_the_same_model(people: Path) -> None:
-    broken = command(people, *FIT, *SMALL, "--out", "model")
+@pytest.mark.parametrize("generator", NETWORKS)
+def test_a_killed_fit_goes_on_to_the_same_model(people: Path, generator: str) -> None:
+    fit = NETWORKS[generator]
+    broken = command(people, *fit, "--out", "model")
     kept = people / "model.checkpoint"
-    while not (kept / "network.pt").is_file():
+    while not any(kept.glob("*.pt")):
         assert broken.poll() is None, broken.communicate()
         time.sleep(0.02)
     broken.send_signal(signal.SIGKILL)
     broken.communicate()
     assert not (people / "model").exists()
 
-    other = command(people, *FIT, *SMALL, "--out", "model", "--seed", "1", "--resume")
+    other = command(people, *fit, "--out", "model", "--seed", "1", "--resume")
     _, said = other.communicate()
     assert other.returncode == 2
     assert "checkpoint of another fit" in said
 
-    done = command(people, *FIT, *SMALL, "--out", "model", "--resume")
+    done = command(people, *fit, "--out", "model", "--resume")
     _, said = done.communicate()
     assert done.returncode == 0, said
-    whole = command(people, *FIT, *SMALL, "--out", "whole")
+    whole = command(people, *fit, "--out", "whole")
     _, said = whole.communicate()
     assert whole.returncode == 0, said
     assert digest(people / "model") == digest(people / "whole")
@@ -73,7 +83,7 @@ def test_a_killed_fit_goes_on_to_the_same_model(people: Path) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_fit_says_how_to_go_on_and_a_new_one_what_it_replaces(people: Path) -> None:
-    broken = command(people, *FIT, *SMALL, "--out", "model")
+    broken = command(people, *FIT, "--out", "model")
     while not (people / "model.checkpoint" / "network.pt").is_file():
         assert broken.poll() is None, broken.communicate()
         time.sleep(0.02)
@@ -81,7 +91,7 @@ def test_an_interrupted_fit_says_how_to_go_on_and_a_new_one_what_it_replaces(peo
     _, said = broken.communicate()
     assert broken.returncode == 2
     assert "the same command with --resume goes on from there" in said
-    anew = command(people, *FIT, *SMALL, "--out", "model")
+    anew = command(people, *FIT, "--out", "model")
     _, said = anew.communicate()
     assert anew.returncode == 0
     assert "holds an unfinished fit, which --resume would go on with" in said
