@@ -34,9 +34,10 @@ def draw_rows(
 
 
 def conditioned(
-    sizes: Sequence[int], tree: JunctionTree, beliefs: Sequence[Floats], allowed: Mapping[int, NDArray[np.bool_]]
+    sizes: Sequence[int], tree: JunctionTree, beliefs: Sequence[Floats], allowed: Mapping[int, Floats]
 ) -> list[Floats] | None:
-    """The cliques' tables given that columns lie in allowed cells, each up to a scale per separator; None if they cannot."""
+    """The cliques' tables given that columns lie in allowed cells, by the share of each that is; each table up to a scale per
+    separator. None if they cannot."""
     tables = list(beliefs)
     first = {column: clique for clique in reversed(range(len(tables))) for column in tree.cliques[clique]}
     touched = {first[column] for column in allowed}

@@ -109,9 +109,11 @@ class GraphicalModel:
         return found
 
     def sample(
-        self, n: int, rng: np.random.Generator, allowed: Mapping[int, NDArray[np.bool_]] | None = None
+        self, n: int, rng: np.random.Generator, allowed: Mapping[int, NDArray[np.bool_] | Floats] | None = None
     ) -> NDArray[np.int32]:
         """n rows of codes, of shape (n, columns); with `allowed`, given that columns lie in cells whose mask is true.
+
+        A mask may also be of shares from 0 to 1: a row in such a cell is then allowed with that probability.
 
         The rows of one call are a stratified sample (`_ancestral`): each has exactly the model's distribution, together they
         come nearer to it than independent ones. They depend on n and rng alone, so shards with a generator each can be drawn
@@ -127,11 +129,13 @@ class GraphicalModel:
             masks = {}
             for column, mask in allowed.items():
                 checked_columns([column], self.sizes)
-                masks[order.rank[column]] = np.asarray(mask, dtype=bool)
-                if masks[order.rank[column]].shape != (self.sizes[column],):
+                shares = masks[order.rank[column]] = np.asarray(mask, dtype=np.float64)
+                if shares.shape != (self.sizes[column],):
                     raise ConfigError(
                         f"a mask of shape {np.shape(mask)} for column {column}, which has {self.sizes[column]} cells"
                     )
+                if not ((shares >= 0) & (shares <= 1)).all():
+                    raise ConfigError(f"a mask for column {column} is outside 0 to 1; give booleans, or shares")
             tables = conditioned(order.sizes, propagation.tree, propagation.beliefs, masks)
         if tables is None:
             raise GenerationError(
