@@ -74,7 +74,7 @@ def _listed(accounts: Any) -> Grid:
     from synth.privacy.accounting import shown
 
     grid = _grid(
-        "data set", "protects a", "> cap ε", "> at δ", "> spent ε", "> left, as one release: ε", "> micro-ρ", "> spendings"
+        "data set", "protects a", "> cap ε", "> at δ", "> spent ε", "> left for one release: ε", "> micro-ρ", "> spendings"
     )
     for account in accounts:
         grid.add_row(

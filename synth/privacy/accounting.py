@@ -195,7 +195,7 @@ def _epsilon_at(order: float, divergence: float, delta: float, over_one: float |
 def _root(function: Callable[[float], float], high: float) -> float:
     """Where a growing function passes zero between 0 and `high`, by bisection; any place near it gives a valid bound."""
     low = 0.0
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if function(middle) < 0 else (low, middle)
     return high

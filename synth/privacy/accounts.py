@@ -90,10 +90,13 @@ class Account:
 
     @property
     def left_epsilon(self) -> float:
-        """The ε, at the cap's δ, of one release by itself that takes all that is left: more than cap less spent, since costs
-        add up as ρ and not as ε.
+        """The largest ε, at the cap's δ, that one release of zCDP may still ask for: more than the cap's less what is spent,
+        since costs add up as ρ and not as ε.
         """
-        return zcdp_epsilon(self.left_micro_rho / MICRO, self.cap.delta)
+        if self.left_micro_rho == 0:
+            return 0.0
+        too_much = zcdp_epsilon((self.left_micro_rho + 1) / MICRO, self.cap.delta)
+        return min(self.cap.epsilon, math.nextafter(too_much, 0.0))
 
     def after(self, cost: Curve) -> float:
         """The ε of all together, at the cap's δ, if this were spent as well."""
@@ -119,7 +122,7 @@ class Account:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; an infinite ε is null, and `left.epsilon` is that of one release by itself."""
+        """Plain values; an infinite ε is null, and `left.epsilon` is what one release may ask for."""
         epsilon = self.epsilon if math.isfinite(self.epsilon) else None
         return {
             "dataset": self.dataset,

@@ -158,6 +158,7 @@ class Ledger:
         address = f"{self.path.absolute().as_uri()}?mode=rw"
         try:
             with closing(sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, uri=True)) as connection:
+                connection.text_factory = _text
                 connection.execute("PRAGMA synchronous = EXTRA")  # FULL would let a cut of the power undo the last entry
                 connection.execute("PRAGMA fullfsync = ON")  # where the disk answers before it has written (macOS)
                 connection.execute("PRAGMA trusted_schema = OFF")
@@ -249,6 +250,11 @@ def _statements() -> dict[str, str]:
             name = f"{table}_{trigger}"
             made[name] = f"CREATE TRIGGER {name} {when} BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END"
     return made
+
+
+def _text(content: bytes) -> str:
+    """A text of the file; where it is none, another one, which no digest fits."""
+    return content.decode("utf-8", "replace")
 
 
 def _words(name: str, text: str) -> str:
