@@ -172,7 +172,7 @@ class Ledger:
         except sqlite3.OperationalError as problem:
             mend = "let the others who spend end first" if "locked" in str(problem) else "see that it can be read and written"
             raise DataError(f"cannot use the ledger {self.path}: {problem}; nothing was read; {mend}") from problem
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # the latter where its words quote damaged text
             raise VerificationError(f"{self.path} is no ledger, or was damaged: {problem};\n{_MEND}") from problem
 
 

@@ -197,11 +197,8 @@ def test_what_fails_with_some_probability_leaves_the_rest_of_delta(cost: int, sh
     spent = Curve(cost, atto_delta=failing // 2) + Curve(atto_delta=failing - failing // 2)
     beside = delta - failing / ATTO
     assert zcdp_epsilon(cost / MICRO, delta) < spent.epsilon(delta)
-    assert (
-        zcdp_epsilon(cost / MICRO, beside)
-        <= spent.epsilon(delta)
-        <= zcdp_epsilon(cost / MICRO, beside * (1 - 1e-12)) * (1 + 1e-9)
-    )
+    about = zcdp_epsilon(cost / MICRO, beside)
+    assert about * (1 - 1e-12) <= spent.epsilon(delta) <= about * (1 + 1e-9)
 
 
 def test_without_any_delta_left_there_is_no_epsilon() -> None:
