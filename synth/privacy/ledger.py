@@ -8,10 +8,10 @@ What is noticed. The table `entries` has one row for each thing that happened, a
 to change or delete. Each entry names the SHA-256 of the one before it, so that whoever next opens the file finds what was done
 past the triggers: an entry that was edited, removed, moved or put in, an end cut off one of the tables, a trigger that is gone.
 
-What the file cannot show by itself: both tables cut to the same length, an older copy put back, all of it computed anew, or the
-file gone. Whoever keeps an entry's number and digest, as the artefact of a fit can, may ask whether the ledger `knows` them.
-Two machines have two ledgers, and nothing adds them up. A data set is what is declared to be one: the same rows under two names
-have two caps.
+What the file cannot show by itself: both tables cut to the same length, an older copy put back, the last entry or all of it
+computed anew, or the file gone. Whoever keeps an entry's number and digest, as the artefact of a fit can, may ask whether the
+ledger `knows` them. Two machines have two ledgers, and nothing adds them up. A data set is what is declared to be one: the same
+rows under two names have two caps.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synth.errors import DataError, InputError, VerificationError
+from synth.errors import BudgetError, DataError, InputError, VerificationError
 from synth.folder import home, in_words, write_once
 from synth.privacy.accounting import Curve
 from synth.privacy.accounts import Account, Entry, account_in, accounts_in
@@ -107,7 +107,15 @@ class Ledger:
         if curve == Curve():
             raise InputError(f"{what} is said to cost nothing; whatever looks at the data costs at least one micro-ρ")
         with self._writing() as book:
-            account_in(book.entries, dataset).check(curve, unit, rows_per_subject, what=what)
+            account = account_in(book.entries, dataset)
+            if not account.hides(unit, rows_per_subject):
+                of = "" if rows_per_subject is None else f" with at most {rows_per_subject} rows"
+                raise BudgetError(
+                    f"{what} hides a {unit}{of}, but the cap of {dataset!r} is for a {account.cap.about}; nothing was read.\n"
+                    f"give the job unit 'subject' and rows_per_subject {account.cap.rows_per_subject}"
+                )
+            if account.after(curve) > account.cap.epsilon:
+                raise BudgetError(account.refusal(curve, what))
             return book.append(dataset, "spending", facts)
 
     # reading -------------------------------------------------------------------------------------------------------
@@ -164,7 +172,7 @@ class Ledger:
         except sqlite3.OperationalError as problem:
             mend = "let the others who spend end first" if "locked" in str(problem) else "see that it can be read and written"
             raise DataError(f"cannot use the ledger {self.path}: {problem}; nothing was read; {mend}") from problem
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # the latter where its words quote damaged text
             raise VerificationError(f"{self.path} is no ledger, or was damaged: {problem};\n{_MEND}") from problem
 
 
