@@ -26,8 +26,7 @@ def write_page(out: Path, found: Sequence[dict[str, Any]], command: str) -> None
     lines = [
         "# What a privacy budget buys\n",
         f"Made by `{command}` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores. Medians over "
-        "seeds, in brackets the least and the most.
-",
+        "seeds, in brackets the least and the most.\n",
         about + "\n",
         "![TSTR and 2-way error against epsilon](private.svg)\n",
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from synth.errors import InputError, did_you_mean
+from synth.errors import BudgetError, InputError, did_you_mean
 from synth.privacy.accounting import MICRO, Curve, shown, zcdp_epsilon
 from synth.privacy.budget import Budget, Unit
 
@@ -108,7 +108,18 @@ class Account:
             return True
         return unit == "subject" and rows_per_subject is not None and rows_per_subject >= self.cap.rows_per_subject
 
-    def refusal(self, cost: Curve, what: str) -> str:
+    def check(self, cost: Curve, unit: Unit, rows_per_subject: int | None, *, what: str) -> None:
+        """Raise BudgetError for what may not be spent: past the cap, or on noise that hides less than the account's unit."""
+        if not self.hides(unit, rows_per_subject):
+            of = "" if rows_per_subject is None else f" with at most {rows_per_subject} rows"
+            raise BudgetError(
+                f"{what} hides a {unit}{of}, but the cap of {self.dataset!r} is for a {self.cap.about}; nothing was read.\n"
+                f"give the job unit 'subject' and rows_per_subject {self.cap.rows_per_subject}"
+            )
+        if self.after(cost) > self.cap.epsilon:
+            raise BudgetError(self._refusal(cost, what))
+
+    def _refusal(self, cost: Curve, what: str) -> str:
         """Why this may not be spent, what is left, and what can be done."""
         left = (
             f"{self.left_micro_rho:,} micro-ρ are left, one release of epsilon {shown(self.left_epsilon, up=False)}"

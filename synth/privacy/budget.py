@@ -40,6 +40,11 @@ class Budget:
         return micro_rho(self.epsilon, self.delta)
 
     @property
+    def rows_per_unit(self) -> int:
+        """How many rows one unit has at most: what counts of rows have to hide."""
+        return 1 if self.rows_per_subject is None else self.rows_per_subject
+
+    @property
     def about(self) -> str:
         """What a unit is, in words."""
         return "row" if self.unit == "row" else f"subject with at most {self.rows_per_subject} rows"

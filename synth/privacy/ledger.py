@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synth.errors import BudgetError, DataError, InputError, VerificationError
+from synth.errors import DataError, InputError, VerificationError
 from synth.folder import home, in_words, write_once
 from synth.privacy.accounting import Curve
 from synth.privacy.accounts import Account, Entry, account_in, accounts_in
@@ -107,15 +107,7 @@ class Ledger:
         if curve == Curve():
             raise InputError(f"{what} is said to cost nothing; whatever looks at the data costs at least one micro-ρ")
         with self._writing() as book:
-            account = account_in(book.entries, dataset)
-            if not account.hides(unit, rows_per_subject):
-                of = "" if rows_per_subject is None else f" with at most {rows_per_subject} rows"
-                raise BudgetError(
-                    f"{what} hides a {unit}{of}, but the cap of {dataset!r} is for a {account.cap.about}; nothing was read.\n"
-                    f"give the job unit 'subject' and rows_per_subject {account.cap.rows_per_subject}"
-                )
-            if account.after(curve) > account.cap.epsilon:
-                raise BudgetError(account.refusal(curve, what))
+            account_in(book.entries, dataset).check(curve, unit, rows_per_subject, what=what)
             return book.append(dataset, "spending", facts)
 
     # reading -------------------------------------------------------------------------------------------------------
