@@ -93,7 +93,7 @@ def test_a_scale_that_costs_an_ulp_too_much_is_widened() -> None:
         return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale)
 
     short = math.nextafter(sigma(100_000), 0)
-    assert Fraction(make(short).map(1.0)) > Fraction(1, 10) 
+    assert Fraction(make(short).map(1.0)) > Fraction(1, 10)
     assert Fraction(mechanisms._affordable(make, short, 1.0, 100_000).map(1.0)) <= Fraction(1, 10)
 
 
@@ -171,7 +171,7 @@ def test_the_noise_grows_with_the_sensitivity(seed: int | None) -> None:
 @BOTH
 def test_a_choice_is_the_exponential_mechanism(seed: int | None) -> None:
     """Permute-and-flip, which OpenDP drew in its place at one time, is told from it: it costs more (opendp#2911)."""
-    scores, micro_rho, times = np.array([1.0, 0.0, 0.0, -1.0]), 500_000, 6_000  # ε = 2, so that shares go as exp(score)
+    scores, micro_rho, times = np.array([1.0, 0.0, 0.0, -1.0]), 500_000, 3_000  # ε = 2, so that shares go as exp(score)
     drawn = noise(10**10, seed=seed)
     seen = np.bincount([drawn.choose(scores, micro_rho, sensitivity=1, what="a pair") for _ in range(times)], minlength=4)
     shares = np.exp(scores) / np.exp(scores).sum()
@@ -182,8 +182,8 @@ def test_a_choice_is_the_exponential_mechanism(seed: int | None) -> None:
 
 def test_a_choice_weighs_scores_by_their_sensitivity() -> None:
     drawn, scores = noise(10**10), np.array([2.0**-30, 0.0])
-    chosen = sum(drawn.choose(scores, 500_000, sensitivity=2.0**-30, what="a pair") for _ in range(4_000))
-    assert abs(chosen - 4_000 / (1 + math.e)) < 6 * math.sqrt(4_000 * 0.27 * 0.73)
+    chosen = sum(drawn.choose(scores, 500_000, sensitivity=2.0**-30, what="a pair") for _ in range(1_500))
+    assert abs(chosen - 1_500 / (1 + math.e)) < 6 * math.sqrt(1_500 * 0.27 * 0.73)
 
 
 @pytest.mark.parametrize("rows", [1, 4])
@@ -262,63 +262,50 @@ def test_only_noise_of_the_operating_system_is_secure() -> None:
     assert not noise(seed=0).is_secure
 
 
-BANNED = ("numpy.random", "random", "torch", "secrets")
-MAY = "_seeded_noise.py"
+BANNED = ("numpy.random", "random", "secrets", "torch")
+DRAWS = ("normal", "standard_normal", "normal_", "laplace", "gumbel", "geometric", "exponential", "randn", "randn_like", "rand")
+MAY = {"_seeded_noise.py": BANNED + DRAWS, "dpsgd.py": ("torch",)}  # the test mode; and the networks, whose noise is Opacus'
 
 
 def draws_by(source: str) -> list[str]:
-    """The sources of randomness, other than OpenDP, that a module's text names."""
+    """What a module's text names that could draw noise. A generator that is handed in may fill bins: `np.random` in a type."""
+    tree = ast.parse(source)
+    types = [note for node in ast.walk(tree) for note in (getattr(node, "annotation", None), getattr(node, "returns", None))]
+    told = {id(node) for note in types if note is not None for node in ast.walk(note)}
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.startswith(BANNED)]
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            found += [module for _ in node.names if module.startswith(BANNED)]
-            found += [f"{module}.{alias.name}" for alias in node.names if f"{module}.{alias.name}" in BANNED]
-        elif isinstance(node, ast.Attribute) and node.attr == "random" and not isinstance(node.ctx, ast.Store):
-            found.append(ast.unparse(node))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in ("normal", "standard_normal", "laplace", "gumbel", "geometric", "exponential", "randn", "rand"):
-                found.append(ast.unparse(node.func))
+            found += [node.module or "" for _ in node.names if (node.module or "").startswith(BANNED)]
+            found += [name for alias in node.names if (name := f"{node.module}.{alias.name}") in BANNED]
+        elif isinstance(node, ast.Attribute) and id(node) not in told:
+            found += [node.attr] if node.attr in DRAWS else []
+            found += ["numpy.random"] if ast.unparse(node) in ("np.random", "numpy.random") else []
     return found
 
 
-def annotations(source: str) -> set[str]:
-    """`np.random.Generator` as a type is no draw: the texts of all annotations."""
-    nodes = ast.walk(ast.parse(source))
-    return {
-        ast.unparse(note)
-        for node in nodes
-        for note in (getattr(node, "annotation", None), getattr(node, "returns", None))
-        if note is not None
-    }
-
-
 def test_no_module_of_this_room_draws_noise_but_by_opendp() -> None:
-    modules = sorted(Path(synth.privacy.__file__).parent.glob("*.py"))
-    assert {MAY, "mechanisms.py"} <= {module.name for module in modules}
-    for module in modules:
-        source = module.read_text()
-        drawn = [name for name in draws_by(source) if not any(name in note for note in annotations(source))]
-        if module.name == MAY:
-            assert drawn  # the check sees what it is to see
-        else:
-            assert drawn == [], module.name
+    modules = {path.name: path.read_text() for path in Path(synth.privacy.__file__).parent.glob("*.py")}
+    assert {"_seeded_noise.py", "mechanisms.py", "bins.py"} <= set(modules)
+    for name, source in modules.items():
+        assert [drawn for drawn in draws_by(source) if not drawn.startswith(MAY.get(name, ("none",)))] == [], name
+    assert draws_by(modules["_seeded_noise.py"])  # the check sees what it is to see
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "import random",
-        "from random import gauss",
-        "import torch",
-        "from numpy import random",
-        "from numpy.random import default_rng",
-        "import numpy as np\nx = np.random.default_rng()",
-        "def f(rng):\n    return rng.normal(size=3)",
-    ],
-)
+FAULTS = [
+    "import random",
+    "from random import gauss",
+    "import torch",
+    "import torch.distributions",
+    "from numpy import random",
+    "from numpy.random import default_rng",
+    "import numpy as np\nx = np.random.default_rng()",
+    "def f(rng: np.random.Generator) -> float:\n    return rng.normal()",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_draw_is_seen(fault: str) -> None:
     assert draws_by(fault)
 
@@ -348,7 +335,9 @@ def test_what_is_no_count_gets_no_noise(values: np.ndarray) -> None:
         noise().counts(values, 10, what="a margin")
 
 
-@pytest.mark.parametrize("scores", [np.array([]), np.array([math.nan, 1]), np.array([math.inf]), np.ones((2, 2)), np.array([1e19])])
+@pytest.mark.parametrize(
+    "scores", [np.array([]), np.array([math.nan, 1]), np.array([math.inf]), np.ones((2, 2)), np.array([1e19])]
+)
 def test_what_is_no_score_is_not_chosen_among(scores: np.ndarray) -> None:
     with pytest.raises(InputError, match="score"):
         noise().choose(scores, 10, sensitivity=1, what="a pair")
