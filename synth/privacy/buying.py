@@ -59,8 +59,11 @@ class Buyer:
 
     def _can_buy(self, name: str, facts: tuple[str, ...], micro_rho: int, delta: float) -> bool:
         column = self.schema.column(name)
-        paid = micro_rho > 0 and self.noise is not None and ("categories" not in facts or delta > 0)
-        return paid and all(can_be_bought(column, fact) for fact in facts)
+        paid = micro_rho > 0 and self.noise is not None and all(can_be_bought(column, fact) for fact in facts)
+        if "categories" not in facts:
+            return paid
+        # What is too rare needs somewhere to go: the text OTHER, or else null, which a person may have ruled out.
+        return paid and delta > 0 and (_is_text(column) or column.nullable or "nullable" not in column.declared)
 
     def _known(self, column: Column, facts: tuple[str, ...], part: int, chance: float) -> PrivateColumn:
         """A column with the facts that are declared, and these bought, a part of the share for each."""
@@ -76,7 +79,7 @@ class Buyer:
         if "categories" in facts:
             levels = column.categories or ()
             found = buy_categories(there, levels, *pays, delta=chance, what=f"categories of {column.name!r}")
-            other = OTHER if all(isinstance(level, str) for level in levels) else "null"
+            other = OTHER if _is_text(column) else "null"
             if other != OTHER and not found:
                 raise _not_found(column, "categories", part, "categories: […]")
             new["categories"] = (*(level for level in found if level != OTHER), OTHER) if other == OTHER else found
@@ -128,6 +131,10 @@ def declared(column: Column, **bought: Any) -> Column:
     """The column with the facts that a person declared, and these, and none that was read off the rows."""
     facts = {fact: getattr(column, fact) for fact in KEPT if fact in column.declared}
     return Column(column.name, column.kind, column.role, declared=column.declared, **{"why": "declared", **facts, **bought})
+
+
+def _is_text(column: Column) -> bool:
+    return all(isinstance(level, str) for level in column.categories or ())
 
 
 def _not_found(column: Column, what: str, part: int, words: str) -> SchemaError:

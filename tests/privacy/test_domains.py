@@ -185,6 +185,14 @@ def test_categories_are_not_bought_without_a_delta() -> None:
         PrivateDomain.of(encode(held), held.schema, seeded(delta=1e-9), facts_micro_rho=1_000, delta=1e-6)
 
 
+def test_rare_codes_need_a_null_to_count_as() -> None:
+    held = read(
+        pa.table({"code": np.arange(400) % 3}), schema={"columns": {"code": {"kind": "categorical", "nullable": False}}}
+    )
+    with pytest.raises(SchemaError, match=r"code: \{kind: categorical, categories"):
+        PrivateDomain.of(encode(held), held.schema, seeded(delta=1e-6), facts_micro_rho=10**5, delta=1e-6)
+
+
 def test_a_share_that_is_too_small_to_divide_is_refused() -> None:
     held = table(declared=undeclaring("nullable"))
     with pytest.raises(BudgetError, match="6 micro-ρ are set aside for 7 facts"):
