@@ -16,8 +16,8 @@ from synth.data.moments import moment_text
 from synth.data.schema import Column, Kind, Schema
 from synth.errors import BudgetError, SchemaError
 from synth.privacy.bins import Cuts
-from synth.privacy.columns import OTHER, Line, PrivateColumn, in_unit
-from synth.privacy.facts import buy_bounds, buy_categories, buy_decimals, buy_nullable, buy_unit
+from synth.privacy.columns import OTHER, Line, PrivateColumn
+from synth.privacy.facts import buy_bounds, buy_categories, buy_nullable
 from synth.privacy.mechanisms import Noise
 from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
 
@@ -50,11 +50,8 @@ class Buyer:
         """A number cut into about so many bins of equal rows."""
         assert self.noise is not None
         values = self.rows[column.name]
-        there = in_unit(values.values[~values.null], self.schema.column(column.name), column.column)
-        what = f"bins of {column.name!r}"
-        cuts = Cuts.bought(
-            line.places(there), line.size, bins, self.noise, micro_rho, rows_per_unit=self.rows_per_unit, what=what
-        )
+        places, what = line.places(values.values[~values.null]), f"bins of {column.name!r}"
+        cuts = Cuts.bought(places, line.size, bins, self.noise, micro_rho, rows_per_unit=self.rows_per_unit, what=what)
         return replace(column, cuts=cuts, bought=(*column.bought, "bins"))
 
     def _can_buy(self, name: str, facts: tuple[str, ...], micro_rho: int, delta: float) -> bool:
@@ -84,13 +81,8 @@ class Buyer:
                 raise _not_found(column, "categories", part, "categories: […]")
             new["categories"] = (*(level for level in found if level != OTHER), OTHER) if other == OTHER else found
             new["nullable"] = other != OTHER or new.get("nullable", column.nullable)
-        if "decimals" in facts:
-            new["decimals"] = buy_decimals(there, *pays, what=f"decimals of {column.name!r}")
-        if "unit" in facts:
-            new["unit"] = buy_unit(there, column.unit or "microsecond", *pays, what=f"unit of {column.name!r}")
         if "minimum" in facts or "maximum" in facts:
-            kept = declared(column, **new)
-            bounds = self._bounds(kept, in_unit(there, column, kept), part)
+            bounds = self._bounds(column, there, part)
             new |= {fact: bound for fact, bound in bounds.items() if fact in facts}
         public = declared(column, **new, why=f"bought under the privacy budget: {', '.join(facts)}")
         return PrivateColumn(public, bought=facts, other=other)

@@ -140,12 +140,16 @@ class PrivateColumn:
 
     def encode(self, values: EncodedColumn, source: Column) -> np.ndarray:
         """The cell of each value, int32 of shape (rows,); `source` is the column of the schema that they were encoded under."""
+        if source.unit != self.column.unit:
+            raise SchemaError(
+                f"column {self.name!r} counts {source.unit}s, and its domain {self.column.unit}s; declare one unit"
+            )
         null = values.null
         if self.cuts is None or self.line is None:
             cells = self._cell_of(source)[values.values]
         else:
             numbers = np.where(null, 0.0, values.values)
-            cells = self.cuts.bin(self.line.places(in_unit(numbers, source, self.column)))
+            cells = self.cuts.bin(self.line.places(numbers))
             cells[null] = self._nowhere
         return np.asarray(cells, dtype=np.int32)
 
@@ -240,11 +244,3 @@ def _satisfying(values: np.ndarray, clause: Clause) -> np.ndarray:
 
 def _floor(value: Decimal) -> Decimal:
     return value.to_integral_value(ROUND_FLOOR)
-
-
-def in_unit(numbers: np.ndarray, source: Column, column: Column) -> np.ndarray:
-    """Encoded numbers of the source column in the column's own unit: moments rounded down to it, others as they are."""
-    if column.kind is not Kind.DATETIME:
-        return numbers
-    held, wanted = (NANOSECONDS[of.unit or "microsecond"] for of in (source, column))
-    return np.floor(numbers * (held // wanted) if held >= wanted else numbers / (wanted // held))

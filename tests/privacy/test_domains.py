@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_planted_bounds_off_the_rows_are_caught(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_asked_for_does_not_depend_on_the_rows() -> None:
     """The costs and the words of what is bought are those of the neighbour: up to the bins, which follow noisy counts."""
-    declared = undeclaring("minimum", "maximum", "decimals", "unit", "nullable")
+    declared = undeclaring("minimum", "maximum", "nullable")
     asked = []
     for added in (None, *NEIGHBOURS.values()):
         held, noise = table(added, declared), seeded()
@@ -165,7 +166,7 @@ def test_no_value_of_the_rows_is_in_a_refusal() -> None:
         assert not any(value in str(refused.value) for value in ("Ystad", "Malmö", "41", "77", "52"))
 
 
-def test_kinds_and_the_order_of_a_scale_are_not_for_sale() -> None:
+def test_kinds_steps_and_the_order_of_a_scale_are_not_for_sale() -> None:
     noise = seeded(delta=1e-3)
     held = table(declared={name: entry for name, entry in DECLARED.items() if name != "age"})
     with pytest.raises(SchemaError, match="kind: KIND"):
@@ -174,6 +175,13 @@ def test_kinds_and_the_order_of_a_scale_are_not_for_sale() -> None:
     schema = held.schema.with_columns(replace(grade, declared=("kind", "nullable")))
     with pytest.raises(SchemaError, match=r"grade: \{kind: ordinal, categories"):
         PrivateDomain.of(encode(held), schema, noise, facts_micro_rho=1_000, delta=1e-3)
+    for fact, words in (
+        ("decimals", "score: {kind: decimal, decimals: DIGITS}"),
+        ("unit", "joined: {kind: datetime, unit: UNIT}"),
+    ):
+        held = table(declared=undeclaring(fact))
+        with pytest.raises(SchemaError, match=re.escape(words)):
+            PrivateDomain.of(encode(held), held.schema, noise, facts_micro_rho=1_000, delta=1e-3)
     assert noise.allowance.spent == []
 
 
@@ -391,11 +399,17 @@ def skewed(n: int, rng: np.random.Generator) -> pa.Table:
     )
 
 
-KINDS = {"pay": "integer", "price": "decimal", "when": "datetime", "town": "categorical", "code": "categorical"}
+KINDS: dict[str, Any] = {
+    "pay": {"kind": "integer"},
+    "price": {"kind": "decimal", "decimals": 2},
+    "when": {"kind": "datetime", "unit": "day"},
+    "town": {"kind": "categorical"},
+    "code": {"kind": "categorical"},
+}
 
 
 def test_facts_are_bought_where_a_share_is_set_aside() -> None:
-    held = read(skewed(20_000, np.random.default_rng(0)), kinds=KINDS)
+    held = read(skewed(20_000, np.random.default_rng(0)), schema={"columns": KINDS})
     noise = seeded(10**6, delta=1e-6)
     domain = PrivateDomain.of(encode(held), held.schema, noise, facts_micro_rho=600_000, bins_micro_rho=400_000, delta=1e-6)
     spent = sum(cost for _, cost in noise.allowance.spent)
@@ -403,7 +417,8 @@ def test_facts_are_bought_where_a_share_is_set_aside() -> None:
     pay, price, when, town, code = (column.column for column in domain.columns)
     assert pay.minimum == 0
     assert pay.maximum in (2**15 - 1, 2**16 - 1)  # of 20,000 a dozen are higher
-    assert price.decimals == 2
+    assert price.minimum < 1  # type: ignore[operator]
+    assert price.maximum in (327.67, 655.35)  # 2^15 − 1 hundredths, or twice as many
     assert (when.unit, when.minimum, when.maximum) == ("day", "2014-11-10", "2059-09-18")  # 2^14 … 2^15 − 1 days
     assert town.categories == ("north", "south", "OTHER")
     assert code.categories == (7, 9)
@@ -411,12 +426,12 @@ def test_facts_are_bought_where_a_share_is_set_aside() -> None:
     assert [column.other for column in domain.columns] == [None, None, None, "OTHER", "null"]
     assert [column.bought for column in domain.columns] == [
         ("minimum", "maximum", "nullable", "bins"),
-        ("decimals", "minimum", "maximum", "nullable", "bins"),
-        ("unit", "minimum", "maximum", "nullable", "bins"),
+        ("minimum", "maximum", "nullable", "bins"),
+        ("minimum", "maximum", "nullable", "bins"),
         ("categories", "nullable"),
         ("categories", "nullable"),
     ]
-    assert all(column.declared == ("kind",) for column in domain.columns)
+    assert [column.declared for column in domain.columns[:3]] == [("kind",), ("kind", "decimals"), ("kind", "unit")]
     codes = domain.encode(encode(held), held.schema)
     made = decode(domain.decode(codes, np.random.default_rng(0)), domain.schema(held.schema), held.arrow.schema)
     real, drawn = (np.asarray(arrow.column("pay")) for arrow in (held.arrow, made))
@@ -600,3 +615,11 @@ def test_only_public_facts_stay_of_columns_that_are_not_learned() -> None:
     )
     public = PrivateDomain.of(encode(held.select(["x"])), held.schema).schema(held.schema)
     assert public.column("id") == Column("id", held.schema.column("id").kind, Role.KEY, declared=("role",), why="declared")
+
+
+def test_rows_under_another_unit_are_refused() -> None:
+    held = table()
+    domain = PrivateDomain.of(encode(held), held.schema)
+    other = held.schema.with_columns(replace(held.schema.column("joined"), unit="hour"))
+    with pytest.raises(SchemaError, match="'joined' counts hours, and its domain days"):
+        domain.encode(encode(held.with_schema(other)), other)

@@ -226,6 +226,14 @@ def test_released_counts_are_whole_numbers() -> None:
         assert {type(count) for count in drawn.thresholded({"a": 10**6}, 1_000, 1e-3, what="categories").values()} == {int}
 
 
+@BOTH
+def test_nothing_counted_is_nothing_released_and_is_paid_for(seed: int | None) -> None:
+    drawn = noise(100, delta=1e-6, seed=seed)
+    assert drawn.thresholded({}, 60, 1e-6, what="categories") == {}
+    assert drawn.counts(np.zeros((0, 3), dtype=np.int64), 40, what="a margin").shape == (0, 3)
+    assert drawn.allowance.left == 0
+
+
 def test_large_vectors_are_drawn_in_parts_that_differ() -> None:
     size = 2 * mechanisms.CHUNK + 5
     drawn = noise().counts(np.arange(size), 50, what="a margin") - np.arange(size)
