@@ -42,7 +42,9 @@ class Marginals(Generator):
     (`measurements`), and may be given to anyone: it is as private as the rows drawn. Conditions on any columns are exact.
     """
 
-    method: Literal["aim", "mst"] = "aim"  # aim chooses what to measure round by round; mst pairs once, in a second, less exactly
+    method: Literal["aim", "mst"] = (
+        "aim"  # aim chooses what to measure round by round; mst pairs once, in a second, less exactly
+    )
     degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
     rounds: int = 16  # aim: at most so many for each column, as in the paper
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
@@ -150,5 +152,7 @@ class Marginals(Generator):
         for one in state["measured"]:
             shape = [self._domain.sizes[column] for column in one["columns"]]
             end = begin + int(np.prod(shape))
-            self._measured.append(NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"]))
+            self._measured.append(
+                NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"])
+            )
             begin = end
