@@ -18,6 +18,7 @@ DATA = Path(os.environ.get("SYNTH_DATA", Path(__file__).resolve().parents[1] / "
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys and logs of a test never touch the person's own."""
     monkeypatch.setenv("SYNTH_HOME", str(tmp_path_factory.mktemp("synth-home")))
+    monkeypatch.delenv("SYNTH_LEDGER", raising=False)
 
 
 @pytest.fixture(scope="session")

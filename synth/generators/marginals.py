@@ -29,7 +29,7 @@ from synth.privacy.domains import PrivateDomain
 from synth.progress import Progress
 
 if TYPE_CHECKING:
-    from synth.privacy.mechanisms import Noise
+    from synth.generators._private import Access
 
 METHODS = ("aim", "mst")
 
@@ -73,16 +73,9 @@ class Marginals(Generator):
             "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
         )
 
-    def _fit_private(
-        self,
-        rows: Encoded,
-        schema: Schema,
-        domain: PrivateDomain,
-        noise: Noise,
-        rows_per_unit: int,
-        progress: Progress,
-    ) -> None:
-        counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, rows_per_unit)
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        domain, noise = access.domain, access.noise
+        counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, access.budget.rows_per_unit)
         if self.method == "mst":
             learned = mst(counts, noise, max_cells=self.max_cells, iterations=self.iterations, progress=progress)
         else:

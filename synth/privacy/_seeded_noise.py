@@ -31,3 +31,7 @@ class SeededNoise:
     def largest(self, scores: np.ndarray, scale: float) -> int:
         """The place of the largest of scores of shape (candidates,) with Gumbel noise."""
         return int(np.argmax(scores + self._rng.gumbel(0.0, scale, len(scores))))
+
+    def bytes(self, n: int) -> bytes:
+        """So many bytes."""
+        return self._rng.bytes(n)

@@ -1,18 +1,21 @@
 """What several releases cost together: ρ-zCDP and Rényi curves are added, then turned into one (ε, δ).
 
-A mechanism is held to bound, at every order α > 1, the Rényi divergence between its outputs on two data sets that differ by one
-unit. Bounds add up when mechanisms are composed (Mironov, "Rényi differential privacy", 2017), also where each was chosen in
-view of the results before it. ρ-zCDP is the bound ρ·α (Bun and Steinke, "Concentrated differential privacy", 2016), and is kept
-apart from the rest, since it holds at every α and not only at those of a grid. What is (ε, δ) by its nature (a threshold) holds its bound
-but for a probability δ′, and those add up as well.
+A mechanism bounds, at every order α > 1, the Rényi divergence between its outputs on two data sets that differ by one unit.
+Bounds add up when mechanisms are composed (Mironov, "Rényi differential privacy", 2017), also where each was chosen in view of
+the results before it. ρ-zCDP is the bound ρ·α (Bun and Steinke, "Concentrated differential privacy", 2016); it is kept apart
+from the rest, since it holds at every α and not only at those of a grid. What is (ε, δ) by its nature, such as a threshold,
+keeps its bound but for a probability δ′; those add up as well.
 
 Everything that is kept is an integer, rounded up: a sum has no error, and does not depend on the order of its terms.
 """
 
 from __future__ import annotations
 
+import decimal
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -53,9 +56,9 @@ class Curve:
         return Curve(self.micro_rho + other.micro_rho, nano, self.atto_delta + other.atto_delta)
 
     def epsilon(self, delta: float) -> float:
-        """The least ε (rounded up) for which this cost is known to be (ε, δ)-differentially private; infinite where there is none.
+        """The least ε, rounded up, for which what costs this is known to be (ε, δ)-private; infinite where there is none.
 
-        Without a grid part the best of all orders, else the best of `ORDERS`. Raises ConfigError for a δ outside ]0, 1[.
+        At the best of all orders where all is zCDP, else at the best of `ORDERS`. Raises ConfigError for a δ outside ]0, 1[.
         """
         _check_delta(delta)
         if self == Curve():
@@ -75,9 +78,8 @@ class Curve:
         return _largest(lambda more: (self + Curve(more)).epsilon(delta) <= epsilon)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, without what is zero."""
-        parts = {"micro_rho": self.micro_rho, "nano": list(self.nano), "atto_delta": self.atto_delta}
-        return {name: value for name, value in parts.items() if value}
+        """Plain values that `Curve(**…)` takes back."""
+        return {"micro_rho": self.micro_rho, "nano": list(self.nano), "atto_delta": self.atto_delta}
 
 
 # ρ-zCDP ------------------------------------------------------------------------------------------------------------------
@@ -86,8 +88,9 @@ class Curve:
 def zcdp_epsilon(rho: float, delta: float) -> float:
     """The least ε, rounded up, for which ρ-zCDP is known to give (ε, δ).
 
-    The bound of Canonne, Kamath and Steinke ("The discrete Gaussian for differential privacy", 2020, proposition 12), at its best
-    order α: there its derivative, ρ(α−1)² + log α + log δ, is zero. Raises ConfigError for a negative ρ or a δ outside ]0, 1[.
+    The bound of Canonne, Kamath and Steinke ("The discrete Gaussian for differential privacy", 2020, proposition 12) at its
+    best order α, which is where ρ(α−1)² + log α + log δ, its derivative times (α−1)², is zero.
+    Raises ConfigError for a negative ρ or a δ outside ]0, 1[.
     """
     _check_delta(delta)
     if isinstance(rho, bool) or not isinstance(rho, (int, float)) or not 0 <= rho < math.inf:
@@ -111,7 +114,7 @@ def zcdp_rho(epsilon: float, delta: float) -> float:
 
 
 def micro_rho(epsilon: float, delta: float) -> int:
-    """The largest whole number of micro-ρ whose `zcdp_epsilon` at δ is at most ε; 0 where not even one is. Raises ConfigError."""
+    """The largest whole number of micro-ρ whose `zcdp_epsilon` at δ is at most ε, or 0. Raises ConfigError."""
     _check_epsilon(epsilon)
     _check_delta(delta)
     return Curve().left(epsilon, delta)
@@ -130,8 +133,8 @@ def rounded_up(value: float, unit: int = MICRO) -> int:
 def dpsgd_curve(noise_multiplier: float, sampling_rate: float, steps: int) -> Curve:
     """What so many steps of DP-SGD cost, for adding or removing one unit.
 
-    noise_multiplier: standard deviation of the noise in multiples of the clipping norm; sampling_rate: the probability with which
-    each unit is drawn into a batch, independently (Poisson; a shuffled batch costs more and is not covered).
+    noise_multiplier: standard deviation of the noise in multiples of the clipping norm; sampling_rate: the probability with
+    which each unit is drawn into a batch, independently of the others (Poisson: shuffled batches are not covered).
     Raises ConfigError for numbers outside their range, MissingExtraError without dp-accounting.
     """
     for name, value, most in (("noise_multiplier", noise_multiplier, math.inf), ("sampling_rate", sampling_rate, 1)):
@@ -146,15 +149,39 @@ def dpsgd_curve(noise_multiplier: float, sampling_rate: float, steps: int) -> Cu
     except ModuleNotFoundError as problem:
         raise MissingExtraError("the accounting of DP-SGD", "dp-accounting", "dp") from problem
     accountant = RdpAccountant(ORDERS)
-    accountant.compose(PoissonSampledDpEvent(sampling_rate, GaussianDpEvent(noise_multiplier)), steps)
+    with _unheard(
+        "failed to converge"
+    ):  # it warns that it leaves out such an order; below, the next larger one stands in for it
+        accountant.compose(PoissonSampledDpEvent(sampling_rate, GaussianDpEvent(noise_multiplier)), steps)
     values = [float(value) for value in accountant._rdp]  # which it gives out nowhere else
     for place in reversed(range(len(values) - 1)):
-        if not math.isfinite(values[place]):  # its series did not converge; the divergence never falls as the order grows
-            values[place] = values[place + 1]
+        if math.isinf(values[place]):
+            values[place] = values[place + 1]  # a bound as well, since the divergence never falls as the order grows
     return Curve(nano=tuple(rounded_up(value, NANO) for value in values))
 
 
+@contextmanager
+def _unheard(words: str) -> Iterator[None]:
+    """Keep what dp-accounting logs with these words off the terminal."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return words not in record.getMessage()
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
+
+
 # numbers -----------------------------------------------------------------------------------------------------------------
+
+
+def shown(epsilon: float, *, up: bool) -> str:
+    """An ε in four digits for people to read, rounded up where it is spent and down where it is left."""
+    context = decimal.Context(prec=4, rounding=decimal.ROUND_CEILING if up else decimal.ROUND_FLOOR)
+    return "infinite" if math.isinf(epsilon) else f"{context.create_decimal_from_float(epsilon).normalize(context):f}"
 
 
 def _epsilon_at(order: float, divergence: float, delta: float, over_one: float | None = None) -> float:
@@ -168,7 +195,7 @@ def _epsilon_at(order: float, divergence: float, delta: float, over_one: float |
 def _root(function: Callable[[float], float], high: float) -> float:
     """Where a growing function passes zero between 0 and `high`, by bisection; any place near it gives a valid bound."""
     low = 0.0
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if function(middle) < 0 else (low, middle)
     return high

@@ -14,6 +14,7 @@ used: it counts δ without the threshold itself (opendp#2922), so thresholds are
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -70,6 +71,10 @@ class Noise:
         """What is left for thresholds, rounded down."""
         left = Fraction(self.delta) - sum((Fraction(delta) for _, delta in self.delta_spent), Fraction(0))
         return _down(left)
+
+    def entropy(self, n: int) -> bytes:
+        """So many random bytes, from the operating system: what lots and noise of other mechanisms are made of."""
+        return os.urandom(n) if self._seeded is None else self._seeded.bytes(n)
 
     # the mechanisms --------------------------------------------------------------------------------------------------
 
