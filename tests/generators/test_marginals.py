@@ -13,14 +13,10 @@ from synth.data.encoding import encode
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError
-from synth.generators._fitted import Fitted
 from synth.generators._storage import load
 from synth.generators._within import Within
 from synth.generators.marginals import Marginals
-from synth.privacy.allowance import Allowance
-from synth.privacy.domains import PrivateDomain
-from synth.privacy.mechanisms import Noise
-from synth.progress import silent
+from synth.privacy.budget import Budget
 
 pytest.importorskip("opendp", reason="marginals are measured with OpenDP's noise, which the extra 'dp' brings")
 
@@ -56,17 +52,6 @@ def people(rows: int = 4_000, seed: int = 0) -> Table:
     return Table(pa.table(arrays), Schema(tuple(columns)))
 
 
-def fit(table: Table, micro_rho: int = 3_000_000, seed: int = 0, **params: Any) -> Marginals:
-    model = Marginals(**params)
-    model._validate()
-    fitted, rows = Fitted.learn(table, gives_table=True, seed=0)
-    noise = Noise(Allowance(micro_rho), seed=seed)
-    domain = PrivateDomain.of(rows, fitted.learned_schema)
-    model._fit_private(rows, fitted.learned_schema, domain, noise, 1, silent)
-    model.__dict__["_fitted"] = fitted
-    return model
-
-
 @pytest.fixture(scope="module")
 def table() -> Table:
     return people()
@@ -74,7 +59,7 @@ def table() -> Table:
 
 @pytest.fixture(scope="module")
 def model(table: Table) -> Marginals:
-    return fit(table, method="mst")
+    return Marginals(method="mst").fit(table, budget=Budget(15.0, 1e-5), dataset="people", noise_seed=0)
 
 
 def test_there_is_nothing_to_fit_without_a_budget(table: Table) -> None:
@@ -124,16 +109,16 @@ def test_conditioned_rows_are_distributed_as_those_of_all_rows_that_satisfy_it(m
     """The condition cuts a bin: its cells count by the share of them that it leaves."""
     where = Where.parse(condition, model.fitted.schema)
     rng = np.random.default_rng(4)
-    free = model._sample(200_000, rng)
-    good = np.ones(200_000, dtype=bool)
+    free = model._sample(80_000, rng)
+    good = np.ones(80_000, dtype=bool)
     for clause in where.clauses:
         good &= clause.holds(free[clause.column].values)
-    given = model._sample_where(50_000, where, rng)
+    given = model._sample_where(30_000, where, rng)
     for name in free:
         a, b = free[name].values[good], given[name].values
-        cuts = np.unique(np.nanquantile(a, np.linspace(0, 1, 21)))
+        cuts = np.unique(np.nanquantile(a, np.linspace(0.05, 0.95, 19)))
         shares = [np.bincount(np.searchsorted(cuts, one[~np.isnan(one)]), minlength=len(cuts) + 1) / len(one) for one in (a, b)]
-        error = np.sqrt(shares[0].clip(1e-6) * (1 / good.sum() + 1 / 50_000))
+        error = np.sqrt(shares[0].clip(1e-6) * (1 / good.sum() + 1 / 30_000))
         assert (np.abs(shares[0] - shares[1]) < 6 * error).all(), name
 
 
@@ -153,27 +138,23 @@ def test_shares_of_a_cut_bin_add_up(model: Marginals) -> None:
     assert any(0 < share < 1 for share in shares[0])
 
 
-def test_the_model_is_saved_with_what_was_measured_and_spent(model: Marginals, table: Table, tmp_path: Any) -> None:
+def test_the_model_is_saved_with_what_was_measured(model: Marginals, table: Table, tmp_path: Any) -> None:
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
     assert isinstance(again, Marginals)
     assert again.digest() == model.digest()
     assert again.sample(50, seed=2).arrow == model.sample(50, seed=2).arrow
-    assert again.spent == model.spent and sum(cost for _, cost in again.spent) == 3_000_000
     for (names, counts, sigma), (same, also, noise) in zip(model.measurements, again.measurements, strict=True):
-        assert names == same and sigma == noise and counts.dtype == np.int64
+        assert (names, sigma, counts.dtype) == (same, noise, np.int64)
         assert np.array_equal(counts, also)
     of = {names: counts for names, counts, _ in model.measurements}
-    exact = table.column("left").value_counts().to_pylist()
-    assert np.allclose(
-        of["left",], [next(e["counts"] for e in exact if e["values"] is value) for value in (False, True)], atol=20
-    )
+    stays = table.column("left").to_pylist().count(False)
+    assert np.allclose(of["left",], [stays, len(table) - stays], atol=20)
 
 
 def test_nothing_is_said_before_a_fit() -> None:
-    for ask in (lambda: Marginals().measurements, lambda: Marginals().spent):
-        with pytest.raises(NotFittedError):
-            ask()
+    with pytest.raises(NotFittedError):
+        Marginals().measurements  # noqa: B018 - a property
 
 
 @pytest.mark.parametrize("wrong", [{"method": "pgm"}, {"degree": 4}, {"rounds": 0}, {"max_cells": 0}, {"iterations": True}])
