@@ -24,6 +24,7 @@ _WHERE = {
     "Gan": "synth.generators.gan",
     "ImageDiffusion": "synth.generators.image_diffusion",
     "Independent": "synth.generators.independent",
+    "Marginals": "synth.generators.marginals",
     "Smote": "synth.generators.smote",
     "Trees": "synth.generators.trees",
     "load": "synth.generators._storage",

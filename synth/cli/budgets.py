@@ -40,7 +40,7 @@ def fit_under_budget(
     unit: Any = "row" if rows_per_subject is None else "subject"
     terms = Terms.of(Budget(epsilon, delta, unit, rows_per_subject), dataset, data, facts_share=facts_share)
     terms.check(model, seed, None)
-    table = read(data, **reading)
+    table = read(data, **reading, check=False)
     with watching(quiet) as progress:
         model.fit(table, budget=terms.budget, dataset=terms.dataset, facts_share=facts_share, progress=progress).save(to)
     receipt = model.receipt
