@@ -57,6 +57,7 @@ class Generator:
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
     keeps_checkpoints: ClassVar[bool] = False  # whether an interrupted fit can go on where it was
     private: ClassVar[bool] = False  # whether it can learn under a privacy budget
+    needs_budget: ClassVar[bool] = False  # whether it learns under one alone
     refusal: ClassVar[str] = "it learns from the rows as they are; fit marginals, which learns from noisy counts alone"
 
     _shard_rows: ClassVar[int] = SHARD
@@ -151,6 +152,11 @@ class Generator:
             raise ConfigError(f"{self.name or type(self).__name__} keeps no checkpoints, and is soon done; fit it without")
         if resume and checkpoint is None:
             raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
+        if self.needs_budget and budget is None:
+            raise ConfigError(
+                f"{self.name} learns through noise alone, and takes a privacy budget to pay for it; give it one, such as "
+                "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
+            )
         seed = check_seed(seed)
         if budget is not None or dataset is not None or ledger is not None or facts_share or noise_seed is not None:
             from synth.generators._private import Terms, fit_private

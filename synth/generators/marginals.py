@@ -44,7 +44,7 @@ class Marginals(Generator):
 
     method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
     degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
-    rounds: int = 16  # aim: at most so many for each column, as in the paper
+    rounds: int = 4  # aim: at most so many for each column; more take longer, and bring nothing
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
     iterations: int = 100  # passes of the estimation each time something was measured
 
@@ -52,24 +52,19 @@ class Marginals(Generator):
     summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
     needs: ClassVar[str] = "opendp"  # to fit; sampling takes numpy alone
     private: ClassVar[bool] = True
+    needs_budget: ClassVar[bool] = True
 
     def _validate(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(f"method is {self.method!r}{did_you_mean(str(self.method), METHODS)}; give aim or mst")
         whole_number("degree", self.degree, 2, 3)
-        whole_number("rounds", self.rounds, 1)
+        whole_number("rounds", self.rounds, 2)
         whole_number("max_cells", self.max_cells, 1)
         whole_number("iterations", self.iterations, 1)
         if find_spec("opendp") is None:
             raise MissingExtraError(f"{self.name}, which adds noise to counts,", "opendp", "dp")
 
     # fit -----------------------------------------------------------------------------------------------------------
-
-    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
-        raise ConfigError(
-            f"{self.name} learns from noisy counts alone, and takes a privacy budget to buy them with; give it one, such as "
-            "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
-        )
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
         domain, noise = access.domain, access.noise
