@@ -152,11 +152,6 @@ class Generator:
             raise ConfigError(f"{self.name or type(self).__name__} keeps no checkpoints, and is soon done; fit it without")
         if resume and checkpoint is None:
             raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
-        if self.needs_budget and budget is None:
-            raise ConfigError(
-                f"{self.name} learns through noise alone, and takes a privacy budget to pay for it; give it one, such as "
-                "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
-            )
         seed = check_seed(seed)
         if budget is not None or dataset is not None or ledger is not None or facts_share or noise_seed is not None:
             from synth.generators._private import Terms, fit_private
@@ -167,6 +162,11 @@ class Generator:
             fitted, receipt = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
             self.__dict__["_fitted"], self.__dict__["_receipt"] = fitted, receipt
             return self
+        if self.needs_budget:
+            raise ConfigError(
+                f"{self.name} learns through noise alone, and takes a privacy budget to pay for it; give it one, such as "
+                "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
+            )
         table = as_table(data, target=target, sensitive=sensitive)
         check_memory(self, table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
