@@ -1,7 +1,7 @@
 """AIM: round by round, the marginal that the model has most wrong is chosen and counted, until the budget is spent.
 
 McKenna, Mullins, Sheldon and Miklau, "AIM: An Adaptive and Iterative Mechanism for Differentially Private Synthetic Data"
-(PVLDB 2022), Algorithms 2 to 4. Costs are whole micro-ρ: a round costs a part of the budget, of which a tenth is for the choice.
+(PVLDB 2022), Algorithms 2 to 4. Costs are whole micro-ρ: each round costs a part of the budget, a tenth of it for the choice.
 """
 
 from __future__ import annotations

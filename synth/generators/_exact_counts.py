@@ -59,8 +59,8 @@ def equal_parts(micro_rho: int, parts: int, what: str) -> list[int]:
     """So many costs that add up to the whole, none more than 1 apart. Raises BudgetError where they come to nothing."""
     if micro_rho < parts:
         raise BudgetError(
-            f"{what} cost at least {parts:,} micro-ρ, one for each, and {micro_rho:,} are set aside for them; nothing was drawn: "
-            "give a larger epsilon, or drop columns"
+            f"{what} cost at least {parts:,} micro-ρ, one for each, and {micro_rho:,} are set aside for them;\n"
+            "nothing was drawn: give a larger epsilon, or drop columns"
         )
     least, more = divmod(micro_rho, parts)
     return [least + (part < more) for part in range(parts)]

@@ -1,7 +1,7 @@
 """MST: all columns by themselves, then the pairs of a maximum spanning tree, chosen and counted with noise.
 
-McKenna, Miklau and Sheldon, "Winning the NIST Contest: A scalable and general approach to differentially private synthetic data"
-(Journal of Privacy and Confidentiality, 2021), section 3.
+McKenna, Miklau and Sheldon, "Winning the NIST Contest: A scalable and general approach to differentially private synthetic
+data" (Journal of Privacy and Confidentiality, 2021), section 3.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Within:
     """A column under a clause.
 
     shares: of each cell's values those that are allowed, float64 of shape (cells,). The rest is there for bins alone: stretches
-    [begin, end) of allowed places on the column's line, ascending, with the bin that each is in and its share of the bin's values.
+    [begin, end) of allowed places on the column's line, ascending, the bin that each is in, and its share of the bin's values.
     """
 
     column: PrivateColumn
@@ -51,7 +51,7 @@ class Within:
         return cls(column, clause, np.minimum(shares, 1.0), begin, end, cuts.bin_of[piece], share)
 
     def draw(self, cells: np.ndarray, drawn: EncodedColumn, rng: np.random.Generator) -> EncodedColumn:
-        """Values in these cells, each with a share above 0, that the clause allows; `drawn` are values anywhere in the cells."""
+        """Values that the clause allows in these cells, which all have a share; `drawn` are values anywhere in the cells."""
         if not len(self.begin) or self.column.line is None:
             return drawn
         upto = np.cumsum(self.share)

@@ -57,6 +57,7 @@ class Generator:
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
     keeps_checkpoints: ClassVar[bool] = False  # whether an interrupted fit can go on where it was
     private: ClassVar[bool] = False  # whether it can learn under a privacy budget
+    needs_budget: ClassVar[bool] = False  # whether it learns under one alone
     refusal: ClassVar[str] = "it learns from the rows as they are; fit marginals, which learns from noisy counts alone"
 
     _shard_rows: ClassVar[int] = SHARD
@@ -161,6 +162,11 @@ class Generator:
             fitted, receipt = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
             self.__dict__["_fitted"], self.__dict__["_receipt"] = fitted, receipt
             return self
+        if self.needs_budget:
+            raise ConfigError(
+                f"{self.name} learns through noise alone, and takes a privacy budget to pay for it; give it one, such as "
+                "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
+            )
         table = as_table(data, target=target, sensitive=sensitive)
         check_memory(self, table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)

@@ -1,8 +1,8 @@
-"""Noisy marginals and the graphical model that fits them: the strongest tables that are known under a privacy budget.
+"""Noisy marginals and the graphical model that fits them: the best tables that are known under a privacy budget.
 
-MST (McKenna, Miklau and Sheldon, "Winning the NIST Contest", 2021) in `_mst`, AIM (McKenna, Mullins, Sheldon and Miklau, "AIM: An
-Adaptive and Iterative Mechanism for Differentially Private Synthetic Data", 2022) in `_aim`. Both learn from counts with noise
-alone; what fits these best is estimated in `_graphical_model`, and rows are drawn from that.
+`_mst` holds MST (McKenna, Miklau and Sheldon, "Winning the NIST Contest", 2021), `_aim` AIM (McKenna, Mullins, Sheldon and
+Miklau, "AIM: An Adaptive and Iterative Mechanism for Differentially Private Synthetic Data", 2022). Both learn from noisy
+counts alone; what fits these best is estimated in `_graphical_model`, and rows are drawn from that.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Marginals(Generator):
     (`measurements`), and may be given to anyone: it is as private as the rows drawn. Conditions on any columns are exact.
     """
 
-    method: Literal["aim", "mst"] = "aim"  # aim chooses what to measure round by round; mst pairs once, in a second, less exactly
+    method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
     degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
-    rounds: int = 16  # aim: at most so many for each column, as in the paper
+    rounds: int = 4  # aim: at most so many for each column; more take longer, and bring nothing
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
     iterations: int = 100  # passes of the estimation each time something was measured
 
@@ -52,24 +52,19 @@ class Marginals(Generator):
     summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
     needs: ClassVar[str] = "opendp"  # to fit; sampling takes numpy alone
     private: ClassVar[bool] = True
+    needs_budget: ClassVar[bool] = True
 
     def _validate(self) -> None:
         if self.method not in METHODS:
             raise ConfigError(f"method is {self.method!r}{did_you_mean(str(self.method), METHODS)}; give aim or mst")
         whole_number("degree", self.degree, 2, 3)
-        whole_number("rounds", self.rounds, 1)
+        whole_number("rounds", self.rounds, 2)
         whole_number("max_cells", self.max_cells, 1)
         whole_number("iterations", self.iterations, 1)
         if find_spec("opendp") is None:
             raise MissingExtraError(f"{self.name}, which adds noise to counts,", "opendp", "dp")
 
     # fit -----------------------------------------------------------------------------------------------------------
-
-    def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
-        raise ConfigError(
-            f"{self.name} learns from noisy counts alone, and takes a privacy budget to buy them with; give it one, such as "
-            "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
-        )
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
         domain, noise = access.domain, access.noise
@@ -86,8 +81,7 @@ class Marginals(Generator):
                 iterations=self.iterations,
                 progress=progress,
             )
-        self._domain, self._spent = domain, noise.allowance.spent
-        self._model, self._measured = learned
+        self._domain, (self._model, self._measured) = domain, learned
 
     @property
     def measurements(self) -> list[tuple[tuple[str, ...], np.ndarray, float]]:
@@ -96,12 +90,6 @@ class Marginals(Generator):
         self.fitted  # noqa: B018 - raises before fit
         names = self._domain.names
         return [(tuple(names[c] for c in m.columns), m.counts.astype(np.int64), m.sigma) for m in self._measured]
-
-    @property
-    def spent(self) -> list[tuple[str, int]]:
-        """What the budget went on, in order: (what, micro-ρ). Raises NotFittedError before `fit`."""
-        self.fitted  # noqa: B018 - raises before fit
-        return list(self._spent)
 
     # sampling ------------------------------------------------------------------------------------------------------
 
@@ -132,16 +120,17 @@ class Marginals(Generator):
         model, arrays = self._model.state()
         measured = [{"columns": list(one.columns), "sigma": one.sigma} for one in self._measured]
         flat = np.concatenate([one.counts.reshape(-1) for one in self._measured])
-        state = {"domain": self._domain.to_dict(), "model": model, "measured": measured, "spent": self.spent}
+        state = {"domain": self._domain.to_dict(), "model": model, "measured": measured}
         return state, {**arrays, "measured": flat.astype(np.int64)}
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         self._domain = PrivateDomain.from_dict(state["domain"])
         self._model = GraphicalModel.restore(state["model"], arrays)
-        self._spent = [(what, cost) for what, cost in state["spent"]]
         self._measured, begin = [], 0
         for one in state["measured"]:
             shape = [self._domain.sizes[column] for column in one["columns"]]
             end = begin + int(np.prod(shape))
-            self._measured.append(NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"]))
+            self._measured.append(
+                NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"])
+            )
             begin = end

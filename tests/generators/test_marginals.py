@@ -1,178 +1,163 @@
-"""Rows learned from noisy counts: near the data, nearer with more budget, exact under conditions, and paid for to the last part."""
+"""Rows drawn from noisy marginals: legal, near the data, exact under conditions, and drawn from what was released alone."""
 
 from __future__ import annotations
 
-import datetime as dt
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from synth.data.conditions import Clause, Where
 from synth.data.encoding import encode
-from synth.data.schema import Column, Kind, Schema
+from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
-from synth.errors import BudgetError, ConfigError
-from synth.generators._aim import aim, workload
-from synth.generators._exact_counts import ExactCounts, equal_parts
-from synth.generators._graphical_model import GraphicalModel, NoisyMarginal
-from synth.generators._mst import mst
-from synth.privacy.allowance import Allowance
-from synth.privacy.mechanisms import Noise
-from synth.progress import silent
+from synth.errors import ConditionError, ConfigError, GenerationError, NotFittedError
+from synth.generators._storage import load
+from synth.generators._within import Within
+from synth.generators.marginals import Marginals
+from synth.privacy.budget import Budget
 
 pytest.importorskip("opendp", reason="marginals are measured with OpenDP's noise, which the extra 'dp' brings")
 
-SIZES = (2, 3, 4, 5, 6)
+COLUMNS = (
+    Column("age", Kind.INTEGER, minimum=0, maximum=99, nullable=True),
+    Column("height", Kind.DECIMAL, minimum=1.0, maximum=2.5, decimals=2),
+    Column("share", Kind.DECIMAL, minimum=0.0, maximum=1.0),
+    Column("born", Kind.DATETIME, minimum="1920-01-01", maximum="2025-12-31", unit="day"),
+    Column("city", Kind.CATEGORICAL, categories=("Aarhus", "Bergen", "Cork"), nullable=True),
+    Column("grade", Kind.ORDINAL, categories=("low", "middle", "high")),
+    Column("left", Kind.BOOLEAN, Role.TARGET),
+)
+FACTS = ("kind", "minimum", "maximum", "decimals", "unit", "categories", "nullable", "role")
 
 
-def linked(rows: int, seed: int = 0) -> np.ndarray:
-    """Codes of five columns, each much like the one before it, and the last like the first two together."""
+def people(rows: int = 4_000, seed: int = 0) -> Table:
     rng = np.random.default_rng(seed)
-    first = (rng.random(rows) < 0.3).astype(int)
-    codes = [first]
-    for size in SIZES[1:-1]:
-        codes.append(np.where(rng.random(rows) < 0.8, codes[-1] + 1, rng.integers(size, size=rows)) % size)
-    codes.append(np.where(rng.random(rows) < 0.8, 3 * codes[0] + codes[1], rng.integers(6, size=rows)))
-    return np.stack(codes, axis=1).astype(np.int32)
+    age = np.clip(rng.normal(45, 18, rows).astype(int), 0, 99)
+    grade = np.select([age < 35, age < 60], [0, 1], 2)
+    born = np.datetime64("2025-01-01") - 365 * age - rng.integers(0, 365, rows)
+    arrays = {
+        "age": pa.array(age, mask=rng.random(rows) < 0.1),
+        "height": pa.array(np.round(np.clip(rng.normal(1.7, 0.1, rows), 1, 2.5), 2)),
+        "share": pa.array(rng.beta(1 + grade, 3 - grade)),
+        "born": pa.array(born, type=pa.date32()),
+        "city": pa.array(np.array(["Aarhus", "Bergen", "Cork"])[np.minimum(grade, rng.integers(3, size=rows))]).take(
+            pa.array(np.arange(rows), mask=rng.random(rows) < 0.05)
+        ),
+        "grade": pa.array(np.array(["low", "middle", "high"])[grade]),
+        "left": pa.array(rng.random(rows) < np.array([0.1, 0.4, 0.8])[grade]),
+    }
+    columns = [Column.from_dict({**column.to_dict(), "declared": FACTS}) for column in COLUMNS]
+    return Table(pa.table(arrays), Schema(tuple(columns)))
 
 
-def counted(codes: np.ndarray, rows_per_unit: int = 1) -> ExactCounts:
-    return ExactCounts(codes, SIZES, "abcde", rows_per_unit)
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return people()
 
 
-def learn(
-    method: str, codes: np.ndarray, micro_rho: int, seed: int = 0, rows_per_unit: int = 1, **settings: int
-) -> tuple[GraphicalModel, list[NoisyMarginal], Noise]:
-    noise = Noise(Allowance(micro_rho), seed=seed)
-    counts, common = counted(codes, rows_per_unit), {"max_cells": 10_000, "iterations": 100, "progress": silent, **settings}
-    if method == "mst":
-        return (*mst(counts, noise, **common), noise)
-    return (*aim(counts, noise, **{"degree": 2, "rounds": 16, **common}), noise)
+@pytest.fixture(scope="module")
+def model(table: Table) -> Marginals:
+    return Marginals(method="mst").fit(table, budget=Budget(15.0, 1e-5), dataset="people", noise_seed=0)
 
 
-def error(model: GraphicalModel, codes: np.ndarray) -> float:
-    """Mean total variation distance of all pairs."""
-    counts = counted(codes)
-    pairs = list(combinations(range(len(SIZES)), 2))
-    return float(np.mean([np.abs(model.marginal(pair) / model.total - counts[pair] / len(codes)).sum() / 2 for pair in pairs]))
+def test_there_is_nothing_to_fit_without_a_budget(table: Table) -> None:
+    with pytest.raises(ConfigError, match="budget"):
+        Marginals().fit(table)
 
 
-def of_independent(codes: np.ndarray) -> float:
-    counts = counted(codes)
-    shares = [counts[(column,)] / len(codes) for column in range(len(SIZES))]
-    pairs = list(combinations(range(len(SIZES)), 2))
-    return float(np.mean([np.abs(np.outer(shares[a], shares[b]) - counts[a, b] / len(codes)).sum() / 2 for a, b in pairs]))
+def test_relations_are_kept(model: Marginals, table: Table) -> None:
+    drawn = model.sample(4_000, seed=1)
+    for rows in (table, drawn):
+        left = np.array(rows.column("left").to_pylist())
+        grade = np.array(rows.column("grade").to_pylist())
+        assert 0.05 < left[grade == "low"].mean() < 0.15
+        assert 0.7 < left[grade == "high"].mean() < 0.9
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_every_method_beats_independent_columns_and_comes_nearer_with_more_budget(method: str) -> None:
-    codes = linked(20_000)
-    errors = [error(learn(method, codes, micro_rho)[0], codes) for micro_rho in (300, 30_000, 3_000_000)]
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[1] < of_independent(codes) / 2
-    assert errors[2] < 0.04 if method == "mst" else errors[2] < 0.005
+CONDITIONS = [
+    "age >= 38",  # cuts a bin
+    "age between 41 and 42",
+    "age = 41",
+    "age in (3, 41, 97)",
+    "age >= 30 and age != 33 and age != 34 and age < 60",
+    "age is null",
+    "age is not null",
+    "height < 1.615",
+    "height in (1.7, 1.71)",
+    "share > 0.123456 and share < 0.345678",
+    "share = 0.25",
+    "born >= '1980-02-29'",
+    "born = '1980-02-29'",
+    "city = 'Cork'",
+    "city is null",
+    "grade > 'low' and left = true",
+    "age > 70 and grade = 'high' and city != 'Aarhus' and height > 1.8",
+]
 
 
-def test_aim_goes_beyond_a_tree() -> None:
-    codes = linked(20_000)
-    mst_model, _, _ = learn("mst", codes, 100_000)
-    aim_model, measured, _ = learn("aim", codes, 100_000)
-    assert error(aim_model, codes) < error(mst_model, codes)
-    assert len({one.columns for one in measured if len(one.columns) == 2}) > len(SIZES) - 1
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_conditioned_rows_all_satisfy_their_condition(model: Marginals, condition: str) -> None:
+    drawn = model.sample(300, where=condition, seed=3)
+    assert len(drawn) == len(drawn.where(condition)) == 300
+    encode(drawn)
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-@pytest.mark.parametrize("micro_rho", [97, 1_001, 8_501, 30_637, 224_003, 1_783_001])
-def test_the_whole_budget_is_spent_and_not_a_micro_more(method: str, micro_rho: int) -> None:
-    _, _, noise = learn(method, linked(500), micro_rho)
-    assert noise.allowance.left == 0
-    assert sum(cost for _, cost in noise.allowance.spent) == micro_rho
+@pytest.mark.parametrize("condition", ["age >= 38 and age < 53", "height < 1.615 and age > 41", "share > 0.31 and left = true"])
+def test_conditioned_rows_are_distributed_as_those_of_all_rows_that_satisfy_it(model: Marginals, condition: str) -> None:
+    """The condition cuts a bin: its cells count by the share of them that it leaves."""
+    where = Where.parse(condition, model.fitted.schema)
+    rng = np.random.default_rng(4)
+    free = model._sample(80_000, rng)
+    good = np.ones(80_000, dtype=bool)
+    for clause in where.clauses:
+        good &= clause.holds(free[clause.column].values)
+    given = model._sample_where(30_000, where, rng)
+    for name in free:
+        a, b = free[name].values[good], given[name].values
+        cuts = np.unique(np.nanquantile(a, np.linspace(0.05, 0.95, 19)))
+        shares = [np.bincount(np.searchsorted(cuts, one[~np.isnan(one)]), minlength=len(cuts) + 1) / len(one) for one in (a, b)]
+        error = np.sqrt(shares[0].clip(1e-6) * (1 / good.sum() + 1 / 30_000))
+        assert (np.abs(shares[0] - shares[1]) < 6 * error).all(), name
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_a_budget_too_small_for_the_columns_is_refused_before_anything_is_drawn(method: str) -> None:
-    noise = Noise(Allowance(9), seed=0)
-    with pytest.raises(BudgetError, match="larger epsilon"):
-        if method == "mst":
-            mst(counted(linked(50)), noise, max_cells=100, iterations=10, progress=silent)
-        else:
-            aim(counted(linked(50)), noise, degree=2, rounds=16, max_cells=100, iterations=10, progress=silent)
-    assert noise.allowance.left == 9
+def test_a_condition_that_no_cell_meets_is_refused_by_its_name(model: Marginals) -> None:
+    beyond = Where((Clause("height", Kind.DECIMAL, low=2.6, high=3.0),), model.fitted.schema)
+    with pytest.raises(GenerationError, match="condition on height"):
+        model._sample_where(5, beyond, np.random.default_rng(0))
+    with pytest.raises(ConditionError):
+        model.sample(5, where="hight > 2.5")
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_noise_grows_with_the_rows_of_a_unit(method: str) -> None:
-    one, three = (learn(method, linked(500), 30_000, rows_per_unit=k)[1] for k in (1, 3))
-    assert np.isclose(three[0].sigma, 3 * one[0].sigma)
+def test_shares_of_a_cut_bin_add_up(model: Marginals) -> None:
+    column = model._domain["age"]
+    where = [Where.parse(text, model.fitted.schema).clauses[0] for text in ("age < 38", "age >= 38", "age is null")]
+    shares = [Within.of(column, clause).shares for clause in where]
+    assert np.allclose(sum(shares), 1)
+    assert any(0 < share < 1 for share in shares[0])
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_what_is_measured_are_counts_with_the_noise_that_is_said(method: str) -> None:
-    codes = linked(20_000)
-    _, measured, _ = learn(method, codes, 30_000)
-    exact = counted(codes)
-    z = np.concatenate([((one.counts - exact[one.columns]) / one.sigma).reshape(-1) for one in measured])
-    assert abs(z.std() - 1) < 5 / np.sqrt(2 * len(z))
-    assert abs(z.mean()) < 5 / np.sqrt(len(z))
+def test_the_model_is_saved_with_what_was_measured(model: Marginals, table: Table, tmp_path: Any) -> None:
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert isinstance(again, Marginals)
+    assert again.digest() == model.digest()
+    assert again.sample(50, seed=2).arrow == model.sample(50, seed=2).arrow
+    for (names, counts, sigma), (same, also, noise) in zip(model.measurements, again.measurements, strict=True):
+        assert (names, sigma, counts.dtype) == (same, noise, np.int64)
+        assert np.array_equal(counts, also)
+    of = {names: counts for names, counts, _ in model.measurements}
+    stays = table.column("left").to_pylist().count(False)
+    assert np.allclose(of["left",], [stays, len(table) - stays], atol=20)
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, float]] = []
-    for name in ("counts", "choose"):
-        real = getattr(Noise, name)
-
-        def heard(self: Noise, values: Any, micro_rho: int, *, sensitivity: float, what: str, real: Any = real) -> Any:
-            asked.append((what.split()[1] if what.startswith("the") else what.split()[0], sensitivity))
-            return real(self, values, micro_rho, sensitivity=sensitivity, what=what)
-
-        monkeypatch.setattr(Noise, name, heard)
-    learn(method, linked(500), 30_000, rows_per_unit=3)
-    heaviest = 1 if method == "mst" else max(workload(len(SIZES), 2).values())
-    assert set(asked) == {("counts", 3), ("choice", 3 * heaviest)}
+def test_nothing_is_said_before_a_fit() -> None:
+    with pytest.raises(NotFittedError):
+        Marginals().measurements  # noqa: B018 - a property
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row more, with all noise drawn alike and all that was released before being equal."""
-    seen: list[list[np.ndarray]] = []
-    bounds: list[float] = []
-
-    def heard(self: Noise, scores: np.ndarray, micro_rho: int, *, sensitivity: float, what: str) -> int:
-        self.allowance.spend(micro_rho, what)
-        seen[-1].append(scores)
-        bounds.append(sensitivity)
-        return len(seen[-1]) % len(scores)
-
-    class Same(ExactCounts):
-        def measure(self, columns: Any, noise: Noise, micro_rho: int) -> NoisyMarginal:
-            return counted(linked(500)).measure(columns, noise, micro_rho)
-
-    monkeypatch.setattr(Noise, "choose", heard)
-    codes = linked(500)
-    for rows in (codes, np.vstack([codes, [[1, 2, 3, 4, 5]]]).astype(np.int32)):
-        seen.append([])
-        noise, counts = Noise(Allowance(30_000), seed=0), Same(rows, SIZES, "abcde", 1)
-        if method == "mst":
-            mst(counts, noise, max_cells=10_000, iterations=50, progress=silent)
-        else:
-            aim(counts, noise, degree=2, rounds=8, max_cells=10_000, iterations=50, progress=silent)
-    assert len(seen[0]) == len(seen[1]) > 3
-    moved = [np.abs(a - b).max() for a, b in zip(*seen, strict=True)]
-    assert 0 < max(moved) <= max(bounds) * (1 + 1e-9)
-
-
-def test_the_model_stays_as_small_as_asked() -> None:
-    from synth.generators._graphical_model import junction_tree_cells
-
-    for most in (40, 120, 10_000):
-        _, measured, _ = learn("aim", linked(5_000), 1_000_000, max_cells=most)
-        assert junction_tree_cells(SIZES, [one.columns for one in measured]) <= most
-
-
-def test_parts_of_a_budget_add_up() -> None:
-    assert equal_parts(11, 3, "parts") == [4, 4, 3]
-    with pytest.raises(BudgetError, match="larger epsilon"):
-        equal_parts(2, 3, "parts")
+@pytest.mark.parametrize("wrong", [{"method": "pgm"}, {"degree": 4}, {"rounds": 0}, {"max_cells": 0}, {"iterations": True}])
+def test_hyperparameters_outside_their_range_are_refused(table: Table, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Marginals(**wrong).fit(table)
