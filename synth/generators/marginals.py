@@ -23,7 +23,7 @@ from synth.generators._exact_counts import ExactCounts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal
 from synth.generators._hyperparameters import whole_number
 from synth.generators._mst import mst
-from synth.generators._within import Within
+from synth.generators._within import Within, chance_within
 from synth.generators.base import Generator
 from synth.privacy.domains import PrivateDomain
 from synth.progress import Progress
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from synth.generators._private import Access
 
 METHODS = ("aim", "mst")
+LEAST = -1_000.0  # log-likelihood of a row: less is not told apart
 
 
 @dataclass
@@ -113,6 +114,17 @@ class Marginals(Generator):
             for column in rows.columns
         )
         return Encoded(columns, n)
+
+    # likelihood ----------------------------------------------------------------------------------------------------
+
+    def _score(self, rows: Encoded) -> np.ndarray:
+        """The model's, of the row's cells, and of its values in these cells; where that is nothing, what is least."""
+        codes = self._domain.encode(rows, self.fitted.learned_schema)
+        total = self._model.log_chance(codes)
+        for place, column in enumerate(self._domain.columns):
+            within = chance_within(column, codes[:, place], rows[column.name].values)
+            total += np.log(np.maximum(within, np.finfo(np.float64).tiny))
+        return np.maximum(total, LEAST)
 
     # saving --------------------------------------------------------------------------------------------------------
 
