@@ -4,8 +4,8 @@ The line is `size` whole places. What is paid for goes level by level, as in Pri
 Differentially Private Algorithm for Hierarchical Decompositions", 2016), but with a depth that is known beforehand: a stretch
 that holds enough rows is cut again, down to single places, so that a spike gets a bin of its own however long the line is.
 Within a bin values follow the pieces. At equal cost this beats even bins, and bins cut from a fine even histogram: on the
-numbers of Adult and Default, with a twentieth of ε = 0.5 each, the largest error of a distribution function has the median 0.01
-in place of 0.27 and 0.09.
+numbers of Adult and Default, with a sixtieth of ε = 0.5 each, the largest error of a distribution function has the median 0.01
+in place of 0.28 and 0.09.
 """
 
 from __future__ import annotations
@@ -105,21 +105,28 @@ class Cuts:
         """The first place of each bin."""
         return self.starts[np.searchsorted(self.bin_of, np.arange(self.bins))]
 
-    @cached_property
-    def _upto(self) -> np.ndarray:
-        """For each piece the number of its bin plus the share of this one up to the piece's end."""
-        upto = np.cumsum(self.share)
-        upto += self.bin_of + 1 - upto[np.searchsorted(self.bin_of, self.bin_of, side="right") - 1]  # whole at a bin's end
-        return upto
-
     def bin(self, places: np.ndarray) -> np.ndarray:
         """The bin of each place, int64 of shape (rows,); places beyond the ends count as these."""
         return np.asarray(np.searchsorted(self._first, np.clip(places, 0, self.size - 1), side="right") - 1)
 
-    def draw(self, bins: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A place in each of these bins, int64 of shape (rows,)."""
-        piece = np.searchsorted(self._upto, bins + rng.random(len(bins)), side="right")
-        return rng.integers(self.starts[piece], np.append(self.starts[1:], self.size)[piece])
+    @cached_property
+    def pieces(self) -> Pieces:
+        """All of them."""
+        return Pieces(self.starts, np.append(self.starts[1:], self.size), self.bin_of, self.share)
+
+    def within(self, spans: np.ndarray) -> Pieces:
+        """What of them lies in these spans of places, int64 of shape (spans, 2), each up to before its second."""
+        whole = self.pieces
+        piece, span = (np.arange(len(of)) for of in (whole.starts, spans))
+        piece, span = np.repeat(piece, len(span)), np.tile(span, len(piece))
+        starts = np.maximum(whole.starts[piece], spans[span, 0])
+        ends = np.minimum(whole.ends[piece], spans[span, 1])
+        piece, starts, ends = (of[starts < ends] for of in (piece, starts, ends))
+        bin_of, wide = whole.bin_of[piece], (ends - starts).astype(float)
+        share = whole.share[piece] * wide / (whole.ends - whole.starts)[piece]
+        total = np.bincount(bin_of, weights=share, minlength=self.bins)[bin_of]
+        weights = np.where(total > 0, share, wide)  # a bin of which only empty stretches are left
+        return Pieces(starts, ends, bin_of, weights / np.bincount(bin_of, weights=weights, minlength=self.bins)[bin_of])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -139,6 +146,23 @@ class Cuts:
             np.array(data["bin_of"], dtype=np.int64),
             np.array(data["share"], dtype=np.float64),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Stretches of places, each from its start up to before its end, by their bins, and each one's share of its bin's draws."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    bin_of: np.ndarray
+    share: np.ndarray
+
+    def draw(self, bins: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A place in each of these bins, int64 of shape (rows,); each has a piece."""
+        upto = np.cumsum(self.share)
+        upto += self.bin_of + 1 - upto[np.searchsorted(self.bin_of, self.bin_of, side="right") - 1]  # whole at a bin's end
+        piece = np.searchsorted(upto, bins + rng.random(len(bins)), side="right")
+        return rng.integers(self.starts[piece], self.ends[piece])
 
 
 def depth(size: int) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from synth.data.moments import moment_text
 from synth.data.schema import Column, Kind, Schema
 from synth.errors import BudgetError, SchemaError
 from synth.privacy.bins import Cuts
-from synth.privacy.columns import OTHER, Line, PrivateColumn, in_unit
-from synth.privacy.facts import buy_bounds, buy_categories, buy_decimals, buy_nullable, buy_unit
+from synth.privacy.columns import OTHER, Line, PrivateColumn
+from synth.privacy.facts import buy_bounds, buy_categories, buy_nullable
 from synth.privacy.mechanisms import Noise
 from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
 
@@ -50,17 +50,17 @@ class Buyer:
         """A number cut into about so many bins of equal rows."""
         assert self.noise is not None
         values = self.rows[column.name]
-        there = in_unit(values.values[~values.null], self.schema.column(column.name), column.column)
-        what = f"bins of {column.name!r}"
-        cuts = Cuts.bought(
-            line.places(there), line.size, bins, self.noise, micro_rho, rows_per_unit=self.rows_per_unit, what=what
-        )
+        places, what = line.places(values.values[~values.null]), f"bins of {column.name!r}"
+        cuts = Cuts.bought(places, line.size, bins, self.noise, micro_rho, rows_per_unit=self.rows_per_unit, what=what)
         return replace(column, cuts=cuts, bought=(*column.bought, "bins"))
 
     def _can_buy(self, name: str, facts: tuple[str, ...], micro_rho: int, delta: float) -> bool:
         column = self.schema.column(name)
-        paid = micro_rho > 0 and self.noise is not None and ("categories" not in facts or delta > 0)
-        return paid and all(can_be_bought(column, fact) for fact in facts)
+        paid = micro_rho > 0 and self.noise is not None and all(can_be_bought(column, fact) for fact in facts)
+        if "categories" not in facts:
+            return paid
+        # What is too rare needs somewhere to go: the text OTHER, or else null, which a person may have ruled out.
+        return paid and delta > 0 and (_is_text(column) or column.nullable or "nullable" not in column.declared)
 
     def _known(self, column: Column, facts: tuple[str, ...], part: int, chance: float) -> PrivateColumn:
         """A column with the facts that are declared, and these bought, a part of the share for each."""
@@ -76,18 +76,13 @@ class Buyer:
         if "categories" in facts:
             levels = column.categories or ()
             found = buy_categories(there, levels, *pays, delta=chance, what=f"categories of {column.name!r}")
-            other = OTHER if all(isinstance(level, str) for level in levels) else "null"
+            other = OTHER if _is_text(column) else "null"
             if other != OTHER and not found:
                 raise _not_found(column, "categories", part, "categories: […]")
             new["categories"] = (*(level for level in found if level != OTHER), OTHER) if other == OTHER else found
             new["nullable"] = other != OTHER or new.get("nullable", column.nullable)
-        if "decimals" in facts:
-            new["decimals"] = buy_decimals(there, *pays, what=f"decimals of {column.name!r}")
-        if "unit" in facts:
-            new["unit"] = buy_unit(there, column.unit or "microsecond", *pays, what=f"unit of {column.name!r}")
         if "minimum" in facts or "maximum" in facts:
-            kept = declared(column, **new)
-            bounds = self._bounds(kept, in_unit(there, column, kept), part)
+            bounds = self._bounds(column, there, part)
             new |= {fact: bound for fact, bound in bounds.items() if fact in facts}
         public = declared(column, **new, why=f"bought under the privacy budget: {', '.join(facts)}")
         return PrivateColumn(public, bought=facts, other=other)
@@ -128,6 +123,10 @@ def declared(column: Column, **bought: Any) -> Column:
     """The column with the facts that a person declared, and these, and none that was read off the rows."""
     facts = {fact: getattr(column, fact) for fact in KEPT if fact in column.declared}
     return Column(column.name, column.kind, column.role, declared=column.declared, **{"why": "declared", **facts, **bought})
+
+
+def _is_text(column: Column) -> bool:
+    return all(isinstance(level, str) for level in column.categories or ())
 
 
 def _not_found(column: Column, what: str, part: int, words: str) -> SchemaError:

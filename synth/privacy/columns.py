@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from synth.data.conditions import Clause
 from synth.data.encoding import NANOSECONDS, EncodedColumn, round_to
 from synth.data.moments import units_of
 from synth.data.schema import Column, Kind
@@ -71,6 +72,30 @@ class Line:
             return np.clip(self.low + share * (self.high - self.low), self.low, self.high)
         return round_to((self.first + places) / 10.0**self.decimals, self.decimals)
 
+    def spans(self, clause: Clause) -> np.ndarray:
+        """The places that satisfy what a condition says of the column, int64 of shape (spans, 2), ends excluded."""
+        low, high = max(clause.low, self.low), min(clause.high, self.high)
+        if self.decimals is None:
+            edges = self.places(np.array([low, high])) + np.array([0, 1])
+            told = [self.places(np.array([v]))[0] for v in sorted(clause.values or ()) if low <= v <= high]
+        else:
+            edges = np.array([_ceiling(low, self.decimals), -_ceiling(-high, self.decimals) + 1]) - self.first
+            told = self._on_grid(clause.values or frozenset(), edges)
+        if clause.values is not None:
+            barred = set(self._on_grid(clause.excluded, edges))
+            return np.array([(place, place + 1) for place in told if place not in barred], dtype=np.int64).reshape(-1, 2)
+        cuts = np.array(self._on_grid(clause.excluded, edges), dtype=np.int64)
+        spans = np.column_stack([np.append(edges[0], cuts + 1), np.append(cuts, edges[1])])
+        return spans[spans[:, 0] < spans[:, 1]] if low <= high else spans[:0]
+
+    def _on_grid(self, values: frozenset[float], edges: np.ndarray) -> list[int]:
+        """The places of those values that are legal, ascending; without a grid one value alone has none."""
+        if self.decimals is None:
+            return []
+        exact = [Decimal(repr(value)).scaleb(self.decimals) for value in values]
+        places = [int(value) - self.first for value in exact if value == value.to_integral_value()]
+        return sorted(place for place in places if edges[0] <= place < edges[1])
+
 
 @dataclass(frozen=True, eq=False)
 class PrivateColumn:
@@ -115,12 +140,16 @@ class PrivateColumn:
 
     def encode(self, values: EncodedColumn, source: Column) -> np.ndarray:
         """The cell of each value, int32 of shape (rows,); `source` is the column of the schema that they were encoded under."""
+        if source.unit != self.column.unit:
+            raise SchemaError(
+                f"column {self.name!r} counts {source.unit}s, and its domain {self.column.unit}s; declare one unit"
+            )
         null = values.null
         if self.cuts is None or self.line is None:
             cells = self._cell_of(source)[values.values]
         else:
             numbers = np.where(null, 0.0, values.values)
-            cells = self.cuts.bin(self.line.places(in_unit(numbers, source, self.column)))
+            cells = self.cuts.bin(self.line.places(numbers))
             cells[null] = self._nowhere
         return np.asarray(cells, dtype=np.int32)
 
@@ -137,15 +166,33 @@ class PrivateColumn:
         cells = [own.get((isinstance(level, bool), level), strange) for level in levels]
         return np.array([*cells, self._nowhere], dtype=np.int64)
 
-    def decode(self, cells: np.ndarray, rng: np.random.Generator) -> EncodedColumn:
-        """Values in these cells, of shape (rows,): for a bin drawn within it, on the grid."""
+    def allowed(self, clause: Clause) -> np.ndarray:
+        """Which cells hold a value that satisfies a clause on `column`: boolean of shape (size,)."""
+        mask = np.zeros(self.size, dtype=bool)
+        if clause.null or (clause.codes is not None and -1 in clause.codes):
+            mask[self.valued :] = True
+        elif clause.codes is not None:
+            mask[list(clause.codes)] = True
+        elif self.cuts is not None and self.line is not None:
+            mask[self.cuts.within(self.line.spans(clause)).bin_of] = True
+        return mask
+
+    def decode(self, cells: np.ndarray, rng: np.random.Generator, clause: Clause | None = None) -> EncodedColumn:
+        """Values in these cells, of shape (rows,): for a bin drawn within it, on the grid, and of what satisfies a clause.
+
+        Cells are then among those that are `allowed`.
+        """
         null = cells >= self.valued
         if self.cuts is None or self.line is None:
             codes = np.where(null, -1, cells).astype(np.int32)
             ordered = self.column.kind is Kind.ORDINAL
             return EncodedColumn(self.name, codes, levels=len(self._levels), ordered=ordered)
         values = np.full(len(cells), np.nan)
-        values[~null] = self.line.values(self.cuts.draw(cells[~null], rng), rng)
+        number = clause is not None and not clause.null
+        pieces = self.cuts.within(self.line.spans(clause)) if clause is not None and number else self.cuts.pieces
+        values[~null] = self.line.values(pieces.draw(cells[~null], rng), rng)
+        if clause is not None and number and self.line.decimals is None:
+            values[~null] = _satisfying(values[~null], clause)
         if self.column.kind is Kind.DATETIME:
             per_day = NANOSECONDS["day"] // NANOSECONDS[self.column.unit or "microsecond"]
             return EncodedColumn(self.name, values, decimals=0, per_day=per_day)
@@ -178,13 +225,22 @@ def _exactly(bound: Any, column: Column) -> Decimal:
     return Decimal(repr(bound))
 
 
+def _ceiling(value: float, decimals: int) -> int:
+    """The least whole number of steps of the grid that is no less than a value as it is written."""
+    return int(Decimal(repr(float(value))).scaleb(decimals).to_integral_value(ROUND_CEILING))
+
+
+def _satisfying(values: np.ndarray, clause: Clause) -> np.ndarray:
+    """Numbers without a grid, moved within their place to where the clause holds."""
+    if clause.values is not None:
+        legal = np.array(sorted(clause.values))
+        near = np.searchsorted((legal[1:] + legal[:-1]) / 2, values)
+        return np.asarray(legal[near])
+    inside = np.clip(values, clause.low, clause.high)
+    barred = np.isin(inside, list(clause.excluded))
+    aside = np.nextafter(inside, np.where(inside < clause.high, np.inf, -np.inf))
+    return np.asarray(np.where(barred, aside, inside))
+
+
 def _floor(value: Decimal) -> Decimal:
     return value.to_integral_value(ROUND_FLOOR)
-
-
-def in_unit(numbers: np.ndarray, source: Column, column: Column) -> np.ndarray:
-    """Encoded numbers of the source column in the column's own unit: moments rounded down to it, others as they are."""
-    if column.kind is not Kind.DATETIME:
-        return numbers
-    held, wanted = (NANOSECONDS[of.unit or "microsecond"] for of in (source, column))
-    return np.floor(numbers * (held // wanted) if held >= wanted else numbers / (wanted // held))

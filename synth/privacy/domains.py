@@ -10,7 +10,7 @@ up to what was paid. That is named, column by column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth.data.conditions import Clause
 from synth.data.encoding import Encoded, encode_column
 from synth.data.schema import Kind, Schema
 from synth.data.table import Table
@@ -95,9 +96,18 @@ class PrivateDomain:
             codes[:, place] = column.encode(rows[column.name], schema.column(column.name))
         return codes
 
-    def decode(self, codes: np.ndarray, rng: np.random.Generator) -> Encoded:
-        """Rows with values in these cells, int of shape (rows, columns), encoded under `self.schema(…)`."""
-        return Encoded(tuple(column.decode(codes[:, place], rng) for place, column in enumerate(self.columns)), len(codes))
+    def allowed(self, clauses: Iterable[Clause]) -> dict[int, np.ndarray]:
+        """For each column with a clause, by its place, which cells hold a value that satisfies it: boolean of shape (size,)."""
+        return {self.names.index(clause.column): self[clause.column].allowed(clause) for clause in clauses}
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator, clauses: Iterable[Clause] = ()) -> Encoded:
+        """Rows with values in these cells, int of shape (rows, columns), encoded under `self.schema(…)`.
+
+        With clauses, which are on that schema, each value satisfies its column's; codes are then among the `allowed`.
+        """
+        said = {clause.column: clause for clause in clauses}
+        decoded = (column.decode(codes[:, place], rng, said.get(column.name)) for place, column in enumerate(self.columns))
+        return Encoded(tuple(decoded), len(codes))
 
     def schema(self, schema: Schema) -> Schema:
         """The schema with what was declared or bought, and nothing else that was read off the rows: what may be saved."""

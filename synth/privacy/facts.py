@@ -1,10 +1,11 @@
 """Facts of a column that nobody declared, bought: each by a few noisy counts, believed where they are surely not noise.
 
-nullable      how many values are missing
-decimals      how many values need so many digits after the point, and no fewer
-unit          how many moments need so fine a step, and no finer
-bounds        how many values there are of each magnitude, a power of two, on either side of 0
-categories    how often each occurs: those that are frequent enough (`Noise.thresholded`), the others together
+    nullable      how many values are missing
+    bounds        how many values there are of each magnitude, a power of two, on either side of 0
+    categories    how often each occurs: those that are frequent enough (`Noise.thresholded`), the others together
+
+A kind, the order of a scale, decimals and units are not for sale: all rows were encoded by them, so what one row says of them
+would move the cells of the others.
 """
 
 from __future__ import annotations
@@ -15,13 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from synth.data.encoding import NANOSECONDS, round_to
-from synth.data.schema import TIME_UNITS, Category
+from synth.data.schema import Category
 from synth.privacy.mechanisms import Noise, sigma
 
 SURE = 4.0  # standard deviations of its noise by which a count must be above nothing: a false alarm in 30,000 counts
-NEARLY_ALL = 0.99  # of the values must be written exactly by the decimals, or the unit, that are chosen
-MOST_DECIMALS = 12  # beyond these a number counts as having no grid
 MAGNITUDES = 63  # powers of two above the step of the column's grid
 NO_GRID = 2.0**-30  # the least magnitude told apart where numbers have no grid
 
@@ -30,27 +28,6 @@ def buy_nullable(null: np.ndarray, noise: Noise, micro_rho: int, rows_per_unit: 
     """Whether a column has nulls worth telling of. null: boolean of shape (rows,)."""
     counted = noise.count(int(null.sum()), micro_rho, sensitivity=rows_per_unit, what=what)
     return counted > SURE * sigma(micro_rho, rows_per_unit)
-
-
-def buy_decimals(values: np.ndarray, noise: Noise, micro_rho: int, rows_per_unit: int, *, what: str) -> int | None:
-    """Digits after the point that write nearly all values, None where 12 do not. values: float64 without nulls."""
-    left, needs = values, []
-    for digits in range(MOST_DECIMALS + 1):
-        exact = round_to(left, digits) == left
-        needs.append(int(exact.sum()))
-        left = left[~exact]
-    place = _least([*needs, len(left)], noise, micro_rho, rows_per_unit, what)
-    return place if place <= MOST_DECIMALS else None
-
-
-def buy_unit(values: np.ndarray, finest: str, noise: Noise, micro_rho: int, rows_per_unit: int, *, what: str) -> str:
-    """The coarsest unit that tells nearly all moments. values: whole numbers of the unit `finest`, float64 without nulls."""
-    left, needs = values, []
-    for unit in TIME_UNITS:
-        exact = np.mod(left, max(1, NANOSECONDS[unit] // NANOSECONDS[finest])) == 0
-        needs.append(int(exact.sum()))
-        left = left[~exact]
-    return TIME_UNITS[_least(needs, noise, micro_rho, rows_per_unit, what)]
 
 
 def buy_bounds(
@@ -89,13 +66,6 @@ def buy_categories(
     found = np.bincount(codes[codes >= 0], minlength=len(levels)).tolist()
     counts: dict[Any, int] = {level: count for level, count in zip(levels, found, strict=True) if count}
     return tuple(noise.thresholded(counts, micro_rho, delta, rows_per_unit=rows_per_unit, what=what))
-
-
-def _least(needs: Sequence[int], noise: Noise, micro_rho: int, rows_per_unit: int, what: str) -> int:
-    """The first place up to which nearly all of what was counted lies."""
-    noisy = noise.counts(np.array(needs), micro_rho, sensitivity=rows_per_unit, what=what)
-    believed = np.where(noisy > SURE * sigma(micro_rho, rows_per_unit), noisy, 0)
-    return int(np.searchsorted(np.cumsum(believed), NEARLY_ALL * believed.sum()))
 
 
 def _edge(magnitude: int, least: float, inside: float, *, outward: bool) -> float:

@@ -8,10 +8,10 @@ What is noticed. The table `entries` has one row for each thing that happened, a
 to change or delete. Each entry names the SHA-256 of the one before it, so that whoever next opens the file finds what was done
 past the triggers: an entry that was edited, removed, moved or put in, an end cut off one of the tables, a trigger that is gone.
 
-What the file cannot show by itself: both tables cut to the same length, an older copy put back, all of it computed anew, or the
-file gone. Whoever keeps an entry's number and digest, as the artefact of a fit can, may ask whether the ledger `knows` them.
-Two machines have two ledgers, and nothing adds them up. A data set is what is declared to be one: the same rows under two names
-have two caps.
+What the file cannot show by itself: both tables cut to the same length, an older copy put back, the last entry or all of it
+computed anew, or the file gone. Whoever keeps an entry's number and digest, as the artefact of a fit can, may ask whether the
+ledger `knows` them. Two machines have two ledgers, and nothing adds them up. A data set is what is declared to be one: the same
+rows under two names have two caps.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Ledger:
         except sqlite3.OperationalError as problem:
             mend = "let the others who spend end first" if "locked" in str(problem) else "see that it can be read and written"
             raise DataError(f"cannot use the ledger {self.path}: {problem}; nothing was read; {mend}") from problem
-        except sqlite3.DatabaseError as problem:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:  # the latter where its words quote damaged text
             raise VerificationError(f"{self.path} is no ledger, or was damaged: {problem};\n{_MEND}") from problem
 
 

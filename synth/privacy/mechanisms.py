@@ -38,7 +38,8 @@ STEPS = (
     2**20
 )  # a choice's scores are told apart to a millionth of their sensitivity: beyond that a double's own rounding begins
 CHUNK = 16_384  # counts that one thread draws at a time: a quarter of a second
-_MOST = 2**62  # of a count or a score in steps: with any noise on top it is still an int64
+_MOST = 2**62  # of a count: with any noise on top it is still an int64
+_MOST_STEPS = 2**48  # of a score: up to here a double, and what is computed in a few, is off by less than half a step
 
 
 class Noise:
@@ -153,7 +154,7 @@ class Noise:
 
 def sigma(micro_rho: int, sensitivity: float = 1) -> float:
     """The scale Δ/√(2ρ) of noise that costs so many micro-ρ, rounded up. Raises InputError for no cost, or no sensitivity."""
-    if isinstance(micro_rho, bool) or not isinstance(micro_rho, (int, np.integer)) or micro_rho < 1:
+    if isinstance(micro_rho, bool) or not isinstance(micro_rho, int) or micro_rho < 1:
         raise InputError(f"a mechanism is to cost {micro_rho!r} micro-ρ; give a whole number from 1")
     if isinstance(sensitivity, bool) or not (math.isfinite(sensitivity) and sensitivity > 0):
         raise InputError(f"the sensitivity is {sensitivity!r}; give how far one unit moves the counts, above 0")
@@ -224,7 +225,7 @@ def _in_chunks(draw: Callable[[list[int]], list[int]], values: np.ndarray) -> np
 
 
 def _rho(micro_rho: int) -> Fraction:
-    return Fraction(int(micro_rho), 10**6)
+    return Fraction(micro_rho, 10**6)
 
 
 def _down(value: Fraction) -> float:
@@ -251,8 +252,8 @@ def _in_steps(scores: np.ndarray, sensitivity: float) -> tuple[np.ndarray, int]:
     if exact.ndim != 1 or not exact.size:
         raise InputError(f"the scores of a choice have the shape {exact.shape}; give one for each candidate")
     steps = np.rint(exact * (STEPS / sensitivity))
-    if not np.all(np.abs(steps) < _MOST):
-        raise InputError("a score is not finite, or more than 10^12 times what one unit moves it by; scale the scores")
+    if not np.all(np.abs(steps) < _MOST_STEPS):
+        raise InputError("a score is not finite, or more than 2^28 times what one unit moves it by; scores count units")
     return steps.astype(np.int64), STEPS + 2
 
 

@@ -39,7 +39,7 @@ def undeclared(schema: Schema) -> dict[str, tuple[str, ...]]:
 
 
 def _lacking(column: Column) -> tuple[str, ...]:
-    if "kind" not in column.declared and "categories" not in column.declared:
+    if "kind" not in column.declared:
         # Which columns are left out, or issued anew, was decided by their values too, unless somebody named them.
         named = "role" in column.declared and column.role in (Role.KEY, Role.SUBJECT, Role.DROPPED)
         return () if named else ("kind",)
@@ -49,8 +49,8 @@ def _lacking(column: Column) -> tuple[str, ...]:
 
 
 def can_be_bought(column: Column, fact: str) -> bool:
-    """Whether noisy counts can tell it: not what the values are, nor the order of the levels of a scale."""
-    return fact != "kind" and not (fact == "categories" and column.kind is Kind.ORDINAL)
+    """Whether noisy counts can tell it: not what the values are, nor their step, nor the order of a scale."""
+    return fact in ("nullable", "minimum", "maximum") or (fact == "categories" and column.kind is Kind.CATEGORICAL)
 
 
 def to_declare(schema: Schema, lacking: Mapping[str, tuple[str, ...]]) -> SchemaError:

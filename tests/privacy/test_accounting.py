@@ -109,6 +109,15 @@ def test_no_cost_of_dpsgd_is_below_a_lower_bound_from_its_loss_distribution() ->
     assert 0.5 < loss.self_compose(steps).get_epsilon_for_delta(1e-5) <= CURVES[DPSGD[0]].epsilon(1e-5)
 
 
+@pytest.mark.parametrize("delta", DELTAS)
+def test_the_grid_of_orders_costs_little(delta: float) -> None:
+    for rho in (10 ** (step / 20) for step in range(-90, 15)):
+        best = zcdp_epsilon(rho, delta)
+        if 0.05 <= best <= 20:
+            on_grid = Curve(nano=tuple(rounded_up(rho * order, NANO) for order in ORDERS)).epsilon(delta)
+            assert best <= on_grid <= best * (1 + 4e-4)
+
+
 def test_an_order_at_which_the_series_fails_takes_the_next_ones_value(caplog: pytest.LogCaptureFixture) -> None:
     accountant = dp_accounting.rdp.RdpAccountant(ORDERS)
     with caplog.at_level(logging.WARNING):
@@ -197,11 +206,8 @@ def test_what_fails_with_some_probability_leaves_the_rest_of_delta(cost: int, sh
     spent = Curve(cost, atto_delta=failing // 2) + Curve(atto_delta=failing - failing // 2)
     beside = delta - failing / ATTO
     assert zcdp_epsilon(cost / MICRO, delta) < spent.epsilon(delta)
-    assert (
-        zcdp_epsilon(cost / MICRO, beside)
-        <= spent.epsilon(delta)
-        <= zcdp_epsilon(cost / MICRO, beside * (1 - 1e-12)) * (1 + 1e-9)
-    )
+    about = zcdp_epsilon(cost / MICRO, beside)
+    assert about * (1 - 1e-12) <= spent.epsilon(delta) <= about * (1 + 1e-9)
 
 
 def test_without_any_delta_left_there_is_no_epsilon() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from synth.data.conditions import Where
 from synth.data.encoding import Encoded, EncodedColumn, decode, encode
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.sources import read, read_claimed
@@ -132,7 +134,7 @@ def test_planted_bounds_off_the_rows_are_caught(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_is_asked_for_does_not_depend_on_the_rows() -> None:
     """The costs and the words of what is bought are those of the neighbour: up to the bins, which follow noisy counts."""
-    declared = undeclaring("minimum", "maximum", "decimals", "unit", "nullable")
+    declared = undeclaring("minimum", "maximum", "nullable")
     asked = []
     for added in (None, *NEIGHBOURS.values()):
         held, noise = table(added, declared), seeded()
@@ -164,7 +166,7 @@ def test_no_value_of_the_rows_is_in_a_refusal() -> None:
         assert not any(value in str(refused.value) for value in ("Ystad", "Malmö", "41", "77", "52"))
 
 
-def test_kinds_and_the_order_of_a_scale_are_not_for_sale() -> None:
+def test_kinds_steps_and_the_order_of_a_scale_are_not_for_sale() -> None:
     noise = seeded(delta=1e-3)
     held = table(declared={name: entry for name, entry in DECLARED.items() if name != "age"})
     with pytest.raises(SchemaError, match="kind: KIND"):
@@ -173,6 +175,13 @@ def test_kinds_and_the_order_of_a_scale_are_not_for_sale() -> None:
     schema = held.schema.with_columns(replace(grade, declared=("kind", "nullable")))
     with pytest.raises(SchemaError, match=r"grade: \{kind: ordinal, categories"):
         PrivateDomain.of(encode(held), schema, noise, facts_micro_rho=1_000, delta=1e-3)
+    for fact, words in (
+        ("decimals", "score: {kind: decimal, decimals: DIGITS}"),
+        ("unit", "joined: {kind: datetime, unit: UNIT}"),
+    ):
+        held = table(declared=undeclaring(fact))
+        with pytest.raises(SchemaError, match=re.escape(words)):
+            PrivateDomain.of(encode(held), held.schema, noise, facts_micro_rho=1_000, delta=1e-3)
     assert noise.allowance.spent == []
 
 
@@ -182,6 +191,14 @@ def test_categories_are_not_bought_without_a_delta() -> None:
         PrivateDomain.of(encode(held), held.schema, seeded(), facts_micro_rho=1_000)
     with pytest.raises(BudgetError, match="delta"):
         PrivateDomain.of(encode(held), held.schema, seeded(delta=1e-9), facts_micro_rho=1_000, delta=1e-6)
+
+
+def test_rare_codes_need_a_null_to_count_as() -> None:
+    held = read(
+        pa.table({"code": np.arange(400) % 3}), schema={"columns": {"code": {"kind": "categorical", "nullable": False}}}
+    )
+    with pytest.raises(SchemaError, match=r"code: \{kind: categorical, categories"):
+        PrivateDomain.of(encode(held), held.schema, seeded(delta=1e-6), facts_micro_rho=10**5, delta=1e-6)
 
 
 def test_a_share_that_is_too_small_to_divide_is_refused() -> None:
@@ -324,6 +341,49 @@ def test_bounds_are_taken_as_they_are_written() -> None:
     assert domain.decode(np.array([[0], [12]]), np.random.default_rng(0))["x"].values.tolist() == [1.1, 2.3]
 
 
+# conditions -------------------------------------------------------------------------------------------------------------
+
+
+ASKED = [
+    "age >= 33 and age < 71",
+    "age in (3, 90)",
+    "age between 40 and 49 and age not in (41, 47)",
+    "age is null",
+    "age is not null and score > 0.29",
+    "score <= -0.995",
+    "score = 0.29 and level != 2",
+    "rate > 0.1 and rate < 0.10001",
+    "rate in (0.25, 0.75) and colour in ('red', 'grey')",
+    "rate != 0.5 and colour is null",
+    "grade >= 'middle' and member = true",
+    "joined >= '2020-02-29' and joined <= '2020-03-01'",
+]
+
+
+@pytest.mark.parametrize("paid", [0, 10**6], ids=["even", "bought"])
+@pytest.mark.parametrize("asked", ASKED)
+def test_every_value_that_is_drawn_satisfies_what_is_asked_of_it(asked: str, paid: int) -> None:
+    declared = DECLARED | {"rate": {"kind": "decimal", "minimum": 0.0, "maximum": 1.0, "decimals": 17, "nullable": False}}
+    columns = rows(200) | {"rate": list(np.linspace(0.2, 0.9, 200))}
+    held = read(pa.table({name: pa.array(values) for name, values in columns.items()}), schema={"columns": declared})
+    domain = PrivateDomain.of(encode(held), held.schema, seeded(), bins=7, bins_micro_rho=paid)
+    public, rng = domain.schema(held.schema), np.random.default_rng(1)
+    where = Where.parse(asked, public)
+    allowed = domain.allowed(where.clauses)
+    assert all(mask.any() for mask in allowed.values())
+    draws = [np.flatnonzero(allowed.get(place, np.ones(size, dtype=bool))) for place, size in enumerate(domain.sizes)]
+    codes = np.column_stack([rng.choice(cells, 300) for cells in draws])
+    made = domain.decode(codes, rng, where.clauses)
+    for clause in where.clauses:
+        assert clause.holds(made[clause.column].values).all()
+    assert np.array_equal(domain.encode(made, public), codes)
+    for place, mask in allowed.items():  # and no cell is barred that holds such a value
+        others = domain.decode(rng.integers(0, domain.sizes, (3_000, len(domain.sizes))), rng)
+        met = next(clause for clause in where.clauses if clause.column == domain.names[place])
+        cells = domain.encode(others, public)[met.holds(others[met.column].values), place]
+        assert mask[cells].all()
+
+
 # what is bought ---------------------------------------------------------------------------------------------------------
 
 
@@ -333,17 +393,23 @@ def skewed(n: int, rng: np.random.Generator) -> pa.Table:
             "pay": np.where(rng.random(n) < 0.6, 0, np.round(rng.lognormal(8, 1, n))).astype(np.int64),
             "price": np.round(rng.gamma(2, 30, n), 2),
             "when": pa.array((19_000 + rng.integers(0, 900, n)).astype("datetime64[D]").astype("datetime64[s]")),
-            "town": rng.choice(["north", "south", "rare"], n, p=[0.6, 0.399, 0.001]),
-            "code": pa.array(rng.choice([7, 9, 1_000], n, p=[0.6, 0.399, 0.001])),
+            "town": rng.choice(["north", "south", "rare"], n, p=[0.6, 0.3998, 0.0002]),
+            "code": pa.array(rng.choice([7, 9, 1_000], n, p=[0.6, 0.3998, 0.0002])),
         }
     )
 
 
-KINDS = {"pay": "integer", "price": "decimal", "when": "datetime", "town": "categorical", "code": "categorical"}
+KINDS: dict[str, Any] = {
+    "pay": {"kind": "integer"},
+    "price": {"kind": "decimal", "decimals": 2},
+    "when": {"kind": "datetime", "unit": "day"},
+    "town": {"kind": "categorical"},
+    "code": {"kind": "categorical"},
+}
 
 
 def test_facts_are_bought_where_a_share_is_set_aside() -> None:
-    held = read(skewed(20_000, np.random.default_rng(0)), kinds=KINDS)
+    held = read(skewed(20_000, np.random.default_rng(0)), schema={"columns": KINDS})
     noise = seeded(10**6, delta=1e-6)
     domain = PrivateDomain.of(encode(held), held.schema, noise, facts_micro_rho=600_000, bins_micro_rho=400_000, delta=1e-6)
     spent = sum(cost for _, cost in noise.allowance.spent)
@@ -351,25 +417,39 @@ def test_facts_are_bought_where_a_share_is_set_aside() -> None:
     pay, price, when, town, code = (column.column for column in domain.columns)
     assert pay.minimum == 0
     assert pay.maximum in (2**15 - 1, 2**16 - 1)  # of 20,000 a dozen are higher
-    assert price.decimals == 2
-    assert (when.unit, when.minimum, when.maximum) == ("day", "2014-11-10", "2059-09-17")  # 2^14 … 2^15 − 1 days
+    assert price.minimum < 1  # type: ignore[operator]
+    assert price.maximum in (327.67, 655.35)  # 2^15 − 1 hundredths, or twice as many
+    assert (when.unit, when.minimum, when.maximum) == ("day", "2014-11-10", "2059-09-18")  # 2^14 … 2^15 − 1 days
     assert town.categories == ("north", "south", "OTHER")
     assert code.categories == (7, 9)
     assert code.nullable  # 1,000 counts as null: there is no text to call it OTHER
     assert [column.other for column in domain.columns] == [None, None, None, "OTHER", "null"]
     assert [column.bought for column in domain.columns] == [
         ("minimum", "maximum", "nullable", "bins"),
-        ("decimals", "minimum", "maximum", "nullable", "bins"),
-        ("unit", "minimum", "maximum", "nullable", "bins"),
+        ("minimum", "maximum", "nullable", "bins"),
+        ("minimum", "maximum", "nullable", "bins"),
         ("categories", "nullable"),
         ("categories", "nullable"),
     ]
-    assert all(column.declared == ("kind",) for column in domain.columns)
+    assert [column.declared for column in domain.columns[:3]] == [("kind",), ("kind", "decimals"), ("kind", "unit")]
     codes = domain.encode(encode(held), held.schema)
     made = decode(domain.decode(codes, np.random.default_rng(0)), domain.schema(held.schema), held.arrow.schema)
     real, drawn = (np.asarray(arrow.column("pay")) for arrow in (held.arrow, made))
     assert stats.ks_2samp(real, drawn).statistic < 0.02
     assert set(made.column("town").to_pylist()) == {"north", "south", "OTHER"}
+
+
+def test_secure_noise_buys_as_well() -> None:
+    columns = {"x": np.arange(9_000) % 30 - 8, "town": np.array(["north", "south"])[np.arange(9_000) % 2]}
+    held = read(pa.table(columns), kinds={"x": "integer", "town": "categorical"})
+    noise = Noise(Allowance(10**6), delta=1e-6)
+    domain = PrivateDomain.of(encode(held), held.schema, noise, bins=8, facts_micro_rho=10**5, bins_micro_rho=10**5, delta=1e-6)
+    assert noise.is_secure
+    assert (domain["x"].column.minimum, domain["x"].column.maximum, domain["x"].column.nullable) == (-15, 31, False)
+    assert domain["town"].column.categories == ("north", "south", "OTHER")
+    assert 6 <= domain["x"].size <= 16
+    assert [what for what, _ in noise.allowance.spent if "town" in what] == ["nulls of 'town'", "categories of 'town'"]
+    assert noise.delta_left < 1e-15
 
 
 def test_a_declared_bound_is_kept_where_the_other_is_bought() -> None:
@@ -446,7 +526,7 @@ def test_a_spike_on_a_long_line_has_a_bin_of_its_own() -> None:
     cuts = Cuts.bought(places, 10**6, 20, seeded(), 20_000, rows_per_unit=1, what="bins")
     spike = cuts.bin(np.array([77_777]))
     assert cuts.bin(np.array([77_776, 77_778])).tolist() != [spike[0], spike[0]]
-    drawn = cuts.draw(np.repeat(spike, 100), rng)
+    drawn = cuts.pieces.draw(np.repeat(spike, 100), rng)
     assert (drawn == 77_777).mean() > 0.95
     held = np.bincount(cuts.bin(places[places != 77_777]), minlength=cuts.bins)
     assert held.max() < 3 * 15_000 / 10  # the rest is in bins of like size
@@ -464,7 +544,7 @@ def test_bins_cost_what_is_set_aside_at_most_and_more_rows_of_a_unit_more_noise(
 
 def test_bins_of_a_column_without_rows_are_one() -> None:
     cuts = Cuts.bought(np.zeros(0, dtype=np.int64), 1_000, 16, seeded(), 100, rows_per_unit=1, what="bins")
-    drawn = cuts.draw(np.zeros(500, dtype=np.int64), np.random.default_rng(0))
+    drawn = cuts.pieces.draw(np.zeros(500, dtype=np.int64), np.random.default_rng(0))
     assert cuts.bins <= 3
     assert drawn.max() < 1_000
 
@@ -535,3 +615,11 @@ def test_only_public_facts_stay_of_columns_that_are_not_learned() -> None:
     )
     public = PrivateDomain.of(encode(held.select(["x"])), held.schema).schema(held.schema)
     assert public.column("id") == Column("id", held.schema.column("id").kind, Role.KEY, declared=("role",), why="declared")
+
+
+def test_rows_under_another_unit_are_refused() -> None:
+    held = table()
+    domain = PrivateDomain.of(encode(held), held.schema)
+    other = held.schema.with_columns(replace(held.schema.column("joined"), unit="hour"))
+    with pytest.raises(SchemaError, match="'joined' counts hours, and its domain days"):
+        domain.encode(encode(held.with_schema(other)), other)

@@ -21,6 +21,7 @@ import pytest
 from synth.errors import BudgetError, DataError, InputError, VerificationError
 from synth.privacy import ledger as module
 from synth.privacy.accounting import ATTO, ORDERS, Curve, dpsgd_curve, zcdp_epsilon
+from synth.privacy.accounts import Entry
 from synth.privacy.budget import Budget
 from synth.privacy.ledger import Ledger
 
@@ -377,6 +378,30 @@ def test_any_flipped_bit_of_an_entry_is_noticed_and_none_elsewhere_changes_what_
             pass
     spent.path.write_bytes(content)
     assert spent.entries() == entries
+
+
+def edited_with_its_head(ledger: Ledger, number: int, old: str, new: str) -> None:
+    line = ledger.entries()[number - 1].line.replace(old, new)
+    edited = Entry.of_line(line)
+    assert edited is not None
+    past_the_triggers(
+        ledger.path,
+        f"UPDATE entries SET line = '{line}' WHERE number = {number}",
+        f"UPDATE heads SET digest = '{edited.digest}' WHERE number = {number}",
+    )
+
+
+def test_an_edit_whose_head_was_computed_anew_is_noticed_by_the_next_entry(spent: Ledger) -> None:
+    edited_with_its_head(spent, 3, "2000", "2")
+    with pytest.raises(VerificationError, match=r"entry 4 of .* does not follow"):
+        spent.spend("adult", 1, **FIT)
+
+
+def test_an_edit_of_the_last_entry_and_its_head_is_known_only_by_who_kept_its_digest(spent: Ledger) -> None:
+    last = spent.entries()[-1]
+    edited_with_its_head(spent, 5, "4000", "4")
+    assert spent.account("adult").spent == Curve(6004)
+    assert not spent.knows(last.number, last.digest)
 
 
 def test_an_end_cut_off_both_tables_is_known_only_by_who_kept_its_digest(spent: Ledger) -> None:
