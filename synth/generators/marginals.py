@@ -45,9 +45,9 @@ class Marginals(Generator):
 
     method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
     degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
-    rounds: int = 4  # aim: at most so many for each column; more take longer, and bring nothing
+    rounds: int = 8  # aim: at most so many for each column; the paper's 16 take longer, and bring nothing
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
-    iterations: int = 100  # passes of the estimation each time something was measured
+    iterations: int = 50  # aim: passes of the estimation after each round, at most; the last time there are more
 
     name: ClassVar[str] = "marginals"
     summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
@@ -71,7 +71,7 @@ class Marginals(Generator):
         domain, noise = access.domain, access.noise
         counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, access.budget.rows_per_unit)
         if self.method == "mst":
-            learned = mst(counts, noise, max_cells=self.max_cells, iterations=self.iterations, progress=progress)
+            learned = mst(counts, noise, max_cells=self.max_cells, progress=progress)
         else:
             learned = aim(
                 counts,
