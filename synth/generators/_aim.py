@@ -57,7 +57,7 @@ def aim(
         if np.abs(model.marginal(chosen) - before).sum() <= noisy:
             cost *= 4  # the model moved by less than the noise: half the noise from now on
         progress("fit", whole - allowance.left, whole)
-    return model, measured
+    return estimate(sizes, measured, start=model), measured
 
 
 def workload(columns: int, degree: int) -> dict[Columns, int]:

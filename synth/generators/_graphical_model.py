@@ -146,6 +146,21 @@ class GraphicalModel:
         rows = draw_rows(n, order.sizes, propagation.tree, tables, rng)
         return np.ascontiguousarray(rows[:, order.ranks(range(len(self.sizes)))])
 
+    def log_chance(self, codes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """ln p of rows of codes, of shape (rows, columns); float64 of shape (rows,), -∞ where p is too small for a double."""
+        order = _Ordered(self.sizes)
+        ranked = codes[:, np.argsort(order.ranks(range(len(self.sizes))))]
+        with threadpool_limits(1, "blas"):
+            propagation = self._exact
+        chance = np.zeros(len(codes))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for clique, columns in enumerate(propagation.tree.cliques):
+                table, given = propagation.beliefs[clique], propagation.tree.separator(clique)
+                summed = tuple(axis for axis, column in enumerate(columns) if column not in given)
+                chance += np.log(table[tuple(ranked[:, column] for column in columns)])
+                chance -= np.log(table.sum(axis=summed)[tuple(ranked[:, column] for column in given)])
+        return np.where(np.isnan(chance), -np.inf, chance)
+
     def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """All there is to the model, as JSON and arrays; `restore` takes them back."""
         flat = np.concatenate([np.zeros(0), *(potential.reshape(-1) for potential in self.potentials)])
