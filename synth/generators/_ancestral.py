@@ -75,13 +75,17 @@ def _systematic(table: Floats, group: NDArray[np.int64], rng: np.random.Generato
     """A cell for each row, by the weights in its group's line of the table."""
     groups, which = np.unique(group, return_inverse=True)
     counts = np.bincount(which, minlength=len(groups))
-    shuffled = np.lexsort((rng.random(len(group)), which))
+    shuffled = np.argsort(_inside(which, rng.random(len(group))))
     rank = np.empty(len(group), dtype=np.int64)
     rank[shuffled] = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
     quantile = (rank + rng.random(len(groups))[which]) / counts[which]
     cumulative = np.cumsum(table[groups], axis=1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     cumulative += np.arange(len(groups))[:, np.newaxis]
-    place = np.minimum(which + quantile, np.nextafter(which + 1.0, 0))  # of its own group, however it is rounded
-    found = np.searchsorted(cumulative.reshape(-1), place, side="right")
+    found = np.searchsorted(cumulative.reshape(-1), _inside(which, quantile), side="right")
     return np.asarray(found - which * table.shape[1])
+
+
+def _inside(which: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """which + share, below which + 1 however it is rounded."""
+    return np.minimum(which + share, np.nextafter(which + 1.0, 0))

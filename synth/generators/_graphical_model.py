@@ -100,7 +100,8 @@ class GraphicalModel:
         order = _Ordered(self.sizes)
         found: list[Floats] = []
         with threadpool_limits(1, "blas"):
-            queries = self._queries
+            propagation = self._quick
+            queries = MarginalQueries(order.sizes, propagation.tree, propagation.beliefs)
             for columns in sets:
                 asked = order.ranks(checked_columns(columns, self.sizes))
                 ascending = tuple(sorted(asked))
@@ -158,9 +159,8 @@ class GraphicalModel:
         return cls(sizes, float(state["total"]), cliques, tuple(_apart(flat, cliques, sizes)))
 
     @cached_property
-    def _queries(self) -> MarginalQueries:
-        propagation = self._propagated(None)
-        return MarginalQueries(_Ordered(self.sizes).sizes, propagation.tree, propagation.beliefs)
+    def _quick(self) -> BeliefPropagation:
+        return self._propagated(None)
 
     @cached_property
     def _exact(self) -> BeliefPropagation:

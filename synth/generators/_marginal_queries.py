@@ -28,6 +28,7 @@ class MarginalQueries:
         self._homes: dict[Columns, int] = {}
         self._within: dict[tuple[int, Columns], Floats] = {}
         self._beyond: dict[tuple[int, int, Columns], Floats] = {}
+        self._costs: dict[tuple[int, int, Columns], int] = {}
         self._ways = self._first_steps()
 
     def marginal(self, columns: Columns) -> Floats:
@@ -37,7 +38,8 @@ class MarginalQueries:
             return self._inside(home, columns)
         parts = self._by_tree(columns)
         if len(parts) == 1:
-            return self._joint(self._centre(columns), (), columns)
+            table, over = self._joint(self._centre(columns), (), columns)
+            return np.transpose(table, [over.index(column) for column in columns])
         whole = np.ones((), self._beliefs[0].dtype)
         for part in parts:
             whole = whole * self.marginal(part).reshape(spread(part, columns, self._sizes))
@@ -102,53 +104,71 @@ class MarginalQueries:
         return parts
 
     def _centre(self, columns: Columns) -> int:
-        """The clique from which the fewest columns lie the same way; of these the one with the smallest table to begin with."""
-        costs = []
-        for clique, ways in enumerate(self._ways):
-            if ways[columns[0]] == NOWHERE:
-                continue
-            crowd: dict[int, int] = {}
-            for column in columns:
-                if ways[column] != clique:
-                    crowd[ways[column]] = crowd.get(ways[column], 0) + 1
-            needed = {column for column in columns if ways[column] == clique}
-            needed.update(column for way in crowd for column in self._shared(clique, way))
-            costs.append((max(crowd.values()), cells(tuple(needed), self._sizes), clique))
-        return min(costs)[2]
+        """The clique at which putting the marginal together costs least; it lies between the columns."""
+        between = [clique for clique, ways in enumerate(self._ways) if len({ways[column] for column in columns}) > 1]
+        return min(between, key=lambda clique: (self._cost(clique, (), columns), clique))
+
+    def _cost(self, clique: int, kept: Columns, columns: Columns) -> int:
+        """About how many cells `_joint` works through, or multiplications it makes."""
+        here, ways = self._parted(clique, kept, columns)
+        separators = {way: self._shared(clique, way) for way in ways}
+        left = here.union(*separators.values())
+        cost = cells(tuple(left), self._sizes)
+        for way, beyond in ways.items():
+            cost += self._onward_cost(way, clique, beyond)
+            cost += cells(tuple(left), self._sizes) * cells(beyond, self._sizes)
+            del separators[way]
+            here.update(beyond)
+            left = here.union(*separators.values())
+        return cost
+
+    def _onward_cost(self, clique: int, back: int, columns: Columns) -> int:
+        key = (clique, back, columns)
+        if key in self._beyond:
+            return 0
+        if key not in self._costs:
+            separator = self._shared(clique, back)
+            self._costs[key] = self._cost(clique, separator, columns) + 3 * cells((*separator, *columns), self._sizes)
+        return self._costs[key]
 
     def _shared(self, clique: int, other: int) -> Columns:
         """The separator between two neighbours."""
         lower = clique if self._tree.parents[clique] == other else other
         return self._tree.separator(lower)
 
-    def _joint(self, clique: int, kept: Columns, columns: Columns) -> Floats:
-        """p(kept ∪ columns), ascending, for columns here or along ways that no kept one is on; those are here."""
-        ways: dict[int, list[int]] = {}
+    def _parted(self, clique: int, kept: Columns, columns: Columns) -> tuple[set[int], dict[int, Columns]]:
+        """Of the columns those that are here, with what is kept, and the others by the way to them, the fewest cells first."""
+        ways: dict[int, Columns] = {}
         for column in columns:
-            ways.setdefault(self._ways[clique][column], []).append(column)
-        here = {*kept, *ways.pop(clique, [])}
+            way = self._ways[clique][column]
+            ways[way] = (*ways.get(way, ()), column)
+        here = {*kept, *ways.pop(clique, ())}
+        return here, {way: ways[way] for way in sorted(ways, key=lambda way: (cells(ways[way], self._sizes), way))}
+
+    def _joint(self, clique: int, kept: Columns, columns: Columns) -> tuple[Floats, Columns]:
+        """p(kept ∪ columns), and the order of its axes; columns are here or along ways that no kept one is on."""
+        here, ways = self._parted(clique, kept, columns)
         separators = {way: self._shared(clique, way) for way in ways}
-        start = tuple(sorted(here.union(*separators.values())))
-        table, over = self._inside(clique, start), start
-        for way in sorted(ways, key=lambda way: (cells(ways[way], self._sizes), way)):
-            beyond = tuple(ways[way])
+        over = tuple(sorted(here.union(*separators.values())))
+        table = self._inside(clique, over)
+        for way, beyond in ways.items():
             separator = separators.pop(way)
-            stays = here.union(*separators.values(), beyond)
+            stays = here.union(*separators.values())
             table, over = _chained(table, over, self._onward(way, clique, beyond), separator, beyond, stays, self._sizes)
             here.update(beyond)
-        return table
+        return table, over
 
     def _onward(self, clique: int, back: int, columns: Columns) -> Floats:
-        """p(columns | separator to the clique behind), with the separator's axes first."""
+        """p(columns | separator to the clique behind), of shape (cells of the separator, cells of the columns)."""
         key = (clique, back, columns)
         if key not in self._beyond:
             separator = self._shared(clique, back)
-            over = tuple(sorted((*separator, *columns)))
-            joint = self._joint(clique, separator, columns)
-            moved = np.moveaxis(joint, [over.index(column) for column in separator], range(len(separator)))
-            flat = moved.reshape(cells(separator, self._sizes), cells(columns, self._sizes))
+            table, over = self._joint(clique, separator, columns)
+            flat = np.transpose(table, [over.index(column) for column in (*separator, *columns)])
+            flat = flat.reshape(cells(separator, self._sizes), cells(columns, self._sizes))
             total = flat.sum(axis=1, keepdims=True)
-            self._beyond[key] = np.divide(flat, total, out=np.zeros_like(flat), where=total > 0)
+            likely = total > np.finfo(flat.dtype).tiny  # below that single precision has no digits left, and nothing to add
+            self._beyond[key] = np.divide(flat, total, out=np.zeros_like(flat), where=likely)
         return self._beyond[key]
 
 
@@ -161,16 +181,15 @@ def _chained(
     stays: set[int],
     sizes: Sequence[int],
 ) -> tuple[Floats, Columns]:
-    """Σ p(over) p(beyond | separator) over those columns of the separator that do not stay; ascending in all that are left."""
+    """Σ p(over) p(beyond | separator) over those columns of the separator that do not stay, and the order of its axes."""
     batch = [column for column in separator if column in stays]
     summed = [column for column in separator if column not in stays]
-    free = [column for column in over if column not in separator and column in stays]
+    free = [column for column in over if column not in separator]
     left = np.transpose(table, [over.index(column) for column in (*batch, *free, *summed)])
     left = left.reshape(cells(batch, sizes), cells(free, sizes), cells(summed, sizes))
     right = onward.reshape(*shape(separator, sizes), -1)
     right = np.transpose(right, [*(separator.index(column) for column in (*batch, *summed)), len(separator)])
     right = right.reshape(cells(batch, sizes), cells(summed, sizes), -1)
-    result = np.matmul(left, right).reshape(shape((*batch, *free, *beyond), sizes))
     order = (*batch, *free, *beyond)
-    ascending = tuple(sorted(order))
-    return np.ascontiguousarray(np.transpose(result, [order.index(column) for column in ascending])), ascending
+    product = np.matmul(left, right) if summed else left * right
+    return product.reshape(shape(order, sizes)), order
