@@ -88,4 +88,4 @@ def _systematic(table: Floats, group: NDArray[np.int64], rng: np.random.Generato
 
 def _inside(which: NDArray[np.int64], share: NDArray[np.float64]) -> NDArray[np.float64]:
     """which + share, below which + 1 however it is rounded."""
-    return np.minimum(which + share, np.nextafter(which + 1.0, 0))
+    return np.asarray(np.minimum(which + share, np.nextafter(which + 1.0, 0)))

@@ -2,8 +2,8 @@
 
 McKenna, Sheldon and Miklau ("Graphical-model based estimation and inference for differential privacy", ICML 2019, Algorithm 1)
 descend by θ ← θ - α ∇L(p), which never leaves the models of highest entropy. Here the gradient is taken ahead of θ, as Nesterov
-has it, and α is kept under the inverse of the curvature seen between one point and the next: on Adult that takes the loss as far
-down in 150 passes as plain steps with a line search in 800. Potentials that overshoot all the same are taken back.
+has it, and α is kept under the inverse of the curvature seen between one point and the next: on Adult that takes the loss as
+far down in 150 passes as plain steps with a line search in 800. Potentials that overshoot all the same are taken back.
 """
 
 from __future__ import annotations
