@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import synth
-from synth.gate.keys import home
+from synth.folder import home
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SYNTH_DATA", ROOT / ".." / "shared" / "data"))

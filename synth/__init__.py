@@ -15,6 +15,8 @@ _WHERE = {
     "Schema": "synth.data.schema",
     "Column": "synth.data.schema",
     "read": "synth.data.sources",
+    "Budget": "synth.privacy.budget",
+    "Ledger": "synth.privacy.ledger",
     "Generator": "synth.generators.base",
     "Autoregressive": "synth.generators.autoregressive",
     "Copula": "synth.generators.copula",
@@ -22,6 +24,7 @@ _WHERE = {
     "Gan": "synth.generators.gan",
     "ImageDiffusion": "synth.generators.image_diffusion",
     "Independent": "synth.generators.independent",
+    "Marginals": "synth.generators.marginals",
     "Smote": "synth.generators.smote",
     "Trees": "synth.generators.trees",
     "load": "synth.generators._storage",
@@ -52,7 +55,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_WHERE[name]), name)
         globals()[name] = value
         return value
-    if name in ("check", "errors", "generators", "metrics", "gate", "data", "report", "scale"):
+    if name in ("check", "errors", "generators", "metrics", "gate", "data", "privacy", "report", "scale"):
         return importlib.import_module(f"synth.{name}")
     raise AttributeError(f"module 'synth' has no attribute {name!r}")
 

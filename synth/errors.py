@@ -6,6 +6,7 @@
     │   ├── SchemaError            2   a schema contradicts itself or the data
     │   ├── ConditionError         2   a `where` that cannot be parsed or cannot be met
     │   ├── ConfigError            2   a run config, a policy or a hyperparameter
+    │   ├── BudgetError            2   a cost that would pass what may be spent on a data set's privacy
     │   ├── TooLargeError          2   a job that the memory there is cannot hold
     │   └── MissingExtraError      2   a method needs an extra that is not installed
     ├── NotFittedError             2   `sample` before `fit`
@@ -47,6 +48,10 @@ class ConditionError(InputError):
 
 class ConfigError(InputError):
     """A run config, a policy or a hyperparameter outside its range."""
+
+
+class BudgetError(InputError):
+    """A cost would pass what may be spent; the message says what is left, and nothing was read."""
 
 
 class MissingExtraError(InputError):

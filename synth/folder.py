@@ -31,6 +31,15 @@ RETRIES = 50  # to make the parents of a folder, which a writer beside us may ta
 _BESIDE = re.compile(r"^\.(?P<name>.+)\.(?P<kind>partial|ready|old)-[0-9a-f]+$")
 
 
+def home() -> Path:
+    """Where this machine's keys, logs and ledger lie: $SYNTH_HOME, else the user's own configuration folder for synth."""
+    if "SYNTH_HOME" in os.environ:
+        return Path(os.environ["SYNTH_HOME"])
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("synth"))
+
+
 @contextmanager
 def new_folder(target: str | Path, *, mark: str, keep: bool = True) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its name when the block ends, and is gone if it fails.

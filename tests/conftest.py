@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 # Tests run side by side, and so do the threads of each network's arithmetic: two of either on two cores wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Fixtures of a whole module are made outside of any test, and must not spend or sign in the person's own name either.
+_HOME = tempfile.TemporaryDirectory()
+os.environ["SYNTH_HOME"] = _HOME.name
+os.environ.pop("SYNTH_LEDGER", None)
+
 DATA = Path(os.environ.get("SYNTH_DATA", Path(__file__).resolve().parents[1] / ".." / "shared" / "data"))
 
 
@@ -18,6 +24,7 @@ DATA = Path(os.environ.get("SYNTH_DATA", Path(__file__).resolve().parents[1] / "
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys and logs of a test never touch the person's own."""
     monkeypatch.setenv("SYNTH_HOME", str(tmp_path_factory.mktemp("synth-home")))
+    monkeypatch.delenv("SYNTH_LEDGER", raising=False)
 
 
 @pytest.fixture(scope="session")

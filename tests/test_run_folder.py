@@ -12,10 +12,11 @@ import pytest
 
 from synth import run_folder
 from synth.errors import InputError, NotApprovedError, VerificationError
+from synth.folder import home
 from synth.gate.approval import terms_of
 from synth.gate.attempts import AttemptLog
 from synth.gate.dsse import all_signed_by, opened, seal
-from synth.gate.keys import default_key, home, new_key, trusted
+from synth.gate.keys import default_key, new_key, trusted
 from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.gate.verify import verify

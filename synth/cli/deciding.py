@@ -164,7 +164,8 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Make a pair of keys for a person, and trust it here. The private half is for the person alone."""
-    from synth.gate.keys import home, new_key
+    from synth.folder import home
+    from synth.gate.keys import new_key
 
     key = new_key(name)
     folder = home() / "keys"

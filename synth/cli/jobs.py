@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from synth.cli import app
+from synth.cli.budgets import fit_under_budget
 from synth.cli.screen import (
     EXIT,
     EXIT_SEARCH,
@@ -171,12 +172,30 @@ def fit(
     budget_seconds: Annotated[
         float | None, typer.Option(help="With --policy: how long to search; by default to the end.", metavar="S")
     ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Learn under a privacy budget, through noise alone; goes with --delta.", metavar="E")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="The chance that ε may be missed by; far below one over the rows.", metavar="D")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The ledger's name for these people; by default the file's.", metavar="NAME")
+    ] = None,
+    rows_per_subject: Annotated[
+        int | None, typer.Option(help="Protect subjects, not rows, with at most so many rows each.", metavar="K")
+    ] = None,
+    facts_share: Annotated[
+        float, typer.Option(help="The share of the budget that buys what the schema does not declare.", metavar="SHARE")
+    ] = 0.0,
     seed: Seed = 0,
     resume: Resume = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit a generator to a table and save it as a folder that runs no code when it is loaded.
+
+    With --epsilon and --delta nothing is read off the rows but through noise: the schema says the rest. What is spent is
+    written into the ledger first (`synth ledger`), and the first budget of a data set is its cap.
 
     With --policy the search is kept in MODEL/search.json. Exit code 1 then says that even the most private setting, which was
     saved, breaks the limits; 3 that the rows are too few to tell.
@@ -197,6 +216,25 @@ def fit(
         raise ConfigError(
             "--budget-seconds goes with --policy, without which nothing is searched; name a policy, or leave it out"
         )
+    if any(value is not None for value in (epsilon, delta, dataset, rows_per_subject)) or facts_share:
+        if rules is not None or resume:
+            raise ConfigError("a budget goes with neither --policy nor --resume, which look at the rows again; leave them out")
+        reading = {"schema": schema, "target": target, "sensitive": names(sensitive)}
+        fit_under_budget(
+            model,
+            data,
+            to,
+            reading,
+            epsilon=epsilon,
+            delta=delta,
+            dataset=dataset,
+            rows_per_subject=rows_per_subject,
+            facts_share=facts_share,
+            seed=seed,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
     kept = checkpoint_of(to, model, resume=resume, searching=rules is not None)
     table = read(data, schema=schema, target=target, sensitive=names(sensitive))
     check_constraints(table)

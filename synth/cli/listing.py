@@ -150,7 +150,7 @@ def _show(heading: str, found: list[Any]) -> None:
 def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, what this machine has, and where keys and real tables are looked for."""
     import synth
-    from synth.gate.keys import home
+    from synth.folder import home
 
     extras = {
         "demo": "scikit-lego",

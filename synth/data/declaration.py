@@ -28,7 +28,7 @@ import yaml
 
 from synth.data.facts import FULL
 from synth.data.moments import moment_text, units_of
-from synth.data.schema import Column, Kind, Role, Schema, member_of
+from synth.data.schema import TIME_UNITS, Column, Kind, Role, Schema, member_of
 from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.yaml_text import parse_yaml
 from synth.errors import SchemaError, did_you_mean
@@ -113,17 +113,20 @@ def is_complete(overrides: Mapping[str, Any]) -> bool:
     return isinstance(overrides.get("columns"), list)
 
 
-def declare(schema: Schema, overrides: Mapping[str, Any]) -> Schema:
+def declare(schema: Schema, overrides: Mapping[str, Any], *, check: bool = True) -> Schema:
     """The schema with what a person declared in place of what was read off the rows; noted in `Column.declared`.
 
-    Raises SchemaError for a column that is not there, and for a declaration that the rows contradict.
+    Raises SchemaError for a column that is not there, and, where asked to check, for a declaration that the rows contradict.
     """
     overrides = check_overrides(overrides)
     named = _named_roles(overrides)
     entries = {str(name): dict(entry) for name, entry in (overrides.get("columns") or {}).items()}
     for name, role in named.items():
         entries.setdefault(name, {})["role"] = role
-    changed = [_declare_column(schema.column(name), entry) for name, entry in entries.items()]
+    seen = {name: schema.column(name) for name in entries}
+    if not check:
+        seen = {name: _unseen(column, entries[name]) for name, column in seen.items()}
+    changed = [_declare_column(seen[name], entry) for name, entry in entries.items()]
     constraints = overrides.get("constraints")
     time = overrides.get("time")
     return replace(
@@ -143,12 +146,23 @@ def _named_roles(overrides: Mapping[str, Any]) -> dict[str, Role]:
     return roles
 
 
+def _unseen(seen: Column, entry: Mapping[str, Any]) -> Column:
+    """The column without what was read off the rows of the facts that are declared, which then nothing contradicts."""
+    blank: dict[str, Any] = {"nullable": False, "categories": None, "minimum": None, "maximum": None}
+    known = {fact: value for fact, value in blank.items() if fact in entry}
+    if known.get("categories", ()) is None and seen.kind.is_category and seen.kind is not Kind.BOOLEAN:
+        known["categories"] = tuple(entry["categories"]) if isinstance(entry["categories"], list) else seen.categories
+    return replace(seen, **known)
+
+
 def _declare_column(seen: Column, entry: Mapping[str, Any]) -> Column:
     kind = member_of(Kind, entry.get("kind", seen.kind), f"kind of column {seen.name!r}")
     if kind is not seen.kind and not (kind.is_number and seen.kind.is_number and Kind.DATETIME not in (kind, seen.kind)):
         categories = _categories_needed(seen, kind, entry)
         seen = replace(seen, kind=kind, categories=categories, minimum=None, maximum=None, decimals=None, unit=None)
     facts: dict[str, Any] = {}
+    if "unit" in entry and entry["unit"] in TIME_UNITS:
+        seen = replace(seen, unit=entry["unit"])  # which bounds are then counted in
     for fact, value in entry.items():
         applies = APPLIES.get(fact)
         if applies is not None and kind not in applies:

@@ -46,6 +46,7 @@ def read(
     time: str | None = None,
     drop: str | Iterable[str] | None = None,
     kinds: Mapping[str, str] | None = None,
+    check: bool = True,
 ) -> Table:
     """Read a table from a file or a frame, and decide its schema.
 
@@ -58,6 +59,8 @@ def read(
         fit.
     target, sensitive, subject, key, drop: the columns with these roles; they win over the schema's.
     time: the column that orders the rows in time, for splits. kinds: kinds by column, where the inferred one is wrong.
+    check: whether rows that a declaration excludes are an error. Under a privacy budget, say no: an error tells of a row, and
+        what becomes of such a row is then said by `synth.privacy.columns`.
 
     In a CSV, an empty cell and the words in `synth.data.csv_text.NULLS` are null; in any source NaN is null.
     Raises DataError for rows that cannot be used, SchemaError for a schema that contradicts itself or the rows.
@@ -91,8 +94,9 @@ def read(
     inferred = infer(
         arrow, time=overrides.get("time") if time is None else time, kinds=declared_kinds, **_roles(overrides, entries, named)
     )
-    declared = declare(inferred, _facts_only(overrides, kinds or {}))
-    _check_rows(declared, arrow)
+    declared = declare(inferred, _facts_only(overrides, kinds or {}), check=check)
+    if check:
+        _check_rows(declared, arrow)
     return Table(arrow, declared, frame, mark=mark)
 
 

@@ -34,8 +34,8 @@ from typing import Any
 
 from synth.data import sketch
 from synth.errors import InputError, VerificationError
-from synth.folder import in_words, replace
-from synth.gate.keys import PrivateKey, default_key, home
+from synth.folder import home, in_words, replace
+from synth.gate.keys import PrivateKey, default_key
 from synth.gate.log_lines import START, Entry, Head, canonical
 from synth.gate.terms import CLOCK_SKEW, now
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from synth.data.table import Table
 from synth.errors import DataError, InputError, NotApprovedError, VerificationError
-from synth.folder import new_file, new_folder, replace, write
+from synth.folder import home, new_file, new_folder, replace, write
 from synth.gate.approval import Approval
 from synth.gate.checking import check_signatures
 from synth.gate.dsse import ATTESTATION, all_signed_by
 from synth.gate.forms import format_of, formats_of, signed_digests, signed_files, write_form, write_one
-from synth.gate.keys import PublicKey, home, trusted
+from synth.gate.keys import PublicKey, trusted
 from synth.gate.leaving import leaving_rows
 from synth.gate.revocation import Revocations, own_list
 from synth.gate.statement import LAYOUTS, TOGETHER, Statement, is_rows

@@ -27,20 +27,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from synth.errors import InputError
-from synth.folder import sweep, write_once
+from synth.folder import home, sweep, write_once
 
 DEFAULT = "synth"
 ENVIRONMENT = "env:"  # before the name of a variable that holds a private key in PEM form
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def home() -> Path:
-    """Where keys lie: $SYNTH_HOME, else the user's own configuration folder for synth."""
-    if "SYNTH_HOME" in os.environ:
-        return Path(os.environ["SYNTH_HOME"])
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("synth"))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synth.errors import InputError, VerificationError
+from synth.folder import home
 from synth.gate.dsse import STATEMENT, all_signed_by, from_line, opened, seal, to_line
-from synth.gate.keys import PublicKey, home
+from synth.gate.keys import PublicKey
 from synth.gate.terms import now
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import InputError, VerificationError
+from synth.folder import home
 from synth.gate.checking import (
     NO_FILE,
     POLICY,
@@ -24,7 +25,7 @@ from synth.gate.checking import (
 )
 from synth.gate.database import is_address
 from synth.gate.dsse import ATTESTATION
-from synth.gate.keys import PublicKey, home
+from synth.gate.keys import PublicKey
 from synth.gate.revocation import Revocations, own_list
 from synth.gate.statement import Statement, shown
 from synth.gate.waivers import Waiver

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synth.data.construction import Construction
 from synth.data.encoding import EncodedColumn, encode
 from synth.data.table import Table
-from synth.memory import in_words
+from synth.errors import TooLargeError
+from synth.memory import in_words, memory_there
+
+if TYPE_CHECKING:
+    from synth.generators.base import Generator
 
 LOOKED_AT = 5_000  # rows that tell how many distinct values a column has
 WITHIN = 3.0  # by what factor the memory of a fit may differ from its estimate
@@ -101,6 +105,24 @@ def in_seconds(seconds: float) -> str:
         if seconds >= 1.5 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(seconds, 1):.0f} s"
+
+
+def check_memory(method: Generator, table: Table) -> None:
+    """Raise TooLargeError where a fit would need more memory than there is, with a plan that would do."""
+    there = memory_there()
+    if there is None or not method.has_estimate or not table.schema.learned:
+        return
+    size = TableSize.of(table)
+    cost = method._cost(size)
+    if cost.peak_bytes > there:
+
+        def peak_of(size: TableSize, plan: Mapping[str, Any]) -> int:
+            return replace(method, **plan)._cost(size).peak_bytes
+
+        raise TooLargeError(
+            f"a fit on {cost.rows:,} rows × {cost.columns} columns needs about {in_words(cost.peak_bytes)} of memory, and "
+            f"{in_words(there)} are there;\n{smaller(size, method._plans(), peak_of, there)}"
+        )
 
 
 def smaller(

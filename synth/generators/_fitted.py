@@ -34,7 +34,7 @@ class Fitted:
     seen: dict[str, tuple[float, float]]  # least and largest encoded value of the numbers that are put together from others
     frame: FrameKind
     gives_table: bool
-    rows: int
+    rows: int | None  # that were learned from; None under a privacy budget, which their number is part of
     seed: int
 
     @classmethod

@@ -43,6 +43,11 @@ def check_installed(method: str) -> None:
 class SdvMethod(Generator):
     """A method of SDV's, but for its hyperparameters."""
 
+    refusal: ClassVar[str] = (
+        "SDV fits it to the rows as they are, and promises nothing about any of them; "
+        "fit marginals, which learns from noisy counts"
+    )
+
     needs: ClassVar[str] = "sdv"
     kind: ClassVar[str] = ""  # SDV's name for it
 

@@ -45,6 +45,8 @@ def serialise(model: Generator) -> dict[str, bytes]:
         "seed": fitted.seed,
         "state": state,
     }
+    if model.receipt is not None:
+        document["privacy"] = model.receipt.to_dict()
     buffer = io.BytesIO()
     np.savez(buffer, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -127,6 +129,10 @@ def _restored(folder: Path, document: dict[str, Any], arrays: dict[str, Any], me
     )
     model._restore(document["state"], arrays, fitted.template())
     model.__dict__["_fitted"] = fitted
+    if "privacy" in document:
+        from synth.generators._private import Receipt
+
+        model.__dict__["_receipt"] = Receipt.from_dict(document["privacy"])
     return model
 
 

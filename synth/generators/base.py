@@ -4,6 +4,7 @@ The public methods validate and do everything that is the same for every method:
 constraints kept by construction, exact conditions, physical types, seeds, saving. A method writes these hooks:
 
     _fit(rows, schema, rng, progress)   learn from the encoded rows
+    _fit_private(rows, schema, …)       the same under a privacy budget, where the method can (optional)
     _sample(n, rng)                     n encoded rows
     _sample_where(n, where, rng)        the same, conditioned as far as the method can without bias (optional)
     _score(rows)                        how likely each encoded row is, where the method knows (optional)
@@ -27,18 +28,20 @@ import numpy as np
 
 from synth.data.conditions import Where
 from synth.data.table import Table
-from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, TooLargeError, did_you_mean
-from synth.generators._estimate import Estimate, TableSize, smaller
+from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, did_you_mean
+from synth.generators._estimate import Estimate, TableSize, check_memory
 from synth.generators._fitted import Fitted
 from synth.generators._shards import SHARD, Shards, in_memory, to_file
 from synth.generators._training import Checkpoint
-from synth.memory import in_words, memory_there
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
 if TYPE_CHECKING:
     from synth.data.encoding import Encoded
     from synth.data.schema import Schema
+    from synth.generators._private import Access, Receipt
+    from synth.privacy.accounting import Curve
+    from synth.privacy.budget import Budget
     from synth.workers import Workers
 
 # What `sample` returns: a `Table` when a `Table` was fitted, else the kind of frame that was (pandas, polars, Arrow).
@@ -53,6 +56,9 @@ class Generator:
     summary: ClassVar[str] = ""  # one line, shown by `synth generators`
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # settings to fit to a policy with, the most faithful first; or none
     keeps_checkpoints: ClassVar[bool] = False  # whether an interrupted fit can go on where it was
+    private: ClassVar[bool] = False  # whether it can learn under a privacy budget
+    needs_budget: ClassVar[bool] = False  # whether it learns under one alone
+    refusal: ClassVar[str] = "it learns from the rows as they are; fit marginals, which learns from noisy counts alone"
 
     _shard_rows: ClassVar[int] = SHARD
 
@@ -63,6 +69,16 @@ class Generator:
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         raise NotImplementedError
+
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        """Learn from the encoded rows through noise and cells alone: `access.noise`, `access.domain`."""
+        raise NotImplementedError
+
+    def _private_cost(self, budget: Budget, delta: float) -> Curve:
+        """What a fit under a budget costs, its thresholds taking `delta`: all the zCDP that there is in it."""
+        from synth.privacy.accounting import ATTO, Curve, micro_rho, rounded_up
+
+        return Curve(micro_rho(budget.epsilon, budget.delta - delta), atto_delta=rounded_up(delta, ATTO))
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
         raise NotImplementedError
@@ -105,6 +121,11 @@ class Generator:
         sensitive: str | Iterable[str] | None = None,
         checkpoint: str | Path | None = None,
         resume: bool = False,
+        budget: Budget | None = None,
+        dataset: str | None = None,
+        ledger: str | Path | None = None,
+        facts_share: float = 0.0,
+        noise_seed: int | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Learn from a table. Fitting again forgets what was learned before; the input is never changed.
@@ -113,9 +134,15 @@ class Generator:
         target, sensitive: column names, where the table's schema does not already give them.
         checkpoint: a folder in which a neural method keeps its unfinished training, for a fit that may be killed; it is gone
         when the fit is done. resume: go on from what lies there, to the same model as if nothing had happened.
+        budget: what may become known about any one row or subject: the method then learns through noise alone, from what the
+        schema declares. It is spent on `dataset`, a name that stands for these people in the ledger (by default a path's file
+        name), of which the first budget is the cap, and stays spent if the fit fails. ledger: its file, by default this
+        machine's. facts_share: the share of the budget that buys what is not declared; 0 refuses to. noise_seed: for tests
+        alone; such a model says that its noise is known, and nothing drawn from it is exported.
         Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range, and
         TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says);
-        ConfigError for a checkpoint of a method that keeps none, DataError for one of another fit.
+        ConfigError for a checkpoint of a method that keeps none, DataError for one of another fit; and under a budget
+        BudgetError for one that the data set has no room for, before any row is read, SchemaError for what is not declared.
         """
         from synth.data.frames import as_table
 
@@ -126,8 +153,22 @@ class Generator:
         if resume and checkpoint is None:
             raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
         seed = check_seed(seed)
+        if budget is not None or dataset is not None or ledger is not None or facts_share or noise_seed is not None:
+            from synth.generators._private import Terms, fit_private
+
+            terms = Terms.of(budget, dataset, data, ledger=ledger, facts_share=facts_share, noise_seed=noise_seed)
+            terms.check(self, seed, checkpoint)  # before a row is read
+            table = as_table(data, target=target, sensitive=sensitive)
+            fitted, receipt = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
+            self.__dict__["_fitted"], self.__dict__["_receipt"] = fitted, receipt
+            return self
+        if self.needs_budget:
+            raise ConfigError(
+                f"{self.name} learns through noise alone, and takes a privacy budget to pay for it; give it one, such as "
+                "epsilon 1 and delta 1e-5,\nor fit trees, which keeps more and promises nothing"
+            )
         table = as_table(data, target=target, sensitive=sensitive)
-        self._check_memory(table)
+        check_memory(self, table)
         fitted, rows = Fitted.learn(table, gives_table=isinstance(data, Table), seed=seed)
         self.__dict__["_kept_in"] = None if checkpoint is None else Checkpoint(Path(checkpoint), resume)
         try:
@@ -139,6 +180,13 @@ class Generator:
                 Path(checkpoint).rmdir()
         self.__dict__["_fitted"] = fitted
         return self
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What was spent on a fit under a privacy budget, and on what; None for a fit without. Raises NotFittedError."""
+        self.fitted  # noqa: B018 - raises before fit
+        receipt: Receipt | None = self.__dict__.get("_receipt")
+        return receipt
 
     @property
     def has_estimate(self) -> bool:
@@ -160,22 +208,6 @@ class Generator:
     def _cost(self, size: TableSize) -> Estimate:
         seconds, peak, model = self._estimate(size)
         return Estimate(size.rows, len(size.columns), seconds, round(size.encoded_bytes + peak), round(model))
-
-    def _check_memory(self, table: Table) -> None:
-        there = memory_there()
-        if there is None or not self.has_estimate or not table.schema.learned:
-            return
-        size = TableSize.of(table)
-        cost = self._cost(size)
-        if cost.peak_bytes > there:
-
-            def peak_of(size: TableSize, plan: Mapping[str, Any]) -> int:
-                return replace(self, **plan)._cost(size).peak_bytes
-
-            raise TooLargeError(
-                f"a fit on {cost.rows:,} rows × {cost.columns} columns needs about {in_words(cost.peak_bytes)} of memory, and "
-                f"{in_words(there)} are there;\n{smaller(size, self._plans(), peak_of, there)}"
-            )
 
     @property
     def _checkpoint(self) -> Checkpoint | None:

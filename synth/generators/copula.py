@@ -44,6 +44,9 @@ class Copula(Generator):
 
     name: ClassVar[str] = "copula"
     summary: ClassVar[str] = "a Gaussian copula: exact margins, one correlation per pair of columns; light, exact conditions"
+    refusal: ClassVar[str] = (
+        "its margins are the values of the rows, and its correlations are exact; fit marginals, which learns from noisy counts"
+    )
 
     def _validate(self) -> None:
         if not isinstance(self.interpolate, bool):

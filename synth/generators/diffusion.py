@@ -59,6 +59,7 @@ class Diffusion(Generator):
     name: ClassVar[str] = "diffusion"
     keeps_checkpoints: ClassVar[bool] = True
     summary: ClassVar[str] = "mixed diffusion: numbers denoised, categories unmasked, by one network; exact on equalities"
+    refusal: ClassVar[str] = "it learns from rows without noise; fit marginals, which learns from noisy counts"
 
     def _validate(self) -> None:
         validate_training(self)

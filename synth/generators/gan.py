@@ -93,6 +93,7 @@ class Gan(Generator):
 
     name: ClassVar[str] = "gan"
     summary: ClassVar[str] = "a conditional GAN for mixed tables, after CTGAN and CTAB-GAN+; needs synth[torch]"
+    refusal: ClassVar[str] = "its critic learns from rows without noise; fit marginals, which learns from noisy counts"
     keeps_checkpoints: ClassVar[bool] = True
 
     def _validate(self) -> None:

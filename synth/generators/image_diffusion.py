@@ -68,6 +68,9 @@ class ImageDiffusion(Generator):
 
     name: ClassVar[str] = "image-diffusion"
     summary: ClassVar[str] = "small labelled images (columns pixel_0_0, …) by diffusion, given what they show"
+    refusal: ClassVar[str] = (
+        "it learns from images without noise, and no method here learns images under a budget; release none of them"
+    )
     keeps_checkpoints: ClassVar[bool] = True
 
     _shard_rows: ClassVar[int] = 5_000  # an image costs what thousands of other rows do

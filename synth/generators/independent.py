@@ -30,6 +30,9 @@ class Independent(Generator):
 
     name: ClassVar[str] = "independent"
     summary: ClassVar[str] = "each column from its own marginal, no relation kept: the floor"
+    refusal: ClassVar[str] = (
+        "its margins are the values of the rows; fit marginals, of which noisy counts of single columns are a part"
+    )
 
     def _validate(self) -> None:
         if not isinstance(self.interpolate, bool):

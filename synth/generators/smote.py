@@ -44,6 +44,10 @@ class Smote(Generator):
 
     name: ClassVar[str] = "smote"
     summary: ClassVar[str] = "the SMOTE family, for balancing classes; the model CONTAINS TRAINING ROWS, not for release"
+    refusal: ClassVar[str] = (
+        "it gives real rows back, moved a little, and no noise on that hides a row; fit marginals, which "
+        "learns from noisy counts"
+    )
 
     def _validate(self) -> None:
         if self.kind not in KINDS:

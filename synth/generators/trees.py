@@ -70,6 +70,10 @@ class Trees(Generator):
 
     name: ClassVar[str] = "trees"
     summary: ClassVar[str] = "sequential trees: each column from trees on the columns before it; the default"
+    refusal: ClassVar[str] = (
+        "where its trees are cut, and what lies in their leaves, is read off the rows as they are; fit "
+        "marginals, which learns from noisy counts"
+    )
     ladder: ClassVar[tuple[Mapping[str, Any], ...]] = tuple(
         {"min_samples_leaf": leaf, "min_samples_leaf_smooth": max(5, leaf // 4)} for leaf in LADDER
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from synth.gate.keys import home, new_key
+from synth.folder import home
+from synth.gate.keys import new_key
 
 POLICY = """
 name: two-people

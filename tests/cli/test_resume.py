@@ -17,6 +17,7 @@ from synth.generators._storage import load
 
 pytest.importorskip("torch", reason="networks need the extra: pip install 'synth[torch]'")
 
+
 def fit(generator: str, *settings: str) -> tuple[str, ...]:
     return ("fit", "people.csv", "--generator", generator, *(part for setting in settings for part in ("--set", setting)))
 

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from synth.errors import InputError
-from synth.gate.keys import PrivateKey, PublicKey, default_key, home, list_keys, trusted
+from synth.folder import home
+from synth.gate.keys import PrivateKey, PublicKey, default_key, list_keys, trusted
 
 
 def test_a_first_key_is_made_once_and_said() -> None:

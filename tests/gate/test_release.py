@@ -24,10 +24,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synth.errors import ConfigError, DataError, InputError, NotApprovedError, VerificationError
+from synth.folder import home
 from synth.gate.approval import Approval, approve
 from synth.gate.dsse import opened, pre_authentication_encoding, seal
 from synth.gate.export import export
-from synth.gate.keys import PrivateKey, default_key, home
+from synth.gate.keys import PrivateKey, default_key
 from synth.gate.policy import Policy
 from synth.gate.verify import verify
 

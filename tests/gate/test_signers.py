@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from synth.errors import InputError
+from synth.folder import home
 from synth.gate.dsse import all_signed_by, seal
-from synth.gate.keys import PrivateKey, PublicKey, default_key, home, list_keys, name_of, new_key, signer_of, trust, trusted
+from synth.gate.keys import PrivateKey, PublicKey, default_key, list_keys, name_of, new_key, signer_of, trust, trusted
 
 
 class Token:

@@ -28,9 +28,10 @@ from securesystemslib.exceptions import VerificationError as Unverified
 from securesystemslib.signer import SSlibKey
 
 from synth.errors import InputError, VerificationError
+from synth.folder import home
 from synth.gate.dsse import add_signature, opened, seal, to_line
 from synth.gate.export import export
-from synth.gate.keys import default_key, home
+from synth.gate.keys import default_key
 from synth.gate.revocation import Revocations, revoke
 from synth.gate.verify import verify
 from tests.gate.handmade import LAYOUTS, NOW, RULES, Export, canonical, key_of, public_file, rewritten, waiver

@@ -1,0 +1,97 @@
+"""AIM: round by round, the marginal that the model has most wrong is chosen and counted, until the budget is spent.
+
+McKenna, Mullins, Sheldon and Miklau, "AIM: An Adaptive and Iterative Mechanism for Differentially Private Synthetic Data"
+(PVLDB 2022), Algorithms 2 to 4. Costs are whole micro-ρ: each round costs a part of the budget, a tenth of it for the choice.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+
+from synth.errors import BudgetError
+from synth.generators._exact_counts import ExactCounts
+from synth.generators._factors import Columns, NoisyMarginal, cells
+from synth.generators._graphical_model import GraphicalModel, estimate, junction_tree_cells_each
+from synth.privacy.mechanisms import Noise
+from synth.progress import Progress
+
+CHOICE = 0.1  # of a round's cost is for the choice: 1 - α
+ABSOLUTE = math.sqrt(2 / math.pi)  # expected absolute value of a normal deviate
+LEAST = 2  # micro-ρ of a round: one for the choice, one for the counts
+
+
+def aim(
+    counts: ExactCounts, noise: Noise, *, degree: int, rounds: int, max_cells: int, iterations: int, progress: Progress
+) -> tuple[GraphicalModel, list[NoisyMarginal]]:
+    """The model of these rows, and what was measured of them: costs all that the noise's allowance has left.
+
+    degree: columns of the marginals that are to come out right. rounds: at most, per column; rounds that bring little
+    make later ones cost more. max_cells: of the model. iterations: passes of the estimation after each round.
+    Raises BudgetError where what is left is too little for the number of columns.
+    """
+    sizes, allowance = counts.sizes, noise.allowance
+    whole, columns = allowance.left, len(sizes)
+    cost = max(LEAST, whole // (rounds * columns))
+    if columns * cost >= whole:
+        raise BudgetError(
+            f"{whole:,} micro-ρ are left for {columns} columns, of which each costs {cost:,} by itself; nothing was drawn: "
+            "give a larger epsilon, or drop columns"
+        )
+    weight = workload(columns, degree)
+
+    measured = [counts.measure((column,), noise, cost - _for_choice(cost)) for column in range(columns)]
+    model = estimate(sizes, measured, iterations=iterations)
+    while left := allowance.left:
+        if left <= 2 * cost:
+            cost = left  # the last round
+        spent = whole - left
+        fitting = _fitting(list(weight), measured, sizes, (spent + cost) / whole * max_cells)
+        chosen = _choose(counts, model, {columns: weight[columns] for columns in fitting}, noise, cost)
+        before = model.marginal(chosen)
+        measured.append(counts.measure(chosen, noise, cost - _for_choice(cost)))
+        model = estimate(sizes, measured, iterations=iterations, start=model)
+        noisy = ABSOLUTE * measured[-1].sigma * before.size
+        if np.abs(model.marginal(chosen) - before).sum() <= noisy:
+            cost *= 4  # the model moved by less than the noise: half the noise from now on
+        progress("fit", whole - allowance.left, whole)
+    return estimate(sizes, measured, start=model), measured
+
+
+def workload(columns: int, degree: int) -> dict[Columns, int]:
+    """The sets of columns that may be measured, each with how many columns it shares with all sets of `degree` of them."""
+    sets = list(combinations(range(columns), min(degree, columns)))
+    smaller = [few for size in range(1, min(degree, columns) + 1) for few in combinations(range(columns), size)]
+    return {few: sum(len(set(few).intersection(many)) for many in sets) for few in smaller}
+
+
+def _for_choice(cost: int) -> int:
+    return max(1, int(CHOICE * cost))
+
+
+def _fitting(candidates: list[Columns], measured: list[NoisyMarginal], sizes: Columns, max_cells: float) -> list[Columns]:
+    """The candidates with which the model stays small enough; those that it holds already always do."""
+    known = [one.columns for one in measured]
+    held = [set(columns) for columns in known]
+    small = [one for one in candidates if cells(one, sizes) <= max_cells or any(set(one) <= columns for columns in held)]
+    each = junction_tree_cells_each(sizes, known, small)
+    return [
+        one
+        for one, cells_then in zip(small, each, strict=True)
+        if cells_then <= max_cells or any(set(one) <= columns for columns in held)
+    ]
+
+
+def _choose(counts: ExactCounts, model: GraphicalModel, weight: dict[Columns, int], noise: Noise, cost: int) -> Columns:
+    """Likely the candidate whose error, less that which its noise would bring, weighs most."""
+    candidates = list(weight)
+    sigma = counts.sigma(cost - _for_choice(cost))
+    scores = [
+        weight[columns] * (np.abs(counts[columns] - p).sum() - ABSOLUTE * sigma * p.size)
+        for columns, p in zip(candidates, model.marginals(candidates), strict=True)
+    ]
+    sensitivity = max(weight.values()) * counts.rows_per_unit
+    what = "the choice of a marginal"
+    return candidates[noise.choose(np.array(scores), _for_choice(cost), sensitivity=sensitivity, what=what)]

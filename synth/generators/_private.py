@@ -1,0 +1,286 @@
+"""A fit under a privacy budget: what is refused, when it is paid, and what the model says of it afterwards.
+
+    1. what cannot be done under a budget is refused, and what the data set's cap does not allow, before any row is read
+    2. what nobody declared is refused, with the words to declare it, unless a share is set aside to buy it
+    3. the whole cost is written into the ledger; it stays written whatever happens next
+    4. the rows are learned from, through noise alone: first the cells of the columns, then what the method wants to know
+
+Nothing else of the rows is kept: schema and types follow from what was declared or bought, and their number is not told.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from synth.data.construction import Construction
+from synth.data.schema import Kind, Schema
+from synth.data.table import Table
+from synth.errors import ConfigError, InputError
+from synth.generators._fitted import Fitted
+from synth.generators._hyperparameters import real_number
+from synth.privacy.accounting import Curve
+from synth.privacy.accounts import Entry
+from synth.privacy.allowance import Allowance
+from synth.privacy.budget import Budget
+from synth.privacy.domains import PrivateDomain, encode_rows
+from synth.privacy.ledger import Ledger
+from synth.privacy.mechanisms import Noise
+from synth.privacy.subjects import truncate_subjects
+from synth.privacy.undeclared import to_declare, undeclared
+from synth.progress import Progress
+
+if TYPE_CHECKING:
+    from synth.generators.base import Generator
+
+BINS_SHARE = 0.1  # of the zCDP part of a budget, for bins that follow the rows: decision 025
+THRESHOLDS = 0.5  # of δ, where categories are bought: the rest turns ρ into ε
+_TYPES = {  # of values whose physical type could tell of a row: a frame's integers turn to floats with the first null
+    Kind.INTEGER: pa.int64(),
+    Kind.DECIMAL: pa.float64(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.DATETIME: pa.timestamp("us"),
+}
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a caller of `fit` asks for. ledger: a path, or None for this machine's. noise_seed: for tests alone."""
+
+    budget: Budget
+    dataset: str
+    ledger: str | Path | None = None
+    facts_share: float = 0.0  # of the budget, to buy what the schema does not declare; 0 refuses it
+    noise_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        real_number("facts_share", self.facts_share, least=0.0, most=0.9)
+
+    @classmethod
+    def of(cls, budget: Any, dataset: str | None, source: Any, **others: Any) -> Terms:
+        """The terms of a fit. Raises ConfigError for no budget, InputError where nothing names the data set."""
+        if budget is None:
+            raise ConfigError("dataset, ledger, facts_share and noise_seed go with a budget; give one, or leave them out")
+        if not isinstance(budget, Budget):
+            raise ConfigError(f"budget is {budget!r}; give a synth.Budget(epsilon, delta)")
+        if dataset is None and isinstance(source, (str, os.PathLike)):
+            dataset = Path(source).name.split(".")[0]
+        if dataset is None:
+            raise InputError(
+                "a budget is spent on a data set, which the ledger knows by its name; give dataset=NAME,\n"
+                "the same one whenever rows of the same people are looked at"
+            )
+        return cls(budget, dataset, **others)
+
+    def check(self, method: Generator, seed: int, checkpoint: Any) -> None:
+        """Raise ConfigError for what cannot go with a budget, BudgetError where the ledger has no room; no row is read."""
+        if seed:
+            raise ConfigError(
+                f"seed is {seed}, and under a budget noise comes from the operating system: who knew its seed could take it "
+                "off again;\nleave seed out of fit (sample takes one), or give noise_seed in a test"
+            )
+        if checkpoint is not None:
+            raise ConfigError("a checkpoint would keep what the noise has yet to hide; fit under a budget without one")
+        affordable(method, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Access:
+    """All that a method under a budget learns through: nothing else of the rows may show."""
+
+    domain: PrivateDomain
+    noise: Noise  # its allowance holds the zCDP part of the cost, less what the domain took
+    budget: Budget
+    cost: Curve  # of the whole fit, as the ledger has it
+    rng: np.random.Generator  # nobody's to know
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a model says of its budget: enough for its receiver to hold the ledger to its word."""
+
+    budget: Budget
+    dataset: str
+    cost: Curve
+    entry: int  # of the ledger, ...
+    digest: str  # ... and that entry's SHA-256
+    secure: bool  # whether nobody can draw the noise again
+    spent: tuple[tuple[str, int], ...]  # the zCDP part, in order: what, micro-ρ
+    delta_spent: tuple[tuple[str, float], ...]  # what thresholds took of δ
+    declared: Mapping[str, tuple[str, ...]]  # facts of each column that were declared to be public
+    bought: Mapping[str, tuple[str, ...]]  # and those that were paid for
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "budget": self.budget.to_dict(),
+            "dataset": self.dataset,
+            "cost": self.cost.to_dict(),
+            "entry": self.entry,
+            "digest": self.digest,
+            "secure": self.secure,
+            "spent": [list(part) for part in self.spent],
+            "delta_spent": [list(part) for part in self.delta_spent],
+            "declared": {name: list(facts) for name, facts in self.declared.items()},
+            "bought": {name: list(facts) for name, facts in self.bought.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Receipt:
+        """The inverse of `to_dict`."""
+        return cls(
+            budget=Budget(**data["budget"]),
+            dataset=data["dataset"],
+            cost=Curve(**data["cost"]),
+            entry=data["entry"],
+            digest=data["digest"],
+            secure=data["secure"],
+            spent=tuple((what, cost) for what, cost in data["spent"]),
+            delta_spent=tuple((what, delta) for what, delta in data["delta_spent"]),
+            declared={name: tuple(facts) for name, facts in data["declared"].items()},
+            bought={name: tuple(facts) for name, facts in data["bought"].items()},
+        )
+
+
+def affordable(method: Generator, terms: Terms, schema: Schema | None = None) -> tuple[Ledger, Curve, float]:
+    """The ledger, what the fit costs, and what thresholds may take of δ, where the data set's cap allows it; reads no row.
+
+    schema: of the table, once it is known, which says whether categories are to be bought; without it they may be.
+    Raises ConfigError for a method that takes no budget, BudgetError where the cap would be passed.
+    """
+    if not method.private:
+        raise ConfigError(f"{method.name or type(method).__name__} takes no privacy budget: {method.refusal}")
+    buys = terms.facts_share > 0 and (schema is None or any("categories" in facts for facts in undeclared(schema).values()))
+    delta = terms.budget.delta * THRESHOLDS if buys else 0.0
+    cost = method._private_cost(terms.budget, delta)
+    ledger = Ledger(terms.ledger)
+    for account in ledger.accounts():
+        if account.dataset == terms.dataset:
+            account.check(cost, terms.budget.unit, terms.budget.rows_per_subject, what=_what(method))
+    return ledger, cost, delta
+
+
+def fit_private(
+    method: Generator, table: Table, terms: Terms, *, gives_table: bool, progress: Progress
+) -> tuple[Fitted, Receipt]:
+    """Let a method learn from a table under these terms. The data set's first budget is its cap, where it has none yet."""
+    made = table.select([column.name for column in table.schema.made])
+    _check(made, terms)
+    ledger, cost, delta = affordable(method, terms, made.schema)
+    entry = _pay(ledger, terms, cost, _what(method))
+    noise = Noise(Allowance(cost.micro_rho), delta=delta, seed=terms.noise_seed)
+    rng = np.random.default_rng(list(noise.entropy(32)))
+    k = terms.budget.rows_per_unit
+    if terms.budget.unit == "subject":
+        made = truncate_subjects(made, k, rng)
+    rows = encode_rows(made.select([column.name for column in made.schema.learned]))
+    domain = PrivateDomain.of(
+        rows,
+        made.schema,
+        noise,
+        facts_micro_rho=int(terms.facts_share * cost.micro_rho),
+        bins_micro_rho=int(BINS_SHARE * cost.micro_rho),
+        delta=delta,
+        rows_per_unit=k,
+    )
+    method._fit_private(rows, made.schema, Access(domain, noise, terms.budget, cost, rng), progress)
+    receipt = Receipt(
+        budget=terms.budget,
+        dataset=terms.dataset,
+        cost=cost,
+        entry=entry.number,
+        digest=entry.digest,
+        secure=noise.is_secure,
+        spent=tuple(noise.allowance.spent),
+        delta_spent=tuple(noise.delta_spent),
+        declared={column.name: column.declared for column in made.schema.columns},
+        bought={column.name: column.bought for column in domain.columns if column.bought},
+    )
+    return _fitted(made, domain, gives_table), receipt
+
+
+def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
+    """Write the spending down. The first budget of a data set is its cap, until somebody raises it on record."""
+    by, budget = _who(), terms.budget
+    with suppress(InputError):  # it has an account
+        ledger.open_account(terms.dataset, budget, by=by)
+    return ledger.spend(terms.dataset, cost, what=what, by=by, unit=budget.unit, rows_per_subject=budget.rows_per_subject)
+
+
+def _check(table: Table, terms: Terms) -> None:
+    """Refuse what cannot be kept, by the declaration alone."""
+    schema = table.schema
+    if not schema.learned:
+        raise ConfigError("no column is left to learn: all are keys, identifiers, free text or dropped; check the schema")
+    if terms.budget.unit == "subject" and schema.subject is None:
+        raise ConfigError(
+            "the budget protects subjects, and no column says whose a row is; name it in the schema: subject: COL"
+        )
+    if terms.budget.unit == "row" and schema.subject is not None:
+        raise ConfigError(
+            f"column {schema.subject.name!r} says whose a row is, and the budget protects single rows;\n"
+            "give unit='subject' and rows_per_subject=K, the most rows that one has"
+        )
+    lacking = undeclared(schema)
+    if lacking and terms.facts_share == 0:
+        raise to_declare(schema, lacking)
+    tied = Construction.plan(schema).replaced
+    if tied:
+        raise ConfigError(
+            f"a constraint ties {', '.join(sorted(tied))} to other columns, and is kept by learning what rows make of it;\n"
+            "under a budget leave it out of the schema, or leave out the column that follows from the others (role: dropped)"
+        )
+
+
+def _fitted(table: Table, domain: PrivateDomain, gives_table: bool) -> Fitted:
+    """Shape and types of the rows to give back, from what was declared or bought alone."""
+    schema = domain.schema(table.schema)
+    layout = pa.schema([pa.field(column.name, _type(table, column.name, column.kind)) for column in schema.columns])
+    learned = schema.select([column.name for column in schema.learned])
+    return Fitted(
+        schema=schema,
+        layout=layout,
+        learned_schema=learned,
+        learned_layout=pa.schema([layout.field(column.name) for column in learned.columns]),
+        null_rates={column.name: 0.0 for column in schema.columns if column.is_reissued},
+        seen={},
+        frame=table.frame,
+        gives_table=gives_table,
+        rows=None,
+        seed=0,
+    )
+
+
+def _type(table: Table, name: str, kind: Kind) -> pa.DataType:
+    """The physical type as the source declares it, but for what may depend on a row: dictionaries, and types made to fit."""
+    there = table.arrow.schema.field(name).type
+    if pa.types.is_dictionary(there):
+        there = there.value_type
+    fits = {
+        Kind.INTEGER: pa.types.is_integer,
+        Kind.DECIMAL: lambda t: pa.types.is_floating(t) or pa.types.is_decimal(t),
+        Kind.BOOLEAN: pa.types.is_boolean,
+        Kind.DATETIME: pa.types.is_temporal,
+    }
+    if kind in fits:
+        return there if fits[kind](there) else _TYPES[kind]
+    return pa.string() if pa.types.is_null(there) or pa.types.is_large_string(there) or pa.types.is_string(there) else there
+
+
+def _what(method: Generator) -> str:
+    return f"fit of {method.name}"
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,148 @@
+"""Noisy marginals and the graphical model that fits them: the best tables that are known under a privacy budget.
+
+`_mst` holds MST (McKenna, Miklau and Sheldon, "Winning the NIST Contest", 2021), `_aim` AIM (McKenna, Mullins, Sheldon and
+Miklau, "AIM: An Adaptive and Iterative Mechanism for Differentially Private Synthetic Data", 2022). Both learn from noisy
+counts alone; what fits these best is estimated in `_graphical_model`, and rows are drawn from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from synth.data.conditions import Where
+from synth.data.encoding import Encoded
+from synth.data.schema import Schema
+from synth.errors import ConfigError, GenerationError, MissingExtraError, did_you_mean
+from synth.generators._aim import aim
+from synth.generators._exact_counts import ExactCounts
+from synth.generators._graphical_model import GraphicalModel, NoisyMarginal
+from synth.generators._hyperparameters import whole_number
+from synth.generators._mst import mst
+from synth.generators._within import Within, chance_within
+from synth.generators.base import Generator
+from synth.privacy.domains import PrivateDomain
+from synth.progress import Progress
+
+if TYPE_CHECKING:
+    from synth.generators._private import Access
+
+METHODS = ("aim", "mst")
+LEAST = -1_000.0  # log-likelihood of a row: less is not told apart
+
+
+@dataclass
+class Marginals(Generator):
+    """Counts of few columns at a time, with noise, and the distribution of highest entropy that has them.
+
+    Everything is paid for out of a budget: without one there is nothing to fit. What was measured stays with the model
+    (`measurements`), and may be given to anyone: it is as private as the rows drawn. Conditions on any columns are exact.
+    """
+
+    method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
+    degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
+    rounds: int = 8  # aim: at most so many for each column; the paper's 16 take longer, and bring nothing
+    max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
+    iterations: int = 50  # aim: passes of the estimation after each round, at most; the last time there are more
+
+    name: ClassVar[str] = "marginals"
+    summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
+    needs: ClassVar[str] = "opendp"  # to fit; sampling takes numpy alone
+    private: ClassVar[bool] = True
+    needs_budget: ClassVar[bool] = True
+
+    def _validate(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"method is {self.method!r}{did_you_mean(str(self.method), METHODS)}; give aim or mst")
+        whole_number("degree", self.degree, 2, 3)
+        whole_number("rounds", self.rounds, 2)
+        whole_number("max_cells", self.max_cells, 1)
+        whole_number("iterations", self.iterations, 1)
+        if find_spec("opendp") is None:
+            raise MissingExtraError(f"{self.name}, which adds noise to counts,", "opendp", "dp")
+
+    # fit -----------------------------------------------------------------------------------------------------------
+
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        domain, noise = access.domain, access.noise
+        counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, access.budget.rows_per_unit)
+        if self.method == "mst":
+            learned = mst(counts, noise, max_cells=self.max_cells, progress=progress)
+        else:
+            learned = aim(
+                counts,
+                noise,
+                degree=self.degree,
+                rounds=self.rounds,
+                max_cells=self.max_cells,
+                iterations=self.iterations,
+                progress=progress,
+            )
+        self._domain, (self._model, self._measured) = domain, learned
+
+    @property
+    def measurements(self) -> list[tuple[tuple[str, ...], np.ndarray, float]]:
+        """All that was measured: column names, noisy counts (int64, one axis for each column, a place for each cell of the
+        domain), and the noise's standard deviation in rows. Raises NotFittedError before `fit`."""
+        self.fitted  # noqa: B018 - raises before fit
+        names = self._domain.names
+        return [(tuple(names[c] for c in m.columns), m.counts.astype(np.int64), m.sigma) for m in self._measured]
+
+    # sampling ------------------------------------------------------------------------------------------------------
+
+    def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
+        return self._domain.decode(self._model.sample(n, rng), rng)
+
+    def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
+        """Exact: the model given the cells that clauses allow, each by the share of its values that they allow."""
+        within = {clause.column: Within.of(self._domain[clause.column], clause) for clause in where.clauses}
+        place = {name: place for place, name in enumerate(self._domain.names)}
+        try:
+            codes = self._model.sample(n, rng, {place[name]: one.shares for name, one in within.items()})
+        except GenerationError:
+            raise GenerationError(
+                f"no row has a value that the condition on {', '.join(within)} allows, as far as is declared or was measured;\n"
+                "widen the condition"
+            ) from None
+        rows = self._domain.decode(codes, rng)
+        columns = tuple(
+            within[column.name].draw(codes[:, place[column.name]], column, rng) if column.name in within else column
+            for column in rows.columns
+        )
+        return Encoded(columns, n)
+
+    # likelihood ----------------------------------------------------------------------------------------------------
+
+    def _score(self, rows: Encoded) -> np.ndarray:
+        """The model's, of the row's cells, and of its values in these cells; where that is nothing, what is least."""
+        codes = self._domain.encode(rows, self.fitted.learned_schema)
+        total = self._model.log_chance(codes)
+        for place, column in enumerate(self._domain.columns):
+            within = chance_within(column, codes[:, place], rows[column.name].values)
+            total += np.log(np.maximum(within, np.finfo(np.float64).tiny))
+        return np.maximum(total, LEAST)
+
+    # saving --------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        model, arrays = self._model.state()
+        measured = [{"columns": list(one.columns), "sigma": one.sigma} for one in self._measured]
+        flat = np.concatenate([one.counts.reshape(-1) for one in self._measured])
+        state = {"domain": self._domain.to_dict(), "model": model, "measured": measured}
+        return state, {**arrays, "measured": flat.astype(np.int64)}
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
+        self._domain = PrivateDomain.from_dict(state["domain"])
+        self._model = GraphicalModel.restore(state["model"], arrays)
+        self._measured, begin = [], 0
+        for one in state["measured"]:
+            shape = [self._domain.sizes[column] for column in one["columns"]]
+            end = begin + int(np.prod(shape))
+            self._measured.append(
+                NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"])
+            )
+            begin = end

@@ -1,0 +1,172 @@
+"""Models learned from noisy counts: near the data, nearer with more budget, and paid for to the last micro-ρ."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synth.errors import BudgetError
+from synth.generators._aim import aim, workload
+from synth.generators._exact_counts import ExactCounts, equal_parts
+from synth.generators._graphical_model import GraphicalModel, NoisyMarginal, junction_tree_cells
+from synth.generators._mst import mst
+from synth.privacy.allowance import Allowance
+from synth.privacy.mechanisms import Noise
+from synth.progress import silent
+
+pytest.importorskip("opendp", reason="marginals are measured with OpenDP's noise, which the extra 'dp' brings")
+
+SIZES = (2, 3, 4, 5, 6)
+
+
+def linked(rows: int, seed: int = 0) -> np.ndarray:
+    """Codes of five columns, each much like the one before it, and the last like the first two together."""
+    rng = np.random.default_rng(seed)
+    first = (rng.random(rows) < 0.3).astype(int)
+    codes = [first]
+    for size in SIZES[1:-1]:
+        codes.append(np.where(rng.random(rows) < 0.8, codes[-1] + 1, rng.integers(size, size=rows)) % size)
+    codes.append(np.where(rng.random(rows) < 0.8, 3 * codes[0] + codes[1], rng.integers(6, size=rows)))
+    return np.stack(codes, axis=1).astype(np.int32)
+
+
+def counted(codes: np.ndarray, rows_per_unit: int = 1) -> ExactCounts:
+    return ExactCounts(codes, SIZES, "abcde", rows_per_unit)
+
+
+def learn(
+    method: str, codes: np.ndarray, micro_rho: int, seed: int = 0, rows_per_unit: int = 1, **settings: Any
+) -> tuple[GraphicalModel, list[NoisyMarginal], Noise]:
+    noise = Noise(Allowance(micro_rho), seed=seed)
+    counts = counted(codes, rows_per_unit)
+    common: dict[str, Any] = {"max_cells": 10_000, "progress": silent, **settings}
+    if method == "mst":
+        return (*mst(counts, noise, **common), noise)
+    return (*aim(counts, noise, **{"degree": 2, "rounds": 4, "iterations": 50, **common}), noise)
+
+
+def error(model: GraphicalModel, codes: np.ndarray) -> float:
+    """Mean total variation distance of all pairs."""
+    counts = counted(codes)
+    pairs = list(combinations(range(len(SIZES)), 2))
+    return float(np.mean([np.abs(model.marginal(pair) / model.total - counts[pair] / len(codes)).sum() / 2 for pair in pairs]))
+
+
+def of_independent(codes: np.ndarray) -> float:
+    counts = counted(codes)
+    shares = [counts[(column,)] / len(codes) for column in range(len(SIZES))]
+    pairs = list(combinations(range(len(SIZES)), 2))
+    return float(np.mean([np.abs(np.outer(shares[a], shares[b]) - counts[a, b] / len(codes)).sum() / 2 for a, b in pairs]))
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_every_method_beats_independent_columns_and_comes_nearer_with_more_budget(method: str) -> None:
+    codes = linked(20_000)
+    errors = [error(learn(method, codes, micro_rho)[0], codes) for micro_rho in (300, 30_000, 3_000_000)]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[1] < of_independent(codes) / 2
+    assert errors[2] < 0.04 if method == "mst" else errors[2] < 0.005
+
+
+def test_aim_goes_beyond_a_tree() -> None:
+    codes = linked(20_000)
+    mst_model, _, _ = learn("mst", codes, 100_000)
+    aim_model, measured, _ = learn("aim", codes, 100_000)
+    assert error(aim_model, codes) < error(mst_model, codes)
+    assert len({one.columns for one in measured if len(one.columns) == 2}) > len(SIZES) - 1
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+@pytest.mark.parametrize("micro_rho", [97, 1_001, 8_501, 30_637, 224_003, 1_783_001])
+def test_the_whole_budget_is_spent_and_not_a_micro_more(method: str, micro_rho: int) -> None:
+    _, _, noise = learn(method, linked(500), micro_rho)
+    assert noise.allowance.left == 0
+    assert sum(cost for _, cost in noise.allowance.spent) == micro_rho
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_a_budget_too_small_for_the_columns_is_refused_before_anything_is_drawn(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Noise, "counts", lambda *_, **__: drawn.append(1))
+    with pytest.raises(BudgetError, match="larger epsilon"):
+        learn(method, linked(50), 9)
+    assert not drawn
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_noise_grows_with_the_rows_of_a_unit(method: str) -> None:
+    one, three = (learn(method, linked(500), 30_000, rows_per_unit=k)[1] for k in (1, 3))
+    assert np.isclose(three[0].sigma, 3 * one[0].sigma)
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_what_is_measured_are_counts_with_the_noise_that_is_said(method: str) -> None:
+    codes = linked(20_000)
+    _, measured, _ = learn(method, codes, 30_000)
+    exact = counted(codes)
+    z = np.concatenate([((one.counts - exact[one.columns]) / one.sigma).reshape(-1) for one in measured])
+    assert abs(z.std() - 1) < 5 / np.sqrt(2 * len(z))
+    assert abs(z.mean()) < 5 / np.sqrt(len(z))
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, float]] = []
+    for name in ("counts", "choose"):
+        real = getattr(Noise, name)
+
+        def heard(self: Noise, values: Any, micro_rho: int, *, sensitivity: float, what: str, real: Any = real) -> Any:
+            asked.append((what.split()[1] if what.startswith("the") else what.split()[0], sensitivity))
+            return real(self, values, micro_rho, sensitivity=sensitivity, what=what)
+
+        monkeypatch.setattr(Noise, name, heard)
+    learn(method, linked(500), 30_000, rows_per_unit=3)
+    heaviest = 1 if method == "mst" else max(workload(len(SIZES), 2).values())
+    assert set(asked) == {("counts", 3), ("choice", 3 * heaviest)}
+
+
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row more, with all noise drawn alike and all that was released before being equal."""
+    seen: list[list[np.ndarray]] = []
+    bounds: list[float] = []
+
+    def heard(self: Noise, scores: np.ndarray, micro_rho: int, *, sensitivity: float, what: str) -> int:
+        self.allowance.spend(micro_rho, what)
+        seen[-1].append(scores)
+        bounds.append(sensitivity)
+        return len(seen[-1]) % len(scores)
+
+    class Same(ExactCounts):
+        def measure(self, columns: Any, noise: Noise, micro_rho: int) -> NoisyMarginal:
+            return counted(linked(500)).measure(columns, noise, micro_rho)
+
+    monkeypatch.setattr(Noise, "choose", heard)
+    codes = linked(500)
+    for rows in (codes, np.vstack([codes, [[1, 2, 3, 4, 5]]]).astype(np.int32)):
+        seen.append([])
+        noise, counts = Noise(Allowance(30_000), seed=0), Same(rows, SIZES, "abcde", 1)
+        if method == "mst":
+            mst(counts, noise, max_cells=10_000, progress=silent)
+        else:
+            aim(counts, noise, degree=2, rounds=8, max_cells=10_000, iterations=50, progress=silent)
+    assert len(seen[0]) == len(seen[1]) > 3
+    moved = [np.abs(a - b).max() for a, b in zip(*seen, strict=True)]
+    assert 0 < max(moved) <= max(bounds) * (1 + 1e-9)
+
+
+def test_the_model_stays_as_small_as_asked() -> None:
+    for most in (40, 120, 10_000):
+        _, measured, _ = learn("aim", linked(5_000), 1_000_000, max_cells=most)
+        assert junction_tree_cells(SIZES, [one.columns for one in measured]) <= most
+
+
+def test_parts_of_a_budget_add_up() -> None:
+    assert equal_parts(11, 3, "parts") == [4, 4, 3]
+    with pytest.raises(BudgetError, match="larger epsilon"):
+        equal_parts(2, 3, "parts")
