@@ -28,7 +28,7 @@ import yaml
 
 from synth.data.facts import FULL
 from synth.data.moments import moment_text, units_of
-from synth.data.schema import Column, Kind, Role, Schema, member_of
+from synth.data.schema import TIME_UNITS, Column, Kind, Role, Schema, member_of
 from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.yaml_text import parse_yaml
 from synth.errors import SchemaError, did_you_mean
@@ -161,6 +161,8 @@ def _declare_column(seen: Column, entry: Mapping[str, Any]) -> Column:
         categories = _categories_needed(seen, kind, entry)
         seen = replace(seen, kind=kind, categories=categories, minimum=None, maximum=None, decimals=None, unit=None)
     facts: dict[str, Any] = {}
+    if "unit" in entry and entry["unit"] in TIME_UNITS:
+        seen = replace(seen, unit=entry["unit"])  # which bounds are then counted in
     for fact, value in entry.items():
         applies = APPLIES.get(fact)
         if applies is not None and kind not in applies:

@@ -54,7 +54,7 @@ def _spanning_tree(
     """Pairs that hold all columns together without a ring, each likely the one of which the model is furthest off (Kruskal)."""
     error = {pair: np.abs(counts[pair] - p).sum() for pair, p in zip(pairs, model.marginals(pairs), strict=True)}
     group = list(range(len(counts.sizes)))
-    tree = []
+    tree: list[Columns] = []
     for cost in costs:
         open_ = [(a, b) for a, b in pairs if group[a] != group[b]]
         scores = np.array([error[pair] for pair in open_])

@@ -81,7 +81,7 @@ def _named(clause: Clause) -> np.ndarray | None:
     if clause.values is None and clause.low < clause.high:
         return None
     values = np.array(sorted(clause.values if clause.values is not None else [clause.low]), dtype=np.float64)
-    return values[clause.holds(values)]
+    return np.asarray(values[clause.holds(values)])
 
 
 def _stretches(line: Line, clause: Clause) -> tuple[np.ndarray, np.ndarray]:

@@ -241,7 +241,8 @@ def test_subjects_are_cut_to_their_rows_and_pay_for_them() -> None:
 
 def test_facts_can_be_bought() -> None:
     rows = values(5_000)
-    bare = {name: {"kind": fact["kind"]} for name, fact in COLUMNS.items() if name != "grade"}
+    kept = ("kind", "decimals", "unit")  # what cannot be bought: rows are encoded by it
+    bare = {name: {f: fact[f] for f in kept if f in fact} for name, fact in COLUMNS.items() if name != "grade"}
     del rows["grade"]
     table = synth.read(synth.Table(declared(rows).arrow, declared(rows).schema).arrow, schema={"columns": bare})
     model = Marginals(method="mst").fit(table, budget=Budget(8.0, 1e-5), dataset="people", facts_share=0.3)
