@@ -21,6 +21,7 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Role, Schema
 from synth.errors import ConfigError
 from synth.generators._any_order import AnyOrder, Layout
+from synth.generators._calibrating import calibrated
 from synth.generators._drawing import Drawing
 from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
@@ -152,7 +153,9 @@ class Autoregressive(Generator):
             progress=progress,
         )
         self._template = domain.decode(cells[:0], rng)
-        self._net, self._facts = AnyOrder(layout, net.folded(weights)), {"private": asdict(how)}
+        shares = [np.exp(token.prior.astype(np.float64)) for token in layout.firsts]
+        self._net = calibrated(AnyOrder(layout, net.folded(weights)), shares, rng)
+        self._facts = {"private": asdict(how)}
         self._drawing = Drawing(self._net)
 
     def _check_private(self) -> None:

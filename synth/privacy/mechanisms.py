@@ -29,7 +29,6 @@ from scipy.special import ndtr
 from synth.errors import BudgetError, InputError, MissingExtraError
 from synth.privacy._seeded_noise import SeededNoise
 from synth.privacy.allowance import Allowance
-from synth.privacy.budget import Budget
 from synth.seed import check_seed
 
 Key = TypeVar("Key", str, int, float, bool)
@@ -47,22 +46,19 @@ class Noise:
     """Draws noise against an allowance.
 
     allowance: the micro-ρ that may be spent. delta: of the budget's δ, what thresholds may use; the rest is what ρ is turned
-    into ε with. budget: the whole that a fit may cost, of which DP-SGD takes more than the allowance holds. seed: for tests alone: the same distributions by numpy, the same noise each time, and `is_secure` is False.
+    into ε with. seed: for tests alone: the same distributions by numpy, the same noise each time, and `is_secure` is False.
 
     Every method raises BudgetError, with nothing drawn, where its cost is more than what is left; InputError for counts,
     scores, costs and sensitivities that are none; MissingExtraError where OpenDP is not installed.
     """
 
-    def __init__(
-        self, allowance: Allowance, *, delta: float = 0.0, budget: Budget | None = None, seed: int | None = None
-    ) -> None:
+    def __init__(self, allowance: Allowance, *, delta: float = 0.0, seed: int | None = None) -> None:
         if not 0 <= delta < 1:
             raise InputError(
                 f"the delta for thresholds is {delta!r}; give a share of the budget's delta, from 0 to less than 1"
             )
         self.allowance = allowance
         self.delta = delta
-        self.budget = budget
         self.delta_spent: list[tuple[str, float]] = []
         self._seeded = None if seed is None else SeededNoise(check_seed(seed))
 

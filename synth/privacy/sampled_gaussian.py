@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import count
 
 from synth.errors import BudgetError, ConfigError
 from synth.privacy.accounting import Curve, dpsgd_curve
@@ -23,7 +24,7 @@ from synth.privacy.budget import Budget
 
 LEAST_NOISE = 0.3  # in multiples of the clipping norm: below it a single step tells nearly all of a row
 MOST_NOISE = 1e4
-EXACT = 1e-3  # the noise is within this share of the least that the budget allows, and above it
+NEARLY = 0.998  # share of ε that is used, at least
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,43 @@ class NoisySteps:
 
     @classmethod
     def within(cls, budget: Budget, steps: int, sampling_rate: float, *, beside: Curve) -> NoisySteps:
-        """The steps with the least noise that a budget allows on top of what is spent beside them.
+        """The steps with nearly the least noise that a budget allows on top of what is spent beside them.
 
         Raises BudgetError where no noise is enough, as little is left.
         """
-        k = budget.rows_per_subject or 1
+        return _within(budget, steps, sampling_rate, beside)
 
-        def fits(noise_multiplier: float) -> bool:
-            with_it = beside + cls(steps, sampling_rate, noise_multiplier, k).curve
-            return with_it.epsilon(budget.delta) <= budget.epsilon
 
-        low, high = LEAST_NOISE * k, MOST_NOISE * k
-        if not fits(high):
-            raise BudgetError(
-                f"{budget.in_words} leaves nothing for {steps:,} steps beside what counts cost; nothing was read: "
-                "set a smaller share aside for counts, or give a larger epsilon"
-            )
-        if fits(low):
-            return cls(steps, sampling_rate, low, k)
-        while high > low * (1 + EXACT):
-            middle = math.sqrt(low * high)
-            low, high = (low, middle) if fits(middle) else (middle, high)
-        return cls(steps, sampling_rate, high, k)
+@cache
+def _within(budget: Budget, steps: int, sampling_rate: float, beside: Curve) -> NoisySteps:
+    k = budget.rows_per_subject or 1
+    least, most = LEAST_NOISE * k, MOST_NOISE * k
+    noise = float(k)
+    over: tuple[float, float] | None = None  # a noise that is too little, and the ε that it comes to
+    under: tuple[float, float] | None = None
+    for tried in count() if beside.epsilon(budget.delta) < NEARLY * budget.epsilon else ():
+        made = NoisySteps(steps, sampling_rate, noise, k)
+        epsilon = (beside + made.curve).epsilon(budget.delta)
+        if epsilon <= budget.epsilon:
+            if epsilon >= NEARLY * budget.epsilon or noise <= least:
+                return made
+            under = noise, epsilon
+        else:
+            if noise >= most:
+                break
+            over = noise, epsilon
+        if over is None or under is None:
+            noise = max(noise / 2, least) if over is None else min(noise * 2, most)
+        else:
+            share = 0.5
+            if math.isfinite(over[1]) and under[1] > 0 and tried < 12:  # along a line in logarithms, which the two nearly have
+                wanted = math.log(over[1] / (budget.epsilon * (1 + NEARLY) / 2))
+                share = min(0.95, max(0.05, wanted / math.log(over[1] / under[1])))
+            noise = over[0] * (under[0] / over[0]) ** share
+    raise BudgetError(
+        f"{budget.in_words} leaves nothing for {steps:,} steps beside what counts cost; nothing was read: "
+        "set a smaller share aside for counts, or give a larger epsilon"
+    )
 
 
 def _log_missed(rate: float) -> float:
