@@ -1,6 +1,6 @@
 """Columns as tokens where a budget says what may be known: the cells of a private domain, and noisy counts of these.
 
-Nothing else is read off the rows. A number's cell is its bin; where in it a value lies follows what the domain knows of the bin.
+Nothing else is read off the rows. A number's cell is its bin; where in it a value lies, the domain knows.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def private_coder_from(column: EncodedColumn, prefix: str, arrays: Mapping[str, 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A number, or a moment, told by its bin alone. scale: its bins, and pieces of these that a draw falls into by their mass."""
+    """A number, or a moment, told by its bin alone. scale: its bins, and their pieces, drawn by mass."""
 
     name: str
     nulls: int

@@ -9,16 +9,16 @@ What moved its fidelity is in decision 023.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
-from synth.data.schema import Role, Schema
+from synth.data.schema import Schema
 from synth.errors import ConfigError
 from synth.generators._any_order import AnyOrder, Layout
 from synth.generators._calibrating import calibrated
@@ -32,10 +32,11 @@ from synth.generators._training import Plan, check_torch, train, validate_traini
 from synth.generators.base import Generator, nothing_to_fill
 from synth.privacy.accounting import ATTO, Curve, rounded_up
 from synth.privacy.budget import Budget
-from synth.privacy.domains import PrivateDomain
-from synth.privacy.mechanisms import Noise
 from synth.privacy.sampled_gaussian import NoisySteps
 from synth.progress import Progress
+
+if TYPE_CHECKING:
+    from synth.generators._private import Access
 
 FLOPS = 40e9  # additions and multiplications per second in training, on two cores
 LIBRARY = 350e6  # bytes of torch and Lightning, loaded by the first fit
@@ -77,6 +78,7 @@ class Autoregressive(Generator):
     summary: ClassVar[str] = "any-order autoregressive network: any columns given any others, with likelihoods"
     keeps_checkpoints: ClassVar[bool] = True
     private: ClassVar[bool] = True
+    bins_share: ClassVar[float] = 0.5
 
     def _validate(self) -> None:
         validate_training(self)
@@ -98,7 +100,7 @@ class Autoregressive(Generator):
 
         self._template = rows.take(np.arange(0))
         coders = tuple(coder_of(column, self.bins) for column in rows.columns)
-        layout = Layout(coders, self._in_order(coders, [] if schema.target is None else [schema.target.name]), self.depth)
+        layout = Layout(coders, self._in_order(coders, schema), self.depth)
         codes = np.hstack([coder.encode(rows[coder.name].values) for coder in coders])
         make = partial(Net, layout, self.width, self.hidden, self.blocks, ordered=self.ordered, dropout=self.dropout)
         seed = int(rng.integers(2**31))
@@ -108,55 +110,10 @@ class Autoregressive(Generator):
 
     def _private_cost(self, budget: Budget, delta: float) -> Curve:
         """Counts, as zCDP, and steps with the least noise that the budget allows beside them."""
+        check_torch(f"{self.name} under a budget", "opendp", "dp_accounting")
+        self._check_private()
         counts = Curve(max(1, int(self.private_counts * budget.micro_rho)), atto_delta=rounded_up(delta, ATTO))
         return counts + self._noisy_steps(budget, counts).curve
-
-    def _noisy_steps(self, budget: Budget, counts: Curve) -> NoisySteps:
-        return NoisySteps.within(budget, self.private_steps, self.private_rate, beside=counts)
-
-    def _fit_private(
-        self, rows: Encoded, domain: PrivateDomain, noise: Noise, rng: np.random.Generator, progress: Progress
-    ) -> None:
-        """Single columns from noisy counts, which the network starts from; all that they have to do with each other by DP-SGD.
-
-        What follows from the rows beside these two: nothing. Their number is not used; steps and rate are public.
-        """
-        check_torch(self.name, "opendp", "dp_accounting")
-        import torch
-
-        from synth.generators._private_net import PrivateNet
-        from synth.privacy.dpsgd import train_privately
-
-        self._check_private()
-        assert noise.budget is not None
-        paid = Curve(noise.allowance.total, atto_delta=rounded_up(noise.delta, ATTO))
-        how = self._noisy_steps(noise.budget, paid)
-        cells = np.column_stack([column.encode(rows[column.name], column.column) for column in domain.columns])
-        counts = counted(domain, cells, noise, rows_per_unit=how.rows_per_unit)
-        coders = tuple(private_coder(*of) for of in zip(domain.columns, counts, strict=True))
-        target = [column.name for column in domain.columns if column.column.role is Role.TARGET]
-        layout = Layout(coders, self._in_order(coders, target), self.depth)
-        tokens = [tokens_of(*of) for of in zip(coders, domain.columns, cells.T, strict=True)]
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(rng.integers(2**31)))
-            width = self.private_width
-            net = PrivateNet(layout, width, width, self.blocks, ordered=self.ordered, times=self.private_times)
-        plan = replace(self._plan(1), learning_rate=self.private_learning_rate)
-        weights = train_privately(
-            net,
-            net,
-            (np.hstack(tokens),),
-            how,
-            noise,
-            learning_rate=lambda step: plan.learning_rate * plan.rate(step, how.steps),
-            average=PRIVATE_AVERAGE,
-            progress=progress,
-        )
-        self._template = domain.decode(cells[:0], rng)
-        shares = [np.exp(token.prior.astype(np.float64)) for token in layout.firsts]
-        self._net = calibrated(AnyOrder(layout, net.folded(weights)), shares, rng)
-        self._facts = {"private": asdict(how)}
-        self._drawing = Drawing(self._net)
 
     def _check_private(self) -> None:
         """Raise ConfigError for what a fit under a budget cannot keep to."""
@@ -171,6 +128,54 @@ class Autoregressive(Generator):
                 f"{self.precision}; leave device, devices and precision out"
             )
 
+    def _noisy_steps(self, budget: Budget, counts: Curve) -> NoisySteps:
+        return NoisySteps.within(budget, self.private_steps, self.private_rate, beside=counts)
+
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        """Single columns from noisy counts, which the network starts from; what they have to do with each other by DP-SGD.
+
+        Nothing else follows from the rows. Not even their number is used: steps and rate are public.
+        """
+        domain, noise = access.domain, access.noise
+        how = self._noisy_steps(access.budget, replace(access.cost, nano=()))
+        cells = domain.encode(rows, schema)
+        counts = counted(domain, cells, noise, rows_per_unit=how.rows_per_unit)
+        coders = tuple(private_coder(*of) for of in zip(domain.columns, counts, strict=True))
+        layout = Layout(coders, self._in_order(coders, schema), self.depth)
+        tokens = np.hstack([tokens_of(*of) for of in zip(coders, domain.columns, cells.T, strict=True)])
+        weights = self._trained_privately(layout, tokens, how, access, progress)
+        shares = [np.exp(token.prior.astype(np.float64)) for token in layout.firsts]
+        self._template = domain.decode(cells[:0], access.rng)
+        self._net = calibrated(AnyOrder(layout, weights), shares, access.rng)
+        self._facts = {"private": asdict(how)}
+        self._drawing = Drawing(self._net)
+
+    def _trained_privately(
+        self, layout: Layout, tokens: np.ndarray, how: NoisySteps, access: Access, progress: Progress
+    ) -> dict[str, np.ndarray]:
+        """Weights as `AnyOrder` has them."""
+        import torch
+
+        from synth.generators._private_net import PrivateNet
+        from synth.privacy.dpsgd import train_privately
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(access.rng.integers(2**31)))
+            width = self.private_width
+            net = PrivateNet(layout, width, width, self.blocks, ordered=self.ordered, times=self.private_times)
+        plan = replace(self._plan(1), learning_rate=self.private_learning_rate)
+        weights = train_privately(
+            net,
+            net,
+            (tokens,),
+            how,
+            access.noise,
+            learning_rate=lambda step: plan.learning_rate * plan.rate(step, how.steps),
+            average=PRIVATE_AVERAGE,
+            progress=progress,
+        )
+        return net.folded(weights)
+
     def _plan(self, rows: int) -> Plan:
         return Plan(
             epochs=self.epochs,
@@ -183,9 +188,10 @@ class Autoregressive(Generator):
             precision=self.precision,
         )
 
-    def _in_order(self, coders: tuple[Coder, ...], target: Sequence[str]) -> tuple[int, ...]:
+    def _in_order(self, coders: tuple[Coder, ...], schema: Schema) -> tuple[int, ...]:
         """Columns are drawn from few values to many, the target last: the network then says it given all others."""
-        levels = [(coder.name in target, coder.tokens[0].levels) for coder in coders]
+        target = None if schema.target is None else schema.target.name
+        levels = [(coder.name == target, coder.tokens[0].levels) for coder in coders]
         return tuple(sorted(range(len(coders)), key=levels.__getitem__))
 
     def _estimate(self, size: TableSize) -> tuple[float, float, float]:

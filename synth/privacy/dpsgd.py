@@ -11,10 +11,10 @@ After Abadi et al., "Deep learning with differential privacy" (2016). What each 
     blur      with Gaussian noise; lots and noise come from the operating system's entropy
     step      of Adam, which asks for no scale: gradients are handed to it in units of the noise
 
-Floating point. The exact sum and the noise are added as doubles and rounded to a coarse grid, a thousandth of the noise: so what
-comes out has none of the low digits by which noise that was drawn as a double is told from other noise (Mironov 2012; Jin et al.
-2022; Opacus' secure mode adds up four draws instead, and takes a package that is no longer made). Rows are held to a length of
-1 − MARGIN, since what single precision adds up is not exactly the sum.
+Floating point. Sum and noise are added as doubles and rounded to a coarse grid, a thousandth of the noise: what comes out has
+none of the low digits that tell noise drawn as a double (Mironov 2012; Jin et al. 2022). Opacus' secure mode adds up four draws
+instead, and takes a package that is no longer made. Rows are held to a length of 1 − MARGIN, since what single precision adds
+up is not exactly the sum.
 """
 
 from __future__ import annotations

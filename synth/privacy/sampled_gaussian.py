@@ -1,14 +1,14 @@
 """What training with noisy gradients costs, and how much noise a budget asks for. The training itself is in `dpsgd`.
 
 Each step draws every row with the same probability, independently of the others, adds up one bounded gradient for each row
-drawn, and adds Gaussian noise (Abadi et al., "Deep learning with differential privacy", 2016). How often, how likely and how noisy
-is settled before any row is seen, by numbers that no row had a part in: no count of rows, exact or noisy, is among them.
+drawn, and adds Gaussian noise (Abadi et al., "Deep learning with differential privacy", 2016). How often, how likely and how
+noisy is settled before any row is seen, by numbers that no row had a part in: no count of rows, exact or noisy, is among them.
 
 A unit of k rows. Let one data set have k rows that the other lacks, each with a gradient of at most C. Given which of the other
 rows are drawn, which is as likely in both, the sum is N(s, σ²C²) without them, and with them a mixture: N(s, σ²C²) with
 probability (1 − q)^k, where none of the k is drawn, else N(s + v, σ²C²) for vectors v no longer than kC. Divergences of such
-mixtures are no more than those of their worst part (joint quasi-convexity), and that grows with the length of v. So a step costs
-no more than one whose unit is a single row, drawn with probability 1 − (1 − q)^k, with noise of σ/k.
+mixtures are no more than those of their worst part (joint quasi-convexity), and that grows with the length of v. So a step
+costs no more than one whose unit is a single row, drawn with probability 1 − (1 − q)^k, with noise of σ/k.
 """
 
 from __future__ import annotations

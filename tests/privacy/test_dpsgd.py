@@ -228,7 +228,9 @@ def test_a_unit_of_several_rows_costs_no_less_than_its_worst_case() -> None:
     for one, other in ((without, with_them), (with_them, without)):
         divergence = np.log(np.trapezoid(np.exp(order * one + (1 - order) * other), x)) / (order - 1)
         assert divergence <= curve.nano[ORDERS.index(order)] / 1e9
-    assert NoisySteps(1, rate, sigma, 1).curve.nano[ORDERS.index(order)] / 1e9 < divergence  # a single row's would be too little
+    assert (
+        NoisySteps(1, rate, sigma, 1).curve.nano[ORDERS.index(order)] / 1e9 < divergence
+    )  # a single row's would be too little
 
 
 @pytest.mark.parametrize("budget", [Budget(1.0, 1e-5), Budget(8.0, 1e-6, "subject", 4)])
@@ -274,7 +276,7 @@ def trained(rows: int, noise: Noise, *, flat: bool = False, rate: float = 0.125)
 
 def test_a_row_more_changes_neither_scale_nor_number_of_steps() -> None:
     few, more = Scripted(), Scripted()
-    # 1,003 rows are 125 batches' worth at this rate and 1,004 are 126; without gradients only scale and number of steps are left
+    # an eighth of 1,003 rows rounds to 125, of 1,004 to 126; without gradients only scale and number of steps are left
     one, other = trained(1_003, few, flat=True), trained(1_004, more, flat=True)
     assert len(few.asked) == len(more.asked) == 1 + 12 * 4
     for name, weights in one.items():
