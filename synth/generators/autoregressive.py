@@ -63,12 +63,12 @@ class Autoregressive(Generator):
     dropout: float = 0.3  # share of the hidden units left out, in training
     ordered: float = 0.5  # share of the training rows of which the columns known are the first ones in the default order
     bins: int = 64  # of a number that has many values
-    private_steps: int = 400  # under a budget: noisy steps
-    private_rate: float = 0.125  # ... the probability with which a row is drawn into each
+    private_steps: int = 300  # under a budget: noisy steps
+    private_rate: float = 0.0625  # ... the probability with which a row is drawn into each
     private_counts: float = 0.1  # ... share of the budget for the domain and the counts of single columns
-    private_width: int = 128  # ... of what is known of a row, and units in each block
+    private_width: int = 64  # ... of what is known of a row, and units in each block
     private_times: int = 4  # ... how often a row that is drawn is shown, each time with other columns known
-    private_learning_rate: float = 0.003  # ... of Adam, at its highest
+    private_learning_rate: float = 0.005  # ... of Adam, at its highest
     max_seconds: float | None = None  # of training, then the best network so far is kept
     device: str = "auto"  # cpu, cuda, or what there is
     devices: int = 1  # how many of them share each step

@@ -16,8 +16,9 @@ from synth.privacy.budget import Budget
 from synth.privacy.mechanisms import Noise
 from synth.privacy.sampled_gaussian import NoisySteps
 
-torch = pytest.importorskip("torch", reason="DP-SGD needs torch")
+pytest.importorskip("torch", reason="DP-SGD needs torch")
 pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
+import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from synth.privacy.dpsgd import MARGIN, ClippedSum, blurred, drawn, normals, train_privately  # noqa: E402
@@ -37,7 +38,8 @@ class Network(nn.Module):
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
         seen = batch[0][:, None, :] * torch.linspace(-0.5, 1, self.times)[:, None]
         out = self.out(torch.relu(self.into(seen)))
-        return (out[..., 0] - 3 * out[..., 1].square()).sum(dim=1) * (0.0 if self.flat else 1.0)
+        loss: Tensor = (out[..., 0] - 3 * out[..., 1].square()).sum(dim=1) * (0.0 if self.flat else 1.0)
+        return loss
 
 
 def table(rows: int, seed: int = 0) -> np.ndarray:
@@ -48,13 +50,18 @@ def table(rows: int, seed: int = 0) -> np.ndarray:
 
 def by_hand(network: nn.Module, rows: np.ndarray, bound: float) -> np.ndarray:
     """The sum of the gradients of single rows, each shortened to the bound, one row after another."""
-    total = 0.0
+    total = np.zeros(sum(parameter.numel() for parameter in network.parameters()))
     for row in rows:
         network.zero_grad()
         network((torch.from_numpy(row[None]),), torch.Generator()).sum().backward()
-        gradient = np.concatenate([p.grad.numpy().ravel() for p in network.parameters()]).astype(np.float64)
-        total = total + gradient * min(1.0, bound / max(np.linalg.norm(gradient), 1e-30))
-    return np.asarray(total)
+        gradient = gradient_of(network)
+        total += gradient * min(1.0, bound / max(float(np.linalg.norm(gradient)), 1e-30))
+    return total
+
+
+def gradient_of(network: nn.Module) -> np.ndarray:
+    parts = [parameter.grad for parameter in network.parameters()]
+    return np.concatenate([part.numpy().ravel() for part in parts if part is not None]).astype(np.float64)
 
 
 def summed(network: nn.Module, rows: np.ndarray, batch: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -111,7 +118,7 @@ def test_opacus_clips_alike() -> None:
     )
     loss = ghost((torch.from_numpy(rows),), torch.Generator())
     DPTensorFastGradientClipping(ghost, optimizer, loss, "sum").backward()
-    theirs = np.concatenate([p.grad.numpy().ravel() for p in network.parameters()])
+    theirs = gradient_of(network)
     np.testing.assert_allclose(ours, theirs, atol=2e-3 * np.abs(theirs).max())
 
 
@@ -126,7 +133,8 @@ def test_a_layer_that_is_asked_twice_is_refused() -> None:
     network = nn.Sequential(layer)
 
     def loss(batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
-        return layer(layer(batch[0][:, None, :])).sum(dim=(1, 2))
+        loss: Tensor = layer(layer(batch[0][:, None, :])).sum(dim=(1, 2))
+        return loss
 
     with pytest.raises(ConfigError, match="twice"):
         ClippedSum(network).of(loss, [torch.from_numpy(table(4))], np.arange(4), torch.Generator())
