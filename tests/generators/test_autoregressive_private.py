@@ -52,7 +52,8 @@ def test_what_columns_have_to_do_with_each_other_is_learned(model: Autoregressiv
 
 def test_the_receipt_covers_counts_and_steps(model: Autoregressive) -> None:
     receipt = model.receipt
-    assert receipt is not None and receipt.secure
+    assert receipt is not None
+    assert receipt.secure
     assert 0.99 * BUDGET.epsilon < receipt.cost.epsilon(BUDGET.delta) <= BUDGET.epsilon
     assert any(receipt.cost.nano)  # the steps, which are no zCDP
     assert sum(cost for _, cost in receipt.spent) <= receipt.cost.micro_rho
@@ -67,10 +68,12 @@ def test_single_columns_come_as_they_were_counted(model: Autoregressive) -> None
 
 def test_rows_satisfy_conditions_and_what_is_declared(model: Autoregressive) -> None:
     rows = model.sample(300, where="age >= 60 and age < 70 and joined >= '2010-01-01' and grade = 'high'").arrow.to_pydict()
-    assert all(60 <= age < 70 for age in rows["age"]) and set(rows["grade"]) == {"high"}
+    assert all(60 <= age < 70 for age in rows["age"])
+    assert set(rows["grade"]) == {"high"}
     assert all(str(day) >= "2010" for day in rows["joined"])
     free = model.sample(2_000).arrow.to_pydict()
-    assert all(age is None or 0 <= age <= 120 for age in free["age"]) and None in free["age"]
+    assert all(age is None or 0 <= age <= 120 for age in free["age"])
+    assert None in free["age"]
     assert all(-1 <= score <= 1 and round(score, 2) == score for score in free["score"])
 
 
@@ -153,7 +156,8 @@ def test_values_come_back_in_their_cells() -> None:
     assert isinstance(coder, Cells)
     codes = np.repeat([0, 1, 2, 3], 5_000)[:, None]
     drawn = coder.decode(codes, np.random.default_rng(0))
-    assert np.isnan(drawn[15_000:]).all() and set(drawn[5_000:10_000]) == {40.0}
+    assert np.isnan(drawn[15_000:]).all()
+    assert set(drawn[5_000:10_000]) == {40.0}
     assert (drawn[:5_000] < 10).mean() == pytest.approx(0.3, abs=0.04)  # 6 standard deviations
     np.testing.assert_array_equal(coder.encode(drawn), codes)
     again = private_coder_from(age.decode(codes[:0, 0], np.random.default_rng(0)), "0", coder.to_arrays("0"))

@@ -18,10 +18,10 @@ from synth.privacy.sampled_gaussian import NoisySteps
 
 pytest.importorskip("torch", reason="DP-SGD needs torch")
 pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+from torch import Tensor, nn
 
-from synth.privacy.dpsgd import MARGIN, ClippedSum, blurred, drawn, normals, train_privately  # noqa: E402
+from synth.privacy.dpsgd import MARGIN, ClippedSum, blurred, drawn, normals, train_privately
 
 BY_CHANCE = 1e-7  # of a false alarm, in each statistical test
 
