@@ -14,7 +14,9 @@ from synth.generators._any_order import Layout, spread_of
 from synth.generators._learner import Learner
 from synth.generators._training import load_weights
 
-NEXT = 0.5  # share of the loss of a row known in the default order that its next column has; the others share the rest
+NEXT = 0.5  # share of the loss of a row known in such an order that its next column has; the others share the rest
+CONDITIONED = 0.5  # share of the other rows that are known as rows drawn under a condition are
+MOST_GIVEN = 3  # columns that these conditions are on
 
 
 class Net(Learner):
@@ -97,15 +99,20 @@ class Reading(nn.Module):
     def reveal(self, known: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which columns of each row are known, and what the loss of each counts; both float of shape (rows, columns).
 
-        known: how many are. Of some rows these are the first ones in the default order, of the others any.
+        known: how many are. Of some rows these are the first ones in the default order; of others a few of any, as conditions
+        are, and then the first ones; of the rest any.
         """
         rows, columns, device = len(known), len(self.layout.starts), known.device
         noise = torch.rand((rows, columns), generator=rng, device=device)
         in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
-        place = torch.where(in_order, self.place, noise.argsort(dim=1).argsort(dim=1))
+        of_any = noise.argsort(dim=1).argsort(dim=1)
+        given = of_any < torch.randint(1, MOST_GIVEN + 1, (rows, 1), generator=rng, device=device)
+        conditioned = torch.rand((rows, 1), generator=rng, device=device) < CONDITIONED
+        after = torch.where(given, of_any, columns + self.place).argsort(dim=1).argsort(dim=1)
+        place = torch.where(in_order, self.place, torch.where(conditioned, after, of_any))
         unknown = (place >= known).to(noise.dtype)
         weight = unknown / (columns - known)
-        return 1 - unknown, torch.where(in_order, (1 - NEXT) * weight + NEXT * (place == known), weight)
+        return 1 - unknown, torch.where(in_order | conditioned, (1 - NEXT) * weight + NEXT * (place == known), weight)
 
     def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
