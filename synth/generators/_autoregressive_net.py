@@ -20,18 +20,9 @@ NEXT = 0.5  # share of the loss of a row known in the default order that its nex
 class Net(Learner):
     """Log-likelihoods of all columns of a row given any of them."""
 
-    base: Tensor  # what `Layout.buffers` says of each token
-    is_place: Tensor
-    label: Tensor
-    weights: Tensor
-    weight_base: Tensor
-    weight_step: Tensor
-    column_of: Tensor
-    place: Tensor
-
     def __init__(self, layout: Layout, width: int, hidden: int, blocks: int, *, ordered: float, dropout: float) -> None:
         super().__init__()
-        self.layout, self.ordered = layout, ordered
+        self.layout = layout
         self.dropped = nn.Dropout(dropout)
         self.start = nn.Parameter(torch.randn(width) * 0.5)  # a row of which nothing is known
         sizes = [int(size) for size in np.diff(layout.base)]
@@ -48,29 +39,67 @@ class Net(Learner):
         for down in self.down:
             for parameter in down.parameters():
                 nn.init.zeros_(parameter)
-        for name, array in layout.buffers().items():
-            self.register_buffer(name, torch.from_numpy(array), persistent=False)
-        for place, token in enumerate(layout.tokens):
-            self.register_buffer(f"prior_{place}", torch.from_numpy(token.prior), persistent=False)
+        self.reading = Reading(layout, ordered)
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str = "all") -> Tensor:
         """Loss of each row, shape (rows,): an unbiased estimate of minus its log-likelihood, divided by the number of columns,
         in the default order for some rows, averaged over the orders for others (Uria, Murray and Larochelle 2014, eq. 10)."""
         codes = batch[0].long()
-        known, weight = self.reveal(len(codes), codes.device, rng)
-        inputs, factor = self.looked_up(codes)
+        known, weight = self.reading.reveal(self.reading.how_many(len(codes), rng), rng)
+        inputs, factor = self.reading.looked_up(codes)
         vectors = self.embed.weight()
-        known = known[:, self.column_of] * factor
+        known = known[:, self.reading.column_of] * factor
         h = self.trunk(self.start + summed(vectors, inputs, known))
         return (self.losses(h, codes, vectors, inputs, factor) * weight).sum(dim=1)
 
-    def reveal(self, rows: int, device: torch.device, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def trunk(self, x: Tensor) -> Tensor:
+        for up, down in zip(self.up, self.down, strict=True):
+            x = x + down(self.dropped(torch.relu(up(normed(x)))))
+        return normed(x)
+
+    def losses(self, h: Tensor, codes: Tensor, vectors: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
+        """Minus the log-likelihood of every column given what is known, shape (rows, columns)."""
+        logits = self.first(h).split([token.levels for token in self.layout.firsts], dim=1)
+        found = [self.reading.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
+        for place, token in enumerate(self.layout.later):
+            column = int(self.layout.column_of[token])
+            before = slice(self.layout.starts[column], token)
+            sofar = summed(vectors, inputs[:, before], factor[:, before])
+            hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
+            found[column] = found[column] + self.reading.loss(self.later[place](hidden), token, codes)
+        return torch.stack(found, dim=1)
+
+
+class Reading(nn.Module):
+    """What a network reads of rows of tokens, and what it loses by its guesses; nothing of it is trained."""
+
+    base: Tensor  # what `Layout.buffers` says of each token
+    is_place: Tensor
+    label: Tensor
+    weights: Tensor
+    weight_base: Tensor
+    weight_step: Tensor
+    column_of: Tensor
+    place: Tensor
+
+    def __init__(self, layout: Layout, ordered: float) -> None:
+        super().__init__()
+        self.layout, self.ordered = layout, ordered
+        for name, array in layout.buffers().items():
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+        for place, token in enumerate(layout.tokens):
+            self.register_buffer(f"prior_{place}", torch.from_numpy(token.prior), persistent=False)
+
+    def how_many(self, rows: int, rng: torch.Generator) -> Tensor:
+        """Of how many columns each row is known, shape (rows, 1): any number but all, as likely as any other."""
+        return torch.randint(len(self.layout.starts), (rows, 1), generator=rng, device=rng.device)
+
+    def reveal(self, known: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Which columns of each row are known, and what the loss of each counts; both float of shape (rows, columns).
 
-        Of some rows the columns that come before a random place in the default order, of the others as many of any.
+        known: how many are. Of some rows these are the first ones in the default order, of the others any.
         """
-        columns = len(self.layout.starts)
-        known = torch.randint(columns, (rows, 1), generator=rng, device=device)
+        rows, columns, device = len(known), len(self.layout.starts), known.device
         noise = torch.rand((rows, columns), generator=rng, device=device)
         in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
         place = torch.where(in_order, self.place, noise.argsort(dim=1).argsort(dim=1))
@@ -85,23 +114,6 @@ class Net(Learner):
         inputs = self.base + torch.where(self.is_place, label, code)
         factor = torch.where(self.is_place, self.weights[self.weight_base + self.weight_step * label + code], 1.0)
         return inputs, torch.where(codes >= 0, factor, 0.0)
-
-    def trunk(self, x: Tensor) -> Tensor:
-        for up, down in zip(self.up, self.down, strict=True):
-            x = x + down(self.dropped(torch.relu(up(normed(x)))))
-        return normed(x)
-
-    def losses(self, h: Tensor, codes: Tensor, vectors: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
-        """Minus the log-likelihood of every column given what is known, shape (rows, columns)."""
-        logits = self.first(h).split([token.levels for token in self.layout.firsts], dim=1)
-        found = [self.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
-        for place, token in enumerate(self.layout.later):
-            column = int(self.layout.column_of[token])
-            before = slice(self.layout.starts[column], token)
-            sofar = summed(vectors, inputs[:, before], factor[:, before])
-            hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
-            found[column] = found[column] + self.loss(self.later[place](hidden), token, codes)
-        return torch.stack(found, dim=1)
 
     def loss(self, logits: Tensor, token: int, codes: Tensor) -> Tensor:
         prior = getattr(self, f"prior_{token}")
