@@ -84,7 +84,9 @@ def chance_of_guesses(canaries: int, guesses: int, correct: int, epsilon: float,
     probability of v correct guesses 2mδ · max_i P[v − i ≤ X < v]/i for X ~ Binomial(r, e^ε/(1 + e^ε)) (theorem 5.2).
     """
     if not 0 <= correct <= guesses <= canaries or guesses < 1:
-        raise InputError(f"{correct} of {guesses} guesses on {canaries} canaries are right; give no more of one than of the next")
+        raise InputError(
+            f"{correct} of {guesses} guesses on {canaries} canaries are right; give no more of one than of the next"
+        )
     right = float(expit(epsilon))
     at_least = float(binom.sf(correct - 1, guesses, right))
     if delta == 0 or correct == 0:
