@@ -6,7 +6,7 @@
 
 White box: the attacker knows both data sets and the noise, and scores the released counts by how much likelier they are with
 the unit (Nasr et al., "Tight auditing of differentially private machine learning", 2023). For one Gaussian release that is the
-best attack there is, so a blind audit shows: `gaussian_control` must come near its claim. Black box: any number that is computed
+best attack there is, so a blind audit shows: `gaussian_control` must come near its claim. Black box: any number computed
 from what was released (Jagielski, Ullman and Oprea, "Auditing differentially private machine learning", 2020).
 
 An audit can only ever show a loss. One that holds proves nothing beyond the attack that was tried.
