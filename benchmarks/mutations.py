@@ -74,7 +74,7 @@ def half_the_noise(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
     """Noise at half the scale that is paid for, as where ε is halved twice or sensitivity forgotten."""
 
     def release(codes: np.ndarray, noise: Noise) -> list[NoisyMarginal]:
-        with _half_noise() if planted else nullcontext():
+        with less_noise() if planted else nullcontext():
             return [measured(codes, noise, MICRO_RHO)]
 
     tries = attempts(release, likelihood_ratio, noises(MICRO_RHO, seed), runs=runs)
@@ -98,7 +98,7 @@ def cheap_choice(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
     scores = {4: np.array([0.0, 1.0]), 5: np.array([1.0, 0.0])}  # by rows; one unit moves both candidates, apart
 
     def release(codes: np.ndarray, noise: Noise) -> int:
-        with _half_noise() if planted else nullcontext():
+        with less_noise() if planted else nullcontext():
             return noise.choose(scores[len(codes)], MICRO_RHO, sensitivity=1, what="a choice")
 
     tries = attempts(release, lambda chosen, _: float(chosen == 0), noises(MICRO_RHO, seed), runs=runs)
@@ -106,11 +106,11 @@ def cheap_choice(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
 
 
 @contextmanager
-def _half_noise() -> Iterator[None]:
-    """All noise at half its scale, whether from a seed or not; the question what it costs is not asked."""
+def less_noise(part: float = 2) -> Iterator[None]:
+    """All noise at half its scale, or another part, whether from a seed or not; the question what it costs is not asked."""
     scale = mechanisms.sigma
     with (
-        patch.object(mechanisms, "sigma", lambda *given: scale(*given) / 2),
+        patch.object(mechanisms, "sigma", lambda *given: scale(*given) / part),
         patch.object(mechanisms, "_affordable", lambda make, scale, *_: make(scale)),
     ):
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,15 @@ from synth.errors import SchemaError
 from synth.generators._aim import aim
 from synth.generators._exact_counts import ExactCounts
 from synth.generators._mst import mst
+from synth.generators.marginals import Marginals
 from synth.privacy.allowance import Allowance
+from synth.privacy.budget import Budget
 from synth.privacy.domains import PrivateDomain, encode_rows
 from synth.privacy.mechanisms import Noise
 from synth.privacy.neighbours import NEIGHBOURS, SCHEMA, told_apart
 from synth.progress import silent
+
+pytest.importorskip("opendp", reason="methods under a budget draw their noise by OpenDP, which the extra 'dp' brings")
 
 EACH = pytest.mark.parametrize("pair", NEIGHBOURS.values(), ids=NEIGHBOURS)
 
@@ -47,6 +52,32 @@ def test_a_method_gives_nothing_away_but_through_its_noise(method: str, pair: tu
         return {"domain": domain.to_dict(), "measured": measured, "spent": noise.allowance.spent}
 
     assert told_apart(fit, *pair, noisy=["measured.*.counts"]) == []
+
+
+@EACH
+@pytest.mark.parametrize("method", ["mst", "aim"])
+def test_a_fit_under_a_budget_gives_nothing_away_but_through_its_noise(method: Any, pair: tuple[Table, Table]) -> None:
+    """All that is saved of the model, what it says of itself, and what its rows look like."""
+    names = count()
+
+    def fit(table: Table) -> Any:
+        model = Marginals(method=method, rounds=2, iterations=5)
+        model.fit(table, budget=Budget(1.0, 1e-5), dataset=f"people-{next(names)}", noise_seed=5)
+        state, arrays = model._state()
+        rows = model.sample_table(20)
+        assert model.receipt is not None
+        return {
+            "state": state,
+            "arrays": arrays,
+            "schema": model.fitted.schema.to_dict(),
+            "spent": model.receipt.spent,
+            "declared": model.receipt.declared,
+            "columns": [str(field) for field in rows.arrow.schema],
+            "shown": str(model),
+        }
+
+    noisy = ["arrays.*", "state.model.total", "state.domain.columns.*.cuts.share.*"]
+    assert told_apart(fit, *pair, noisy=noisy) == []
 
 
 @dataclass(frozen=True)
