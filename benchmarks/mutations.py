@@ -21,11 +21,12 @@ from synth.data.table import Table
 from synth.generators._exact_counts import ExactCounts
 from synth.generators._factors import NoisyMarginal
 from synth.privacy import mechanisms
-from synth.privacy.accounting import zcdp_epsilon
+from synth.privacy.accounting import dpsgd_curve, zcdp_epsilon
 from synth.privacy.allowance import Allowance
 from synth.privacy.audit import (
     WORST_SIZES,
     Audit,
+    Pair,
     attempts,
     audit_epsilon,
     audit_mu,
@@ -220,6 +221,46 @@ def refit_in_sampling(planted: bool, seed: int | None, runs: int = RUNS) -> bool
     return not audit_mu("a few samples", gaussian_mu(MICRO_RHO), tries).holds
 
 
+# DP-SGD ------------------------------------------------------------------------------------------------------------------
+
+STEPS, RATE, NOISE, LOOSE = 64, 0.25, 2.0, 0.1  # of a training; LOOSE is the δ at which lots and shuffles lie furthest apart
+OTHERS = 16  # rows whose gradients all point away from the unit's
+ONE_STEP = Pair(-np.ones((OTHERS, 1)), np.append(-np.ones((OTHERS, 1)), [[1.0]], axis=0))
+
+
+def shuffled_batches(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
+    """Batches of a fixed size from rows in random order, accounted as if each row were drawn by its own lot (synthcity DPGAN).
+
+    The size of such a batch is known, so the one that holds the unit stands out by twice its gradient.
+    """
+    from synth.privacy import dpsgd
+
+    size, in_a_pass = round(RATE * OTHERS), round(1 / RATE)
+
+    def sums(gradients: np.ndarray, noise: Noise) -> np.ndarray:
+        """Of the gradients in each batch, all steps at once: float64 of shape (steps,)."""
+        rows = len(gradients)
+        if planted:
+            rng = np.random.default_rng(int.from_bytes(noise.entropy(8), "little"))
+            passes = rng.permuted(np.tile(np.arange(rows), (STEPS // in_a_pass, 1)), axis=1)[:, : size * in_a_pass]
+            return np.asarray(gradients[passes.reshape(STEPS, size)].sum(axis=1))
+        lots = np.zeros(STEPS * rows)
+        lots[dpsgd.drawn(STEPS * rows, RATE, noise.entropy)] = 1
+        return np.asarray(lots.reshape(STEPS, rows) @ gradients)
+
+    def release(gradients: np.ndarray, noise: Noise) -> np.ndarray:
+        return dpsgd.blurred(sums(gradients[:, 0], noise), NOISE, noise.entropy) * NOISE
+
+    def score(steps: np.ndarray, _: Pair) -> float:
+        """The likelihood ratio of shuffled batches, of which one in each pass holds the unit."""
+        logs = (steps + size - 1) * 2 / NOISE**2
+        return float(np.logaddexp.reduce(logs.reshape(-1, in_a_pass), axis=1).sum())
+
+    claim = dpsgd_curve(NOISE, RATE, STEPS).epsilon(LOOSE)
+    tries = attempts(release, score, noises(1, seed), runs=runs, pair=ONE_STEP)
+    return not audit_epsilon("DP-SGD", claim, LOOSE, tries).holds
+
+
 MUTATIONS = (
     Mutation("half the noise", "a forgotten sensitivity", "white box, μ", half_the_noise),
     Mutation("double spend", "what is left is not looked at", "white box, μ", double_spend),
@@ -231,4 +272,5 @@ MUTATIONS = (
     Mutation("naive threshold", "observed categories sold as pure DP", "rate of a unique category", naive_threshold),
     Mutation("raw condition vector", "smartnoise DP-CTGAN", "black box, ε", raw_conditions),
     Mutation("refit in sampling", "synthcity AIM", "white box, μ", refit_in_sampling),
+    Mutation("shuffled batches", "synthcity DPGAN", "white box, ε", shuffled_batches),
 )

@@ -38,7 +38,7 @@ def test_a_private_model_is_tried_and_nothing_is_spent(cli: Callable[..., Any], 
     assert ended.code == 0, ended.err
     said = json.loads(ended.out)
     assert said["sees"]
-    assert said["held"]
+    assert said["holds"]
     assert [audit["of"] for audit in said["audits"]] == ["μ", "μ", "ε"]
     assert said["audits"][2]["claim"] == 10
     assert Ledger().entries() == before

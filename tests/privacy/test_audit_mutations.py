@@ -63,6 +63,12 @@ def test_a_refit_in_sampling_is_caught() -> None:
     assert caught(mutations.refit_in_sampling)
 
 
+def test_shuffled_batches_accounted_as_poisson_are_caught() -> None:
+    pytest.importorskip("synth.privacy.dpsgd", reason="DP-SGD needs torch", exc_type=ImportError)
+    pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
+    assert caught(mutations.shuffled_batches)
+
+
 def test_every_mutation_has_a_test_here() -> None:
     called = {name for test in globals().values() for name in getattr(getattr(test, "__code__", None), "co_names", ())}
     assert {mutation.alarm.__name__ for mutation in MUTATIONS} <= called
