@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch", reason="DP-SGD needs torch")
 pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
 dpsgd = pytest.importorskip("synth.privacy.dpsgd", reason="DP-SGD needs torch", exc_type=ImportError)
 
-CANARIES, DELTA = 1_000, 1e-5
-STEPS, RATE, NOISE = 20, 0.5, 3.0
+CANARIES, DELTA = 1_000, 1e-12  # a larger δ would leave no room for a false alarm in a million
+STEPS, RATE, NOISE = 20, 0.5, 8.0
 
 
 class Sums(torch.nn.Module):
@@ -47,7 +47,7 @@ def audited() -> Audit:
 def test_one_training_gives_away_no_more_than_its_epsilon() -> None:
     audit = audited()
     assert audit.holds, audit.in_words
-    assert audit.claim < 5
+    assert audit.claim < 3
 
 
 def test_missing_noise_is_caught_in_one_training(monkeypatch: pytest.MonkeyPatch) -> None:
