@@ -42,7 +42,8 @@ def audit_one_run(
     scores: float of shape (canaries,); included: boolean, the coins. guesses: how many canaries are guessed at, half of them as
     in (those of the highest scores) and half as out; for each number given the confidence is as if it were the only one, by a
     share of the error. By default six numbers, up to all. δ takes up to 2mδ of the error for itself, over the number of guesses
-    that would be wrong: where that is all of it, as at δ = 1e-5 for a false alarm in a million, nothing can be shown. Raises InputError for shapes and numbers that do not go together.
+    that would be wrong: where that is all of it, as at δ = 1e-5 for a false alarm in a million, nothing can be shown.
+    Raises InputError for shapes and numbers that do not go together.
     """
     canaries = len(scores)
     if np.shape(scores) != np.shape(included) or np.ndim(scores) != 1 or np.asarray(included).dtype != bool or canaries < 2:
