@@ -16,6 +16,8 @@ from synth.gate.verdict import Finding, Verdict
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 NO_CLAIM = "No differential privacy is claimed."
+EVIDENCE = "The figures hold for the attacks and models that were run; they are evidence, not a proof of anonymity."
+NO_ATTACK = "The figures say that the rows keep the counts that were released, not that they are of use beyond these."
 ONLY_PRIVACY = "The budget protects who is in the data set; it makes no figure right, and no use of it fair."
 CONFIGS: Mapping[str, Any] = {  # what the hub loads in each layout; a table of a database is nothing that it could
     "parquet": "data.parquet",
@@ -59,7 +61,7 @@ def readme(release: Release) -> bytes:
 {"" if release.privacy is None else privacy_part(release.privacy)}
 ## What is not claimed
 
-- The figures hold for the attacks and models that were run; they are evidence, not a proof of anonymity.
+- {EVIDENCE if release.privacy is None else NO_ATTACK}
 - {NO_CLAIM if release.privacy is None else ONLY_PRIVACY}
 - Conclusions about single records, or about groups that the figures do not name, are not supported.
 - An approval that came after several attempts says less than one at the first: the best of several was chosen.

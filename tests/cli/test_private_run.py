@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -22,7 +26,7 @@ from synth.privacy.budget import Budget
 from synth.privacy.ledger import Ledger
 from synth.private_run import privacy_facts
 from synth.run import Run, run
-from tests.declared import declared, values
+from tests.declared import COLUMNS, declared, values
 
 pytest.importorskip("opendp", reason="noise is OpenDP's: pip install 'synth[dp]'")
 
@@ -50,15 +54,17 @@ def document(folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+def laid_out(folder: Path) -> Path:
+    """A folder with the table, its schema and a run config."""
+    pq.write_table(declared(rows()).arrow, folder / "people.parquet")
+    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}))
+    (folder / "run.yaml").write_text(yaml.safe_dump(document(folder)))
+    return folder
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    table = declared(rows())
-    pq.write_table(table.arrow, tmp_path / "people.parquet")
-    from tests.declared import COLUMNS
-
-    (tmp_path / "schema.yaml").write_text(yaml.safe_dump({"columns": COLUMNS}))
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(document(tmp_path)))
-    return tmp_path
+    return laid_out(tmp_path)
 
 
 def texts(folder: Path) -> dict[str, str]:
@@ -93,16 +99,27 @@ def test_a_run_under_a_budget_is_approved_exported_and_verified_and_paid_once(pl
     assert not [path.name for path in place.iterdir() if path.name.startswith((".again", "again"))]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """The folder of one run that is done, and the home that its key and its ledger lie in."""
+    home, folder = tmp_path_factory.mktemp("home"), laid_out(tmp_path_factory.mktemp("done"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYNTH_HOME", str(home))
+        run(RunConfig.load(folder / "run.yaml"), out=folder / "run")
+        yield folder, home
+
+
 @pytest.fixture
-def done(place: Path) -> Run:
-    return run(RunConfig.load(place / "run.yaml"), out=place / "run")
+def done(finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("SYNTH_HOME", str(finished[1]))
+    return Run.open(finished[0] / "run")
 
 
-def test_nothing_that_leaves_holds_an_exact_count_a_real_value_or_a_digest_of_real_rows(place: Path, done: Run) -> None:
+def test_nothing_that_leaves_holds_an_exact_count_a_real_value_or_a_digest_of_real_rows(done: Run) -> None:
+    place = done.path.parent
     table = synth.read(place / "people.parquet", schema=place / "schema.yaml", check=False)
-    import hashlib
-
-    told = [UNIQUE, str(ROWS), f"{ROWS:,}", table.digest(), hashlib.sha256((place / "people.parquet").read_bytes()).hexdigest()]
+    file = hashlib.sha256((place / "people.parquet").read_bytes()).hexdigest()
+    told = [UNIQUE, str(ROWS), f"{ROWS:,}", table.digest(), file]
     assert done.exported is not None
     for name, text in texts(done.exported).items():
         for secret in told:
@@ -111,7 +128,7 @@ def test_nothing_that_leaves_holds_an_exact_count_a_real_value_or_a_digest_of_re
         assert str(place) not in text, name
 
 
-def test_nor_does_the_run_folder_itself(place: Path, done: Run) -> None:
+def test_nor_does_the_run_folder_itself(done: Run) -> None:
     for name, text in texts(done.path).items():
         assert UNIQUE not in text, name
         assert f"{ROWS:,}" not in text, name
@@ -139,13 +156,17 @@ def test_what_leaves_says_what_was_spent_and_on_whom(done: Run) -> None:
         assert "No differential privacy is claimed" not in (done.exported / name).read_text(), name
 
 
-def test_the_run_can_be_judged_again_without_another_look(place: Path, done: Run) -> None:
-    (place / "people.parquet").unlink()
+def test_the_run_can_be_judged_again_without_another_look(done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked(*given: Any, **more: Any) -> Any:
+        raise AssertionError("the real rows were read")
+
+    monkeypatch.setattr("synth.run_folder.tables", looked)
+    shutil.copytree(done.path, tmp_path / "run")
     before = Ledger().entries()
-    verdict = Run.open(done.path).judge(Policy.load("private-release"))
+    verdict = Run.open(tmp_path / "run").judge(Policy.load("private-release"))
     assert verdict.decision == "approved"
     assert Ledger().entries() == before
-    Run.open(done.path).export(place / "out")
+    Run.open(tmp_path / "run").export(tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -215,9 +236,6 @@ def judged(model: Marginals, rows: synth.Table, **privacy: Any) -> Any:
 
 
 def test_rows_that_are_not_of_the_model_are_rejected(model: Marginals) -> None:
-    import numpy as np
-    import pyarrow as pa
-
     drawn = model.sample_table(3_000, seed=0)
     assert judged(model, drawn).decision == "approved"
     torn = drawn.arrow.set_column(
