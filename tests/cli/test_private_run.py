@@ -236,6 +236,7 @@ def judged(model: Marginals, rows: synth.Table, **privacy: Any) -> Any:
 
 
 def test_rows_that_are_not_of_the_model_are_rejected(model: Marginals) -> None:
+    """One column torn from the others, each of which stays as it was."""
     drawn = model.sample_table(3_000, seed=0)
     assert judged(model, drawn).decision == "approved"
     torn = drawn.arrow.set_column(
