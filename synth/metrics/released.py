@@ -31,6 +31,7 @@ PUBLIC = (  # what may be said of rows made under a budget; each is computed wit
     "fidelity.noisy_marginals",
     "fidelity.worst_noisy_marginal",
 )
+LEAST = 1e-9  # a spread below it is none
 _MEAN, _LEFT = math.sqrt(2 / math.pi), 1 - 2 / math.pi  # of |x| for a standard normal x: mean and variance
 
 
@@ -101,9 +102,9 @@ def noisy_marginals(evidence: Evidence) -> Iterator[Reading]:
 
 @metric("fidelity.worst_noisy_marginal", better="lower", on_request=True)
 def worst_noisy_marginal(evidence: Evidence) -> Iterator[Reading]:
-    """Total variation from the released noisy counts where it is furthest beyond what noise explains."""
+    """Total variation from the released noisy counts where it is most surely beyond what noise explains."""
     held = evidence.once("released.held", lambda: _held(evidence))
-    worst = max(held, key=lambda h: h.distance - h.expected)
+    worst = max(held, key=lambda h: (h.distance - h.expected) / max(h.spread, LEAST))
     half = z_of() * worst.spread
     yield Reading(
         fact(worst.distance * evidence.rows("synthetic"), evidence.rows("synthetic")),
