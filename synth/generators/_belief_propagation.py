@@ -23,7 +23,6 @@ from synth.generators._factors import Columns, Floats, cells, shape, spread
 from synth.generators._junction_tree import JunctionTree
 
 FAR = 1e12  # a separator's sum may have left 1 by this factor since the last pass; single precision holds 1e±38
-WIDE = 64  # cells of the innermost axes from which numpy's own sums are as fast as a product with ones
 
 Step = tuple[Callable[..., Any], tuple[Any, ...]]
 

@@ -20,12 +20,10 @@ SINGLES = 1 / 3  # of the budget, for the columns by themselves
 CHOICES = 1 / 3  # for the choice of the pairs; the rest is for these
 
 
-def mst(
-    counts: ExactCounts, noise: Noise, *, max_cells: int, iterations: int, progress: Progress
-) -> tuple[GraphicalModel, list[NoisyMarginal]]:
+def mst(counts: ExactCounts, noise: Noise, *, max_cells: int, progress: Progress) -> tuple[GraphicalModel, list[NoisyMarginal]]:
     """The model of these rows, and what was measured of them: costs all that the noise's allowance has left.
 
-    max_cells: of a pair; larger ones are never chosen. iterations: passes of the estimation, at most.
+    max_cells: of a pair; larger ones are never chosen.
     Raises BudgetError where what is left is too little for the number of columns.
     """
     sizes, budget = counts.sizes, noise.allowance.left
@@ -39,13 +37,13 @@ def mst(
     for column, cost in zip(columns, equal_parts(for_singles, len(sizes), "the columns by themselves"), strict=True):
         measured.append(counts.measure((column,), noise, cost))
         progress("fit", column + 1, len(sizes) + edges + 1)
-    model = estimate(sizes, measured, iterations=iterations)
+    model = estimate(sizes, measured)
     if edges:
         tree = _spanning_tree(counts, model, pairs, noise, equal_parts(for_choices, edges, "the choices of pairs"))
         for edge, cost in zip(tree, equal_parts(noise.allowance.left, edges, "the pairs"), strict=True):
             measured.append(counts.measure(edge, noise, cost))
             progress("fit", len(measured), len(sizes) + edges + 1)
-        model = estimate(sizes, measured, iterations=iterations, start=model)
+        model = estimate(sizes, measured, start=model)
     progress("fit", len(sizes) + edges + 1, len(sizes) + edges + 1)
     return model, measured
 
@@ -56,7 +54,7 @@ def _spanning_tree(
     """Pairs that hold all columns together without a ring, each likely the one of which the model is furthest off (Kruskal)."""
     error = {pair: np.abs(counts[pair] - p).sum() for pair, p in zip(pairs, model.marginals(pairs), strict=True)}
     group = list(range(len(counts.sizes)))
-    tree = []
+    tree: list[Columns] = []
     for cost in costs:
         open_ = [(a, b) for a, b in pairs if group[a] != group[b]]
         scores = np.array([error[pair] for pair in open_])

@@ -1,4 +1,4 @@
-"""What a condition leaves of the cells of a column, and values drawn in what is left of a cell.
+"""Values within a cell of a column: how likely each is, and those that a condition leaves.
 
 A range may cut a bin. The rows that a model has in the bin then count by the share of its values that the range allows, and are
 drawn among these, so that conditioned rows are exactly those of all rows that satisfy the condition.
@@ -66,12 +66,22 @@ class Within:
         return replace(drawn, values=values)
 
 
+def chance_within(column: PrivateColumn, cells: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The probability of each value given its cell, float64 of shape (rows,), for values encoded under the domain's schema."""
+    chance = np.ones(len(cells))
+    if column.cuts is not None and column.line is not None:
+        cuts, known = column.cuts, cells < column.valued
+        piece = np.searchsorted(cuts.starts, column.line.places(values[known]), side="right") - 1
+        chance[known] = cuts.share[piece] / np.diff(cuts.starts, append=cuts.size)[piece]
+    return chance
+
+
 def _named(clause: Clause) -> np.ndarray | None:
     """The only values that a clause allows, ascending; None where it allows a range."""
     if clause.values is None and clause.low < clause.high:
         return None
     values = np.array(sorted(clause.values if clause.values is not None else [clause.low]), dtype=np.float64)
-    return values[clause.holds(values)]
+    return np.asarray(values[clause.holds(values)])
 
 
 def _stretches(line: Line, clause: Clause) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from synth.generators._exact_counts import ExactCounts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal
 from synth.generators._hyperparameters import whole_number
 from synth.generators._mst import mst
-from synth.generators._within import Within
+from synth.generators._within import Within, chance_within
 from synth.generators.base import Generator
 from synth.privacy.domains import PrivateDomain
 from synth.progress import Progress
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from synth.generators._private import Access
 
 METHODS = ("aim", "mst")
+LEAST = -1_000.0  # log-likelihood of a row: less is not told apart
 
 
 @dataclass
@@ -45,9 +46,9 @@ class Marginals(Generator):
 
     method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
     degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
-    rounds: int = 4  # aim: at most so many for each column; more take longer, and bring nothing
+    rounds: int = 8  # aim: at most so many for each column; the paper's 16 take longer, and bring nothing
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
-    iterations: int = 100  # passes of the estimation each time something was measured
+    iterations: int = 50  # aim: passes of the estimation after each round, at most; the last time there are more
 
     name: ClassVar[str] = "marginals"
     summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
@@ -71,7 +72,7 @@ class Marginals(Generator):
         domain, noise = access.domain, access.noise
         counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, access.budget.rows_per_unit)
         if self.method == "mst":
-            learned = mst(counts, noise, max_cells=self.max_cells, iterations=self.iterations, progress=progress)
+            learned = mst(counts, noise, max_cells=self.max_cells, progress=progress)
         else:
             learned = aim(
                 counts,
@@ -127,6 +128,17 @@ class Marginals(Generator):
             for column in rows.columns
         )
         return Encoded(columns, n)
+
+    # likelihood ----------------------------------------------------------------------------------------------------
+
+    def _score(self, rows: Encoded) -> np.ndarray:
+        """The model's, of the row's cells, and of its values in these cells; where that is nothing, what is least."""
+        codes = self._domain.encode(rows, self.fitted.learned_schema)
+        total = self._model.log_chance(codes)
+        for place, column in enumerate(self._domain.columns):
+            within = chance_within(column, codes[:, place], rows[column.name].values)
+            total += np.log(np.maximum(within, np.finfo(np.float64).tiny))
+        return np.maximum(total, LEAST)
 
     # saving --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from synth.errors import ConfigError, GenerationError
+from synth.errors import ConfigError, GenerationError, TooLargeError
 from synth.generators import _graphical_model
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal, estimate
 
@@ -82,6 +82,17 @@ def test_a_chain_of_cliques_is_followed_from_end_to_end():
     model = estimate(sizes, measure(truth, [(k, k + 1) for k in range(6)], 1.0, rng), total=1000, iterations=50)
     whole = written_out(model)
     for columns in [(6, 0), (0, 5, 6), (6, 1, 0), (0, 3, 6), (5, 6, 0, 1)]:
+        assert np.allclose(model.marginal(columns), summed(whole, columns), atol=1e-7)
+
+
+def test_ways_that_share_columns_are_put_together():
+    """Two separators that overlap: what one way is summed over, the other still needs."""
+    rng = np.random.default_rng(11)
+    sizes = [2, 3, 2, 3, 4, 2]
+    truth = table_of(sizes, 1000, rng)
+    model = estimate(sizes, measure(truth, [(0, 1, 2), (0, 1, 3), (1, 2, 4), (0, 2, 5)], 1.0, rng), total=1000, iterations=50)
+    whole = written_out(model)
+    for columns in [(3, 4), (4, 3, 5), (3, 1, 4), (5, 3)]:
         assert np.allclose(model.marginal(columns), summed(whole, columns), atol=1e-7)
 
 
@@ -235,6 +246,14 @@ def test_cells_that_are_mostly_noise_are_not_fitted():
 def test_what_cannot_be_is_refused(make, said: str):
     with pytest.raises(ConfigError, match=said):
         make()
+
+
+def test_a_tree_that_no_memory_holds_is_refused_before_it_is_built(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SYNTH_MEMORY_LIMIT", "1MB")
+    ring = [NoisyMarginal(pair, np.ones((60, 60)), 1.0) for pair in [(0, 1), (1, 2), (2, 0)]]
+    with pytest.raises(TooLargeError, match="216,000 cells"):
+        estimate([60, 60, 60], ring)
+    estimate([60, 60, 60], ring[:2], iterations=2)
 
 
 # the artefact ----------------------------------------------------------------------------------------------------------

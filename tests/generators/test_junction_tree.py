@@ -16,9 +16,10 @@ from synth.generators._junction_tree import JunctionTree, junction_tree_cells, j
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[int], list[tuple[int, ...]]]:
-    sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=8))
-    cliques = st.sets(st.integers(0, len(sizes) - 1), max_size=4).map(lambda columns: tuple(sorted(columns)))
-    return sizes, draw(st.lists(cliques, max_size=10))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))  # rings and chains are rare among what is drawn item by item
+    count = int(rng.integers(1, 9))
+    measured = [rng.integers(0, count, rng.choice([0, 1, 2, 2, 2, 3])).tolist() for _ in range(rng.integers(0, 13))]
+    return rng.integers(1, 6, count).tolist(), [tuple(sorted(set(columns))) for columns in measured]
 
 
 @given(graphs())

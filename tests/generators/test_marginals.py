@@ -58,8 +58,9 @@ def table() -> Table:
 
 
 @pytest.fixture(scope="module")
-def model(table: Table) -> Marginals:
-    return Marginals(method="mst").fit(table, budget=Budget(15.0, 1e-5), dataset="people", noise_seed=0)
+def model(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Marginals:
+    ledger = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    return Marginals(method="mst").fit(table, budget=Budget(15.0, 1e-5), dataset="people", ledger=ledger, noise_seed=0)
 
 
 def test_there_is_nothing_to_fit_without_a_budget(table: Table) -> None:
@@ -136,6 +137,26 @@ def test_shares_of_a_cut_bin_add_up(model: Marginals) -> None:
     shares = [Within.of(column, clause).shares for clause in where]
     assert np.allclose(sum(shares), 1)
     assert any(0 < share < 1 for share in shares[0])
+
+
+def test_rows_are_as_likely_as_they_are_often_drawn(table: Table) -> None:
+    some = table.select(["age", "grade", "left"])
+    model = Marginals(method="mst").fit(some, budget=Budget(15.0, 1e-5), dataset="people", noise_seed=0)
+    drawn = model.sample(60_000, seed=5)
+    kinds = drawn.arrow.group_by(["age", "grade", "left"]).aggregate([([], "count_all")])
+    likely = np.exp(model.score(Table(kinds.select(["age", "grade", "left"]), some.schema)))
+    often = np.array(kinds.column("count_all")) / len(drawn)
+    assert 0.97 < likely.sum() <= 1 + 1e-9
+    assert (np.abs(often - likely) < 6 * np.sqrt(np.maximum(likely, 1e-4) / len(drawn))).all()
+
+
+def test_real_rows_are_likelier_than_shuffled_ones(model: Marginals, table: Table) -> None:
+    rng = np.random.default_rng(0)
+    mixed = pa.table({name: table.column(name).take(pa.array(rng.permutation(len(table)))) for name in table.columns})
+    real, shuffled = model.score(table), model.score(Table(mixed, table.schema))
+    assert np.isfinite(real).all()
+    assert np.isfinite(shuffled).all()
+    assert real.mean() > shuffled.mean() + 0.5
 
 
 def test_the_model_is_saved_with_what_was_measured(model: Marginals, table: Table, tmp_path: Any) -> None:
