@@ -54,6 +54,7 @@ def run_private(
     """
     terms = _terms(config)
     _check_policy(policy)
+    _check_method(generator)
     terms.check(generator, 0, None)
 
     with new_folder(target, mark="measurements.json") as folder:
@@ -110,6 +111,14 @@ def _check_policy(policy: Policy) -> None:
         raise ConfigError(
             f"policy {policy.name} asks for no privacy budget, and judges exact figures on real rows, which are outside any; "
             "name private-release,\nor a policy of your own with requires.dp"
+        )
+
+
+def _check_method(generator: Generator) -> None:
+    if generator.private and not hasattr(type(generator), "measurements"):
+        raise ConfigError(
+            f"{generator.name} keeps no noisy counts that its rows could be held against, so nothing could "
+            "be approved;\nname marginals here, or fit alone with `synth fit --epsilon`"
         )
 
 

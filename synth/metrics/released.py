@@ -19,7 +19,7 @@ from synth.metrics.evaluation import Plan
 from synth.metrics.evidence import Evidence
 from synth.metrics.intervals import z_of
 from synth.metrics.measurement import Interval, Measurements
-from synth.metrics.registry import NothingThereError, Reading, SkipMetricError, chosen, metric
+from synth.metrics.registry import Reading, SkipMetricError, chosen, metric
 from synth.metrics.validity import fact
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -78,7 +78,7 @@ def released_rows(model: Any) -> float:
 
 def _held(evidence: Evidence) -> list[Held]:
     if not hasattr(evidence.model, "measurements") or not hasattr(evidence.model, "counted"):
-        raise NothingThereError("no model that releases noisy counts is behind the rows")
+        raise SkipMetricError("no model that releases noisy counts is behind the rows")
     model = evidence.model
     if not model.measurements:
         raise SkipMetricError("the model measured nothing")

@@ -189,6 +189,7 @@ def test_the_run_can_be_judged_again_without_another_look(done: Run, tmp_path: P
     [
         ({"policy": "research"}, "asks for no privacy budget"),
         ({"generator": "trees"}, "takes no privacy budget"),
+        ({"generator": "autoregressive"}, "keeps no noisy counts"),
         ({"generator": {"name": "marginals", "seed": 3}}, "generator.seed"),
         ({"privacy": {"epsilon": 1, "delta": 1e-5, "dataset": "people", "noise_seed": 3}}, "noise_seed"),
         ({"privacy": {"epsilon": 1, "delta": 1e-5, "dataset": "people", "unit": "subject"}}, "rows_per_subject"),
@@ -221,6 +222,19 @@ def test_a_budget_above_the_policys_is_rejected_and_stays_spent(place: Path) -> 
     assert ended.exported is None
     with pytest.raises(BudgetError):
         run(RunConfig.parse(job), out=place / "again")
+
+
+def test_subjects_are_protected_whole_and_named_so(place: Path) -> None:
+    made = rows() | {"who": [f"p{i // 2}" for i in range(ROWS)]}
+    pq.write_table(pa.table(made), place / "people.parquet")
+    schema = {"subject": "who", "columns": {**COLUMNS, "who": {"kind": "identifier"}}}
+    (place / "schema.yaml").write_text(yaml.safe_dump(schema))
+    budget = {"epsilon": 3, "delta": 1e-5, "dataset": "people", "unit": "subject", "rows_per_subject": 2}
+    ended = run(RunConfig.parse(document(place, privacy=budget)), out=place / "run")
+    assert ended.exported is not None
+    card = (ended.exported / "README.md").read_text()
+    assert "for each subject with at most 2 rows of the data set people" in card
+    assert Ledger().account("people").cap == Budget(3.0, 1e-5, "subject", 2)
 
 
 def test_about_as_many_rows_are_drawn_as_there_are_and_never_exactly_as_many(place: Path) -> None:
