@@ -37,7 +37,8 @@ POLICY_FILES = (
     "- `attempts.widen` divides the level of each blocking bound by the number of the attempt; after `person_after` attempts a",
     "  person must sign ([decision 013](decisions/013-policies-and-attempts.md)).",
     "- `approvers: 2` asks for two persons who did not ask for the approval; without it the machine's key signs.",
-    "- `requires.dp` asks for a budget: `{required: true, max_epsilon: 1, max_delta: 0.000001, unit: subject}`.",
+    "- `requires.dp` asks for a budget: `{required: true, max_epsilon: 1, max_delta: 0.000001, unit: subject}`; a run config's",
+    "  `privacy` is where it is given, and such a run takes a policy that asks for it.",
     "- `research@3.0.0` and `research@sha256:…` pin a version wherever a policy is named; another one is refused.",
     "",
 )
@@ -110,7 +111,17 @@ def _metrics() -> str:
         "",
     ]
     parts += ["| metric | better | what it is |", "|---|---|---|"]
-    parts += [_row(metric) for metric in metrics() if metric.on_request]
+    parts += [_row(metric) for metric in metrics() if metric.on_request and "@" in metric.name]
+    parts += [
+        "",
+        "## Of rows made under a privacy budget",
+        "",
+        "Computed in a run with `privacy:`, and where they are named, without a look at real rows: against noisy counts that",
+        "were paid for ([decision 027](decisions/027-run-under-a-budget.md)).",
+        "",
+    ]
+    parts += ["| metric | better | what it is |", "|---|---|---|"]
+    parts += [_row(metric) for metric in metrics() if metric.on_request and "@" not in metric.name]
     return "\n".join([*parts, ""])
 
 

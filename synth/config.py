@@ -16,7 +16,16 @@ from synth.data.sources import read
 from synth.data.table import Table
 from synth.data.yaml_text import parse_yaml
 from synth.errors import ConfigError, did_you_mean
+from synth.privacy.budget import Budget
 
+BESIDE_A_BUDGET = {  # why a part of a config does not go with a budget
+    "generator.fit_to_policy": "a search looks at the rows again and again",
+    "generator.seed": "who knew the seed of the noise could take it off again",
+    "evaluate": "exact figures on real rows are outside any budget",
+    "split": "which rows a seed holds out changes altogether with one row more",
+    "data.holdout": "nothing is measured on held-out rows",
+    "tracking": "what is tracked is about exact figures",
+}
 EXPERIMENT = "synth"  # where runs are tracked that name no experiment
 
 
@@ -78,7 +87,9 @@ class GeneratorConfig(Part):
 class SampleConfig(Part):
     """How many rows are made, and under which condition."""
 
-    n: int | None = Field(None, ge=1, description="by default as many as the training table has")
+    n: int | None = Field(
+        None, ge=1, description="by default as many as the training table has; under a budget about as many, by noisy counts"
+    )
     where: str | dict[str, Any] | None = None
     seed: int | None = Field(None, ge=0, description="by default the run's seed")
 
@@ -122,6 +133,24 @@ class TrackingConfig(Part):
     experiment: str = Field(EXPERIMENT, min_length=1, max_length=500)
 
 
+class PrivacyConfig(Part):
+    """The privacy budget of a run: what may become known about any one row or subject, and of which data set it is spent."""
+
+    epsilon: float = Field(gt=0, allow_inf_nan=False)
+    delta: float = Field(gt=0, lt=1, description="the chance that ε may be missed by; far below one over the rows")
+    dataset: str = Field(min_length=1, description="the ledger's name for these people, the same whenever they are looked at")
+    unit: Literal["row", "subject"] = Field("row", description="what is protected: a row, or all rows of a subject")
+    rows_per_subject: int | None = Field(None, ge=1, description="with `unit: subject`: the most rows that one has")
+    facts_share: float = Field(
+        0.0, ge=0, le=0.9, description="share of the budget that buys what the schema does not declare; 0 refuses to"
+    )
+
+    @property
+    def budget(self) -> Budget:
+        """Raises ConfigError for a unit that does not fit."""
+        return Budget(self.epsilon, self.delta, self.unit, self.rows_per_subject)
+
+
 class RunConfig(Part):
     """One job: a real table in, a judged synthetic table out."""
 
@@ -136,11 +165,30 @@ class RunConfig(Part):
     policy: str = Field("privacy-release", description="a packaged policy, or a policy file")
     export: ExportConfig = ExportConfig()
     tracking: TrackingConfig | None = Field(None, description="by default no run is tracked")
+    privacy: PrivacyConfig | None = Field(None, description="a privacy budget, and what it is spent on; by default none")
 
     @field_validator("data", mode="before")
     @classmethod
     def _source_alone(cls, value: Any) -> Any:
         return {"source": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _nothing_beside_the_budget(self) -> Self:
+        """Under a budget the rows are looked at once, through noise."""
+        if self.privacy is None:
+            return self
+        beside = {
+            "generator.fit_to_policy": self.generator.fit_to_policy,
+            "generator.seed": self.generator.seed is not None,
+            "evaluate": self.evaluate != EvaluateConfig(),
+            "split": self.split != SplitConfig(),
+            "data.holdout": self.data.holdout is not None,
+            "tracking": self.tracking is not None,
+        }
+        for name, given in beside.items():
+            if given:
+                raise ValueError(f"`{name}` does not go with `privacy`: {BESIDE_A_BUDGET[name]}; leave it out")
+        return self
 
     @field_validator("generator", mode="before")
     @classmethod
@@ -200,21 +248,26 @@ class RunConfig(Part):
             raise ConfigError(_in_words(problem, origin)) from None
 
 
+def whole_table(config: RunConfig) -> Table:
+    """All rows of a config, none refused for what it holds: an error would tell of a row, and under a budget none may."""
+    return read(_source(config), schema=config.data.schema_, **_roles(config), check=False)
+
+
+def _roles(config: RunConfig) -> dict[str, Any]:
+    return {role: getattr(config.data, role) for role in ("target", "sensitive", "subject", "key", "time", "drop")}
+
+
+def _source(config: RunConfig) -> str:
+    part = config.data
+    here = part.otherwise is None or part.source.startswith("bundled:") or Path(part.source).exists()
+    return part.source if here or part.otherwise is None else part.otherwise
+
+
 def tables(config: RunConfig) -> tuple[Table, Table]:
     """The training and holdout rows of a config, under one schema."""
-    part = config.data
-    roles: dict[str, Any] = {
-        "target": part.target,
-        "sensitive": part.sensitive,
-        "subject": part.subject,
-        "key": part.key,
-        "time": part.time,
-        "drop": part.drop,
-    }
-    source, holdout = part.source, part.holdout
-    if part.otherwise is not None and not source.startswith("bundled:") and not Path(source).exists():
-        source, holdout = part.otherwise, None
-    table = read(source, schema=part.schema_, **roles)
+    part, source = config.data, _source(config)
+    holdout = part.holdout if source == part.source else None
+    table = read(source, schema=part.schema_, **_roles(config))
     check_constraints(table)
     if holdout is not None:
         return table, read(holdout, schema=table.schema)

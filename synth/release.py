@@ -38,6 +38,12 @@ REAL_CELLS = (
 )
 
 
+SEEDED_NOISE = (
+    "these rows are of a model whose noise came from a seed, as in a test: who knows it can take the noise off again;\n"
+    "fit once more without noise_seed, and draw from that model"
+)
+
+
 def approve(
     verdict: Verdict,
     *,
@@ -133,10 +139,13 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
 
     A document that differs with the layout has the layout before its name, `csv/README.md`; that of Parquet has none.
     terms: whose `at` is the only clock in any of them. by: who approves, in words.
-    Raises NotApprovedError for rows that hold real cells, and where the policy's own words are not at hand.
+    Raises NotApprovedError for rows that hold real cells, for those of a model with seeded noise, and where the policy's own
+    words are not at hand.
     """
     if synthetic.mark == "real":
         raise NotApprovedError(REAL_CELLS)
+    if synthetic.provenance is not None and synthetic.provenance.noise_known:
+        raise NotApprovedError(SEEDED_NOISE)
     policy_of(verdict)
     said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
     first = Release(said, rows, terms, by, verdict.formats[0])

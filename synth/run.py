@@ -28,6 +28,7 @@ from synth.generators._storage import load as load_model
 from synth.generators.base import Generator
 from synth.metrics.evaluation import evaluate
 from synth.metrics.registry import chosen
+from synth.private_run import run_private
 from synth.progress import Progress, silent
 from synth.release import Notice, export, quarantine
 from synth.report.page import render
@@ -58,6 +59,8 @@ def run(
     out: the run folder, by default reports/runs/NAME. It appears when everything is done; an interrupted or failed run leaves
     nothing but the checkpoint of a network, in OUT.checkpoint, and an earlier run there is kept under the next free name.
     resume: the fit goes on from that checkpoint, to the same model as if nothing had happened.
+    Under a privacy budget (`privacy:` in the config) the ledger is asked first, and no exact figure is computed: see
+    `synth.private_run`.
     Returns the `Run`, whose `verdict.decision` says how it ended. Raises InputError for a config or data that cannot be used;
     and TrackingError where the config wants the run tracked and that failed: then the run is complete, in the folder that the
     error names.
@@ -72,6 +75,8 @@ def run(
         check_installed()
     target = Path(out) if out is not None else RUNS / config.name
     kept = checkpoint_of(target, generator, resume=resume, searching=config.generator.fit_to_policy)
+    if config.privacy is not None:
+        return run_private(config, target, generator, policy, key=key, by=by, progress=progress, notice=notice)
 
     with new_folder(target, mark="measurements.json") as folder:
         log = Log(folder / "log.jsonl")

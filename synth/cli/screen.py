@@ -141,6 +141,9 @@ def for_machines(sarif: Path | None, junit: Path | None) -> Callable[[Verdict], 
     return tell
 
 
+WHOSE = {"real rows": "real rows score", "noise alone": "noise alone explains"}
+
+
 def show_verdict(verdict: Verdict) -> None:
     """The decision, then every finding: its figure with its interval, its limit, and what real rows score."""
     word, tried = verdict.decision.upper(), verdict.attempt
@@ -150,7 +153,8 @@ def show_verdict(verdict: Verdict) -> None:
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("check", overflow="fold")
     grid.add_column("outcome", no_wrap=True)
-    for heading in ("value [95% interval]", "limit", "real rows"):
+    beside = "noise alone" if "privacy" in verdict.context else "real rows"
+    for heading in ("value [95% interval]", "limit", beside):
         grid.add_column(heading, no_wrap=True, justify="right")
     for finding, others in _lines(verdict):
         style = OUTCOME_STYLE.get(finding.outcome)
@@ -162,7 +166,7 @@ def show_verdict(verdict: Verdict) -> None:
             "" if finding.reference is None else f"{finding.reference:.3f}",
         )
     out.print(grid)
-    out.print("[dim]A limit with a sign, and the value beside it, are in excess of what real rows score.[/]")
+    out.print("[dim]A limit with a sign, and the value beside it, are in excess of what " + WHOSE[beside] + ".[/]")
     for finding in verdict.blocking:
         out.print(f"\n[bold]{escape(finding.check)}[/]: {escape(finding.message)}")
     for waiver in verdict.waivers:

@@ -32,6 +32,7 @@ class Provenance:
     where: str | None = None  # the condition, in canonical words
     acceptance: float | None = None  # with a condition: rows kept, of those that were begun
     effective_rows: float | None = None  # ... and as many independent rows as these are worth (Kish's effective sample size)
+    noise_known: bool | None = None  # True: under a budget whose noise came from a seed, in a test; such rows never leave
 
     @property
     def notice(self) -> str | None:
@@ -46,7 +47,7 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """The facts by name; what is only known under a condition is left out where it is not."""
-        optional = ("acceptance", "effective_rows")
+        optional = ("acceptance", "effective_rows", "noise_known")
         return {name: fact for name, fact in asdict(self).items() if fact is not None or name not in optional}
 
 

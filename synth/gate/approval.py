@@ -236,6 +236,11 @@ def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str], terms: Te
     if provenance:
         name, digest = provenance["generator"], provenance["model_digest"]
         configuration.append({"name": f"model/{name}", "digest": {"sha256": digest}})
+    if (privacy := verdict.context.get("privacy")) is not None:
+        facts = ("epsilon", "delta", "unit", "rows_per_subject", "mechanism", "entry", "secure")
+        said = {fact: privacy[fact] for fact in facts}
+        digest = {"sha256": privacy["entry_digest"]}
+        configuration.append({"name": f"privacy/{privacy['dataset']}", "digest": digest, "annotations": said})
     if verdict.entry is not None:
         configuration.append({"name": "attempt", "digest": {"sha256": verdict.entry}})
     return {

@@ -10,10 +10,15 @@ import yaml
 
 from synth.data.schema import Column
 from synth.data.table import Table
+from synth.gate.budget_words import privacy_part
 from synth.gate.released import Release
 from synth.gate.verdict import Finding, Verdict
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+NO_CLAIM = "No differential privacy is claimed."
+EVIDENCE = "The figures hold for the attacks and models that were run; they are evidence, not a proof of anonymity."
+NO_ATTACK = "The figures say that the rows keep the counts that were released, not that they are of use beyond these."
+ONLY_PRIVACY = "The budget protects who is in the data set; it makes no figure right, and no use of it fair."
 CONFIGS: Mapping[str, Any] = {  # what the hub loads in each layout; a table of a database is nothing that it could
     "parquet": "data.parquet",
     "csv": "data.csv",
@@ -48,16 +53,16 @@ def readme(release: Release) -> bytes:
 {_search_part(verdict)}
 ## What was measured
 
-Each figure stands beside what real rows, never seen by the generator, score in the place of the synthetic ones.
+{_beside(release)}
 
-| check | outcome | figure | real rows |
+| check | outcome | figure | {"noise alone" if release.privacy else "real rows"} |
 |---|---|---:|---:|
 {chr(10).join(_figure_row(f) for f in verdict.findings if f.score is not None)}
-
+{"" if release.privacy is None else privacy_part(release.privacy)}
 ## What is not claimed
 
-- The figures hold for the attacks and models that were run; they are evidence, not a proof of anonymity.
-- No differential privacy is claimed.
+- {EVIDENCE if release.privacy is None else NO_ATTACK}
+- {NO_CLAIM if release.privacy is None else ONLY_PRIVACY}
 - Conclusions about single records, or about groups that the figures do not name, are not supported.
 - An approval that came after several attempts says less than one at the first: the best of several was chosen.
 
@@ -68,6 +73,17 @@ The signatures in `attestation.json` cover every file. Policy digest: `{verdict.
 `provenance.parquet` has a line for each row, `prov.json` (W3C PROV) and `openlineage.json` say what came from what.
 """
     return text.encode()
+
+
+def _beside(release: Release) -> str:
+    if release.privacy is None:
+        return (
+            "Each figure stands beside what real rows, never seen by the generator, score in the place of the synthetic ones."
+        )
+    return (
+        "No real row was looked at: the figures compare these rows with noisy counts that were paid for out of the budget, "
+        "each\nbeside what noise alone explains."
+    )
 
 
 def _front(release: Release) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import re
 from typing import Any
 
 from synth.data.schema import Column, Kind, Role
+from synth.gate.budget_words import claim
+from synth.gate.card import NO_CLAIM
 from synth.gate.released import Release
 
 SPECIFICATIONS = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
@@ -143,7 +145,7 @@ def _responsible(release: Release) -> dict[str, Any]:
         ],
         "rai:dataLimitations": [
             "No conclusion about single records, or about groups that the figures in README.md do not name.",
-            "No differential privacy is claimed.",
+            NO_CLAIM if release.privacy is None else f"{claim(release.privacy)}; README.md says what that is worth.",
             *waived,
         ],
         "rai:dataUseCases": [str(release.policy.get("title", f"What the policy {verdict.policy} is for."))],

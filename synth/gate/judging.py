@@ -199,7 +199,7 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     compared, limit, measurement = one.compared, one.limit, one.measurement
     what = f"{compared.value:.4f} [{compared.low:.4f}, {compared.high:.4f}]"
     if check.excess is not None and measurement.reference is not None:
-        what += f" beyond the {measurement.reference.value:.4f} of real rows"
+        what += f" beyond the {measurement.reference.value:.4f} of {'noise alone' if by_noise(measurement) else 'real rows'}"
     if limit is None:
         return f"{what}; reported only"
     bound = "at least" if measurement.better == "higher" else "at most"
@@ -216,6 +216,11 @@ def _message(outcome: Outcome, check: Check, one: Held) -> str:
     if one.attempt > 1 and check.end == "unfavourable":
         return f"{what}; {bound} {limit:g} is asked, also of its {_bound_said(check, one)}"
     return f"{what}; {bound} {limit:g} is asked"
+
+
+def by_noise(measurement: Measurement) -> bool:
+    """Whether a figure stands beside what noise alone explains, and not beside real rows."""
+    return str(measurement.detail.get("reference", "")).startswith("noise alone")
 
 
 def _bound_said(check: Check, one: Held) -> str:

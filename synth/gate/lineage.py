@@ -24,6 +24,7 @@ ENDS = {  # what each PROV relation leads from and to
 }
 PRODUCER = f"urn:synth:{__version__}"
 NAMESPACE = "urn:sha256"  # what data sets are named by in OpenLineage: their digests
+DECLARED = "urn:synth:dataset"  # ... or by the name that the ledger knows them by
 FACETS = "https://openlineage.io/spec/facets"
 SEVERITIES = {"block": "error", "warn": "warn", "report": "info"}
 
@@ -39,7 +40,7 @@ def prov(release: Release) -> bytes:
     graph = _Graph()
     digests, verdict, terms = release.digests, release.verdict, release.terms
     synthetic = graph.entity(f"sha256:{digests['synthetic']}", "SyntheticTable", {"synth:rows": len(release.rows)})
-    real = {side: graph.entity(f"sha256:{digests[side]}", "RealTable", {"synth:part": side}) for side in _sides(release)}
+    real = _real(graph, release)
     figures = graph.entity(f"sha256:{digests['measurements']}", "Measurements")
     policy = graph.entity(
         f"sha256:{verdict.policy_digest}", "Policy", {"synth:name": verdict.policy, "synth:version": verdict.policy_version}
@@ -49,10 +50,10 @@ def prov(release: Release) -> bytes:
     requester = graph.agent("requester", terms.requested_by, "prov:SoftwareAgent", {"synth:keyid": terms.requester})
     approver = graph.agent("approver", release.by, "prov:Agent")
 
-    if release.origin is not None:
-        _made(graph, release, real["train"], synthetic)
+    made = None if release.origin is None else _made(graph, release, real[0], synthetic)
     evaluate, judge, approve = (graph.activity(name) for name in ("evaluate", "judge", "approve"))
-    for used in (*real.values(), synthetic):
+    compared = real if release.privacy is None else [made] if made is not None else []  # with noisy counts that the model holds
+    for used in (*compared, synthetic):
         graph.relate("used", evaluate, used)
     graph.relate("wasGeneratedBy", figures, evaluate)
     for used in (figures, policy):
@@ -73,7 +74,15 @@ def prov(release: Release) -> bytes:
     return _json(graph.document)
 
 
-def _made(graph: _Graph, release: Release, train: str, synthetic: str) -> None:
+def _real(graph: _Graph, release: Release) -> list[str]:
+    """The real tables, training rows first: by digest, or under a privacy budget, which a digest would not keep, by name."""
+    if release.privacy is not None:
+        spent = {"synth:ledgerEntry": release.privacy["entry"], "synth:ledgerDigest": release.privacy["entry_digest"]}
+        return [graph.entity(f"synth:dataset-{release.privacy['dataset']}", "RealTable", spent)]
+    return [graph.entity(f"sha256:{release.digests[side]}", "RealTable", {"synth:part": side}) for side in _sides(release)]
+
+
+def _made(graph: _Graph, release: Release, train: str, synthetic: str) -> str:
     """The model, and the two activities that made rows of a real table."""
     origin = release.origin
     assert origin is not None
@@ -86,6 +95,7 @@ def _made(graph: _Graph, release: Release, train: str, synthetic: str) -> None:
     graph.relate("used", sample, model)
     graph.relate("wasGeneratedBy", synthetic, sample)
     graph.relate("wasDerivedFrom", synthetic, model)
+    return model
 
 
 class _Graph:
@@ -142,7 +152,7 @@ def openlineage(release: Release) -> bytes:
         },
         "job": {"namespace": "urn:synth", "name": f"release/{verdict.policy}", "facets": {}},
         "inputs": [
-            *({"namespace": NAMESPACE, "name": digests[side], "facets": {}} for side in _sides(release)),
+            *(name | {"facets": {}} for name in _inputs(release)),
             {
                 "namespace": NAMESPACE,
                 "name": digests["synthetic"],
@@ -208,7 +218,7 @@ def _came_from(release: Release, column: Column) -> dict[str, Any]:
     """A learned column comes from the real one of its name, through a model of all; no value is handed on as such."""
     words = f"drawn from a model ({release.origin.generator}) of this column and the others" if release.origin else ""
     change = {"type": "DIRECT", "subtype": "AGGREGATION", "description": words, "masking": True}
-    source = {"namespace": NAMESPACE, "name": release.digests["train"], "field": column.name, "transformations": [change]}
+    source = {**_inputs(release)[0], "field": column.name, "transformations": [change]}
     return {"inputFields": [source]}
 
 
@@ -237,6 +247,13 @@ def _facet(schema: str, **content: Any) -> dict[str, Any]:
     """A facet of the specification, by its version and name."""
     name = schema.rsplit("/", 1)[-1]
     return {"_producer": PRODUCER, "_schemaURL": f"{FACETS}/{schema}.json#/$defs/{name}", **content}
+
+
+def _inputs(release: Release) -> list[dict[str, str]]:
+    """The real tables as OpenLineage names them, training rows first."""
+    if release.privacy is not None:
+        return [{"namespace": DECLARED, "name": release.privacy["dataset"]}]
+    return [{"namespace": NAMESPACE, "name": release.digests[side]} for side in _sides(release)]
 
 
 def _sides(release: Release) -> list[str]:

@@ -34,6 +34,11 @@ class Release:
         return signed_files(self.layout, self.rows)
 
     @property
+    def privacy(self) -> dict[str, Any] | None:
+        """What was spent of a privacy budget, and on what; None where the rows were made without one."""
+        return self.verdict.context.get("privacy")
+
+    @property
     def title(self) -> str:
         return f"Synthetic table, approved under {self.verdict.policy}"
 

@@ -63,6 +63,9 @@ def _budget(asked: PrivacyBudget, spent: Any, counts: Counted) -> Iterator[Findi
         message = f"the budget that is stated ({dict(spent)!s:.80}) is none; fit again"
         yield Finding("requires.dp", "missing", "block", message, WHY, meaning=counts)
         return
+    if spent.get("secure") is False:
+        message = "the noise came from a seed, as in a test: who knows it can take it off again; fit without noise_seed"
+        yield Finding("requires.dp", "fail", "block", message, WHY)
     if asked.unit == "subject" and unit == "row":  # the other way round it holds: who is hidden whole is hidden row by row
         message = "single rows are protected; the policy wants all rows of a subject to be, together"
         yield Finding("requires.dp", "missing", "block", message, WHY, meaning=counts)

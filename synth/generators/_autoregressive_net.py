@@ -14,24 +14,17 @@ from synth.generators._any_order import Layout, spread_of
 from synth.generators._learner import Learner
 from synth.generators._training import load_weights
 
-NEXT = 0.5  # share of the loss of a row known in the default order that its next column has; the others share the rest
+NEXT = 0.5  # share of the loss of a row known in such an order that its next column has; the others share the rest
+CONDITIONED = 0.5  # share of the other rows that are known as rows drawn under a condition are
+MOST_GIVEN = 3  # columns that these conditions are on
 
 
 class Net(Learner):
     """Log-likelihoods of all columns of a row given any of them."""
 
-    base: Tensor  # what `Layout.buffers` says of each token
-    is_place: Tensor
-    label: Tensor
-    weights: Tensor
-    weight_base: Tensor
-    weight_step: Tensor
-    column_of: Tensor
-    place: Tensor
-
     def __init__(self, layout: Layout, width: int, hidden: int, blocks: int, *, ordered: float, dropout: float) -> None:
         super().__init__()
-        self.layout, self.ordered = layout, ordered
+        self.layout = layout
         self.dropped = nn.Dropout(dropout)
         self.start = nn.Parameter(torch.randn(width) * 0.5)  # a row of which nothing is known
         sizes = [int(size) for size in np.diff(layout.base)]
@@ -48,43 +41,18 @@ class Net(Learner):
         for down in self.down:
             for parameter in down.parameters():
                 nn.init.zeros_(parameter)
-        for name, array in layout.buffers().items():
-            self.register_buffer(name, torch.from_numpy(array), persistent=False)
-        for place, token in enumerate(layout.tokens):
-            self.register_buffer(f"prior_{place}", torch.from_numpy(token.prior), persistent=False)
+        self.reading = Reading(layout, ordered)
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str = "all") -> Tensor:
         """Loss of each row, shape (rows,): an unbiased estimate of minus its log-likelihood, divided by the number of columns,
         in the default order for some rows, averaged over the orders for others (Uria, Murray and Larochelle 2014, eq. 10)."""
         codes = batch[0].long()
-        known, weight = self.reveal(len(codes), codes.device, rng)
-        inputs, factor = self.looked_up(codes)
+        known, weight = self.reading.reveal(self.reading.how_many(len(codes), rng), rng)
+        inputs, factor = self.reading.looked_up(codes)
         vectors = self.embed.weight()
-        known = known[:, self.column_of] * factor
+        known = known[:, self.reading.column_of] * factor
         h = self.trunk(self.start + summed(vectors, inputs, known))
         return (self.losses(h, codes, vectors, inputs, factor) * weight).sum(dim=1)
-
-    def reveal(self, rows: int, device: torch.device, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which columns of each row are known, and what the loss of each counts; both float of shape (rows, columns).
-
-        Of some rows the columns that come before a random place in the default order, of the others as many of any.
-        """
-        columns = len(self.layout.starts)
-        known = torch.randint(columns, (rows, 1), generator=rng, device=device)
-        noise = torch.rand((rows, columns), generator=rng, device=device)
-        in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
-        place = torch.where(in_order, self.place, noise.argsort(dim=1).argsort(dim=1))
-        unknown = (place >= known).to(noise.dtype)
-        weight = unknown / (columns - known)
-        return 1 - unknown, torch.where(in_order, (1 - NEXT) * weight + NEXT * (place == known), weight)
-
-    def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
-        label = codes.gather(1, self.label.expand(len(codes), -1)).clamp_min(0)
-        code = codes.clamp_min(0)
-        inputs = self.base + torch.where(self.is_place, label, code)
-        factor = torch.where(self.is_place, self.weights[self.weight_base + self.weight_step * label + code], 1.0)
-        return inputs, torch.where(codes >= 0, factor, 0.0)
 
     def trunk(self, x: Tensor) -> Tensor:
         for up, down in zip(self.up, self.down, strict=True):
@@ -94,14 +62,65 @@ class Net(Learner):
     def losses(self, h: Tensor, codes: Tensor, vectors: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
         """Minus the log-likelihood of every column given what is known, shape (rows, columns)."""
         logits = self.first(h).split([token.levels for token in self.layout.firsts], dim=1)
-        found = [self.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
+        found = [self.reading.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
         for place, token in enumerate(self.layout.later):
             column = int(self.layout.column_of[token])
             before = slice(self.layout.starts[column], token)
             sofar = summed(vectors, inputs[:, before], factor[:, before])
             hidden = torch.relu(self.given_row[place](h) + self.given_column[place](sofar))
-            found[column] = found[column] + self.loss(self.later[place](hidden), token, codes)
+            found[column] = found[column] + self.reading.loss(self.later[place](hidden), token, codes)
         return torch.stack(found, dim=1)
+
+
+class Reading(nn.Module):
+    """What a network reads of rows of tokens, and what it loses by its guesses; nothing of it is trained."""
+
+    base: Tensor  # what `Layout.buffers` says of each token
+    is_place: Tensor
+    label: Tensor
+    weights: Tensor
+    weight_base: Tensor
+    weight_step: Tensor
+    column_of: Tensor
+    place: Tensor
+
+    def __init__(self, layout: Layout, ordered: float) -> None:
+        super().__init__()
+        self.layout, self.ordered = layout, ordered
+        for name, array in layout.buffers().items():
+            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+        for place, token in enumerate(layout.tokens):
+            self.register_buffer(f"prior_{place}", torch.from_numpy(token.prior), persistent=False)
+
+    def how_many(self, rows: int, rng: torch.Generator) -> Tensor:
+        """Of how many columns each row is known, shape (rows, 1): any number but all, as likely as any other."""
+        return torch.randint(len(self.layout.starts), (rows, 1), generator=rng, device=rng.device)
+
+    def reveal(self, known: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which columns of each row are known, and what the loss of each counts; both float of shape (rows, columns).
+
+        known: how many are. Of some rows these are the first ones in the default order; of others a few of any, as conditions
+        are, and then the first ones; of the rest any.
+        """
+        rows, columns, device = len(known), len(self.layout.starts), known.device
+        noise = torch.rand((rows, columns), generator=rng, device=device)
+        in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
+        of_any = noise.argsort(dim=1).argsort(dim=1)
+        given = of_any < torch.randint(1, MOST_GIVEN + 1, (rows, 1), generator=rng, device=device)
+        conditioned = torch.rand((rows, 1), generator=rng, device=device) < CONDITIONED
+        after = torch.where(given, of_any, columns + self.place).argsort(dim=1).argsort(dim=1)
+        place = torch.where(in_order, self.place, torch.where(conditioned, after, of_any))
+        unknown = (place >= known).to(noise.dtype)
+        weight = unknown / (columns - known)
+        return 1 - unknown, torch.where(in_order | conditioned, (1 - NEXT) * weight + NEXT * (place == known), weight)
+
+    def looked_up(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding of each token, and what it counts in the sum: 1, for a piece where in its bin it lies, for none 0."""
+        label = codes.gather(1, self.label.expand(len(codes), -1)).clamp_min(0)
+        code = codes.clamp_min(0)
+        inputs = self.base + torch.where(self.is_place, label, code)
+        factor = torch.where(self.is_place, self.weights[self.weight_base + self.weight_step * label + code], 1.0)
+        return inputs, torch.where(codes >= 0, factor, 0.0)
 
     def loss(self, logits: Tensor, token: int, codes: Tensor) -> Tensor:
         prior = getattr(self, f"prior_{token}")

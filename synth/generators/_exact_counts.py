@@ -14,9 +14,11 @@ from synth.errors import BudgetError
 from synth.generators._factors import Columns, NoisyMarginal, cells, shape
 from synth.privacy.mechanisms import Noise, sigma
 
+MOST_KEPT = 2**24  # cells of all marginals that are kept: 128 MB
+
 
 class ExactCounts:
-    """The marginals of rows of codes, each counted once.
+    """The marginals of rows of codes, each counted once as long as there is room to keep them.
 
     codes: int32 of shape (rows, columns), each below its column's size. names: of the columns, for the record of spendings.
     rows_per_unit: rows that one unit of privacy has at most.
@@ -28,6 +30,7 @@ class ExactCounts:
         self.rows_per_unit = rows_per_unit
         self._columns = np.ascontiguousarray(codes.T).astype(np.int64)
         self._counted: dict[Columns, NDArray[np.int64]] = {}
+        self._kept = 0
 
     def __getitem__(self, columns: Columns) -> NDArray[np.int64]:
         """Rows in each cell, of the shape of the columns' sizes."""
@@ -37,7 +40,11 @@ class ExactCounts:
                 flat *= self.sizes[column]
                 flat += self._columns[column]
             counted = np.bincount(flat, minlength=cells(columns, self.sizes))
-            self._counted[columns] = counted.reshape(shape(columns, self.sizes))
+            table = counted.reshape(shape(columns, self.sizes))
+            if self._kept + table.size > MOST_KEPT:
+                return table
+            self._kept += table.size
+            self._counted[columns] = table
         return self._counted[columns]
 
     def measure(self, columns: Columns, noise: Noise, micro_rho: int) -> NoisyMarginal:

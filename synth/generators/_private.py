@@ -41,7 +41,6 @@ from synth.progress import Progress
 if TYPE_CHECKING:
     from synth.generators.base import Generator
 
-BINS_SHARE = 0.1  # of the zCDP part of a budget, for bins that follow the rows: decision 025
 THRESHOLDS = 0.5  # of δ, where categories are bought: the rest turns ρ into ε
 _TYPES = {  # of values whose physical type could tell of a row: a frame's integers turn to floats with the first null
     Kind.INTEGER: pa.int64(),
@@ -187,7 +186,7 @@ def fit_private(
         made.schema,
         noise,
         facts_micro_rho=int(terms.facts_share * cost.micro_rho),
-        bins_micro_rho=int(BINS_SHARE * cost.micro_rho),
+        bins_micro_rho=int(method.bins_share * cost.micro_rho),
         delta=delta,
         rows_per_unit=k,
     )

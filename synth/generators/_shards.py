@@ -146,7 +146,9 @@ class Joined:
     def provenance(self) -> Provenance:
         """Where the rows come from; under a condition, too, what those so far cost and are worth."""
         shards = self.shards
-        made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n)
+        receipt = shards.model.receipt
+        known = True if receipt is not None and not receipt.secure else None
+        made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n, noise_known=known)
         if not shards.where:
             return made
         return replace(made, where=str(shards.where), acceptance=self._effort.acceptance, effective_rows=self._worth)

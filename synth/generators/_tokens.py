@@ -93,7 +93,7 @@ def coder_from(column: EncodedColumn, prefix: str, arrays: Mapping[str, np.ndarr
     return Moments(column.name, int(facts[0]), column.per_day, Scale.from_arrays(f"{prefix}.days", arrays), weekdays, time)
 
 
-def _log_shares(mass: np.ndarray) -> np.ndarray:
+def log_shares(mass: np.ndarray) -> np.ndarray:
     """Log of the shares along the last axis; one row more is spread over all, so that none is 0."""
     mass = mass + 1 / max(1, mass.shape[-1])
     return np.asarray(np.log(mass / mass.sum(axis=-1, keepdims=True)), dtype=np.float32)
@@ -140,12 +140,12 @@ class Levels:
     def tokens(self) -> tuple[Token, ...]:
         null = [float(self.nulls)] if self.has_null else []
         if not self.is_large:
-            return (Token(_log_shares(np.concatenate([self.counts, null]))),)
+            return (Token(log_shares(np.concatenate([self.counts, null]))),)
         table = self._by_group(self.counts.astype(np.float64), np.nan)
-        prior = _log_shares(np.nan_to_num(table))
+        prior = log_shares(np.nan_to_num(table))
         prior[np.isnan(table)] = NEVER
         groups = np.concatenate([np.nansum(table, axis=1), null])
-        return Token(_log_shares(groups)), Token(np.vstack([prior, *([prior[:1]] if null else [])]), nested=True)
+        return Token(log_shares(groups)), Token(np.vstack([prior, *([prior[:1]] if null else [])]), nested=True)
 
     def _by_group(self, of_levels: np.ndarray, nothing: float) -> np.ndarray:
         table = np.full((-(-len(self.counts) // self.width), self.width), nothing)
@@ -195,7 +195,7 @@ def _nested_shares(tokens: tuple[Token, ...], table: np.ndarray, null: np.ndarra
 def _scale_tokens(scale: Scale, nulls: int) -> tuple[Token, ...]:
     """The bin, and the piece where a bin has several."""
     null = [float(nulls)] if nulls else []
-    first = Token(_log_shares(np.concatenate([scale.bin_mass, null])), line=scale.bins)
+    first = Token(log_shares(np.concatenate([scale.bin_mass, null])), line=scale.bins)
     if scale.most == 1:
         return (first,)
     table = scale.by_bin(scale.mass.astype(np.float64), np.nan)
@@ -319,7 +319,7 @@ class Moments:
     def tokens(self) -> tuple[Token, ...]:
         tokens = _scale_tokens(self.days, self.nulls)
         if self.weekdays is not None:
-            weekday = _log_shares(self.weekdays)
+            weekday = log_shares(self.weekdays)
             weekday[self.weekdays == 0] = NEVER
             tokens += (Token(weekday if self.weekdays.any() else np.zeros(7, dtype=np.float32)),)
         return tokens if self.time is None else tokens + _scale_tokens(self.time, 0)

@@ -103,7 +103,36 @@ def _context() -> dict[str, Any]:
                 "properties": provenance | conditioned,
             },
             "search": _search(),
+            "privacy": _privacy(),
         },
+    }
+
+
+def _privacy() -> dict[str, Any]:
+    facts = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
+    fields = {
+        "epsilon": _of("number", "ε."),
+        "delta": _of("number", "δ."),
+        "unit": {"enum": ["row", "subject"], "description": "What is protected."},
+        "rows_per_subject": {
+            "type": ["integer", "null"],
+            "description": "Rows that count of a subject, at most.",
+        },
+        "mechanism": _of("string", "The generator, and its method."),
+        "dataset": _of("string", "The ledger's name for the people that it was spent on."),
+        "entry": {"type": "integer", "minimum": 1, "description": "The ledger's entry."},
+        "entry_digest": {**SHA256, "description": "SHA-256 of that entry."},
+        "micro_rho": {**ROWS, "description": "What was spent, in millionths of ρ."},
+        "secure": _of("boolean", "Whether nobody can draw the noise again."),
+        "declared": {**facts, "description": "Facts of each column that were declared to be public."},
+        "bought": {**facts, "description": "Facts of each column that were paid for."},
+    }
+    return {
+        "type": "object",
+        "description": "What was spent of a privacy budget. Only for rows made under one, whose figures look at no real row: "
+        "rows and digests of real tables are then null.",
+        "required": list(fields),
+        "properties": fields,
     }
 
 

@@ -22,6 +22,16 @@ from synth.report.search import search_table
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
 GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
 FIRST = 5  # open findings on the first screen; the others follow further down
+BUDGET = {  # what is shown of a privacy budget
+    "epsilon": "ε",
+    "delta": "δ",
+    "unit": "Unit of privacy",
+    "rows_per_subject": "Rows per subject, at most",
+    "mechanism": "Mechanism",
+    "dataset": "Data set",
+    "entry": "Entry of the ledger",
+    "entry_digest": "SHA-256 of the entry",
+}
 URGENCY = ("fail", "error", "missing", "skipped", "inconclusive", "insufficient")
 
 
@@ -104,7 +114,8 @@ def render(
     headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
     found = _folded([_finding(f, hide) for f in _open(findings)])
     has_images = any(m.family == "image" and m.score is not None for m in measurements)
-    heads = words.IMAGE_HEADLINES if has_images else words.HEADLINES
+    private = "privacy" in measurements.context
+    heads = words.RELEASED_HEADLINES if private else words.IMAGE_HEADLINES if has_images else words.HEADLINES
     first = [m for name in heads for m in measurements.named(name)]
     shape, trend = _detail(measurements, "fidelity.shape"), _detail(measurements, "fidelity.trend")
     errors = [] if public else _column_errors(shape)
@@ -112,6 +123,7 @@ def render(
     return _template().render(
         title=title,
         public=public,
+        private=private,
         decision="none" if verdict is None else verdict.decision,
         headline=headline,
         says=says,
@@ -190,7 +202,7 @@ def _limit(finding: Finding | None) -> float | None:
 
 def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
     scored = str(m.detail.get("metric", "")) if m.name == "utility.tstr" else ""
-    name = f"{(words.HEADLINES | words.IMAGE_HEADLINES)[m.name]} {scored}".rstrip()
+    name = f"{(words.HEADLINES | words.IMAGE_HEADLINES | words.RELEASED_HEADLINES)[m.name]} {scored}".rstrip()
     row = _row(m, finding, hide) | {"words": name, "drawing": None, "whose": words.referee(m)}
     if m.score is not None:
         limit = _limit(finding)
@@ -282,6 +294,8 @@ def _made(context: Mapping[str, Any], holdout: Table | None) -> str:
     said += [f"by {made['generator']}" if made.get("generator") else ""]
     said += [f"from {rows['train']:,} training rows" if rows.get("train") is not None else ""]
     line = " ".join(part for part in said if part)
+    if "privacy" in context:
+        return f"{line} under a privacy budget"
     return line and line + (f"; {held:,} real rows held out" if held else "; no real rows held out")
 
 
@@ -294,6 +308,8 @@ def _facts(context: Mapping[str, Any], holdout: Table | None) -> list[tuple[str,
         ("Target", str(context.get("target") or "none")),
         ("Sensitive", ", ".join(context.get("sensitive") or ()) or "none"),
     ]
+    if (spent := context.get("privacy")) is not None:
+        facts += [(said, f"{spent[key]}") for key, said in BUDGET.items() if spent[key] is not None]
     facts += [
         (f"{key} of the model".capitalize(), str(made[key]))
         for key in ("generator", "seed", "where")

@@ -26,6 +26,10 @@ IMAGE_HEADLINES = {  # where images are judged, whose single columns say nothing
     "privacy.membership_auc": "Membership AUC",
     "privacy.membership_tpr": "Membership at 1% FPR",
 }
+RELEASED_HEADLINES = {  # of rows made under a budget, which are held against nothing else
+    "fidelity.noisy_marginals": "Noisy marginals, mean",
+    "fidelity.worst_noisy_marginal": "Noisy marginals, worst",
+}
 DECISIONS = {
     "approved": ("Approved", "Every rule that can block is met."),
     "rejected": ("Rejected", "At least one rule that can block is broken; these rows stay inside."),
@@ -87,6 +91,7 @@ REFEREES = {
     "by definition": "by definition",
     "copies": "copies of real rows",
     "the whole table": "the whole table",
+    "noise alone": "noise alone",
 }  # how such a reference begins
 SMALLEST = 1e-9  # below it a float is rounding noise around zero
 
@@ -183,7 +188,8 @@ def compared(m: Measurement, value: float, low: float, high: float, limit: float
     while limit is not None and places < 6 and _meets((value, low, high), limit, scale, places):
         places += 1
     said = f"{_digits(scale * value, places)}{unit} {_ends(value, low, high, m.name, places)}"
-    said += "" if over is None else f" beyond the {number(over, m.name)} of real rows"
+    whose = REFEREES["noise alone"] if referee(m) == REFEREES["noise alone"] else REAL
+    said += "" if over is None else f" beyond the {number(over, m.name)} of {whose}"
     if limit is None:
         return f"{said}; reported only"
     bound = "at least" if m.better == "higher" else "at most"

@@ -109,7 +109,8 @@ def test_a_packaged_policy_never_approves_without_a_figure_it_blocks_on(made: Si
     ]
     big = {"train": 10_000, "holdout": 10_000, "synthetic": 10_000}
     base = made.measured(made.rows(), tuple(perfect))
-    base = replace(base, context={**base.context, "rows": big, "target": "town", "sensitive": ["town"]})
+    spent = {"epsilon": 1.0, "delta": 1e-6, "unit": "row", "secure": True}
+    base = replace(base, context={**base.context, "rows": big, "target": "town", "sensitive": ["town"], "privacy": spent})
     assert rules.assess(base).decision == "approved"
     for position, check in enumerate(rules.checks):
         if check.severity != "block":
@@ -222,8 +223,10 @@ def test_every_rule_of_a_packaged_policy_gives_its_reason(name: str) -> None:
         assert len(check.why.split()) >= 5
 
 
-def test_the_five_policies_are_packaged() -> None:
-    assert packaged() == ("class-balance", "fairness-audit", "image-release", "privacy-release", "research")
+def test_the_six_policies_are_packaged() -> None:
+    assert packaged() == (
+        "class-balance", "fairness-audit", "image-release", "privacy-release", "private-release", "research"
+    )  # fmt: skip
 
 
 def test_the_json_schema_describes_a_policy() -> None:

@@ -104,7 +104,7 @@ def test_numpy_draws_from_the_network_that_torch_trained(shop: Table) -> None:
     codes = np.hstack([coder.encode(rows[coder.name].values) for coder in layout.coders])
     with torch.no_grad():
         tokens = torch.from_numpy(codes).long()
-        inputs, factor = net.looked_up(tokens)
+        inputs, factor = net.reading.looked_up(tokens)
         vectors = net.embed.weight()
         h = net.trunk(net.start.expand(64, -1))
         expected = -net.losses(h, tokens, vectors, inputs, factor).numpy()
