@@ -20,7 +20,20 @@ UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click'
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
     *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
-    *("verify", "replay", "attempts", "ledger", "track", "schema", "generators", "metrics", "policies", "keys", "doctor"),
+    *(
+        "verify",
+        "replay",
+        "attempts",
+        "ledger",
+        "audit-privacy",
+        "track",
+        "schema",
+        "generators",
+        "metrics",
+        "policies",
+        "keys",
+        "doctor",
+    ),
 )
 
 
@@ -52,7 +65,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
+        from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:

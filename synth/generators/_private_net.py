@@ -9,6 +9,8 @@ the noise does as much.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -68,8 +70,9 @@ class PrivateNet(nn.Module):
     def _losses(self, h: Tensor, codes: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
         """Minus the log-likelihood of every column given what is known, shape (rows · times, columns)."""
         rows, times, _ = h.shape
-        logits = self.heads.mixed(self.first(h)).flatten(0, 1).split([token.levels for token in self.layout.firsts], dim=1)
-        found = [self.reading.loss(part, start, codes) for part, start in zip(logits, self.layout.starts, strict=True)]
+        logits, bounds = self.heads.mixed(self.first(h)).flatten(0, 1), self.layout.bounds
+        parts = [logits[:, begin:end] for begin, end in pairwise(bounds)]
+        found = [self.reading.loss(part, start, codes) for part, start in zip(parts, self.layout.starts, strict=True)]
         if self.layout.later:
             with torch.no_grad():  # a layer is asked once: what the column's tokens so far say is taken as it is
                 vectors = self.levels.table() @ self.embed.weight.T
@@ -104,9 +107,12 @@ class Fixed(nn.Module):
 
     def __init__(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
         super().__init__()
-        hats = torch.block_diag(*(torch.from_numpy(knots) for _, knots in parts))
+        ends = np.cumsum([knots.shape for _, knots in parts], axis=0)
+        hats = np.zeros(ends[-1], dtype=np.float32)
+        for (levels, knots), (_, part) in zip(ends, parts, strict=True):
+            hats[levels - part.shape[0] : levels, knots - part.shape[1] : knots] = part
         self.register_buffer("share", torch.from_numpy(np.concatenate([own for own, _ in parts])), persistent=False)
-        self.register_buffer("hats", hats, persistent=False)
+        self.register_buffer("hats", torch.from_numpy(hats), persistent=False)
 
     @property
     def features(self) -> int:
@@ -118,8 +124,8 @@ class Fixed(nn.Module):
 
     def mixed(self, features: Tensor) -> Tensor:
         """A number for each level: shape (…, features) to (…, levels)."""
-        own, knots = features.split(list(self.hats.shape), dim=-1)
-        return self.share * own + knots @ self.hats.T
+        levels = len(self.share)
+        return self.share * features[..., :levels] + features[..., levels:] @ self.hats.T
 
 
 def _spread(token: Token) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-a
 import torch
 from torch import Tensor, nn
 
+from synth.privacy import dpsgd
 from synth.privacy.dpsgd import MARGIN, ClippedSum, blurred, drawn, normals, train_privately
 
 BY_CHANCE = 1e-7  # of a false alarm, in each statistical test
@@ -289,6 +291,29 @@ def test_a_row_more_changes_neither_scale_nor_number_of_steps() -> None:
     assert len(few.asked) == len(more.asked) == 1 + 12 * 4
     for name, weights in one.items():
         np.testing.assert_array_equal(weights, other[name])
+
+
+def test_sums_are_divided_by_no_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row more that has no gradient leaves no trace in what is released, whether or not it is drawn."""
+    released: list[np.ndarray] = []
+    plain = dpsgd.blurred
+
+    def listening(sums: np.ndarray, *rest: Any) -> np.ndarray:
+        released.append(sums)
+        return plain(sums, *rest)
+
+    def loss(batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
+        each: Tensor = network((batch[0],), rng) * batch[1]
+        return each
+
+    monkeypatch.setattr(dpsgd, "blurred", listening)
+    network, how = Network(), NoisySteps(12, 0.5, 1.0)
+    for rows in (50, 51):
+        data = table(51)[:rows], (np.arange(rows) < 50).astype(np.float32)
+        train_privately(network, loss, data, how, Scripted(), learning_rate=lambda step: 0.0, average=0.9)
+    assert len(released) == 2 * 12 * 3
+    for one, other in zip(released[:36], released[36:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_two_fits_differ_and_a_seed_for_tests_is_marked() -> None:
