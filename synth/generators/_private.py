@@ -13,7 +13,6 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,8 +208,11 @@ def fit_private(
 def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
     """Write the spending down. The first budget of a data set is its cap, until somebody raises it on record."""
     by, budget = _who(), terms.budget
-    with suppress(InputError):  # it has an account
+    try:
         ledger.open_account(terms.dataset, budget, by=by)
+    except InputError:
+        if terms.dataset not in [account.dataset for account in ledger.accounts()]:
+            raise  # no name for one
     return ledger.spend(terms.dataset, cost, what=what, by=by, unit=budget.unit, rows_per_subject=budget.rows_per_subject)
 
 

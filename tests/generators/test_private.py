@@ -62,6 +62,7 @@ def test_a_budget_with_facts_read_off_the_rows_is_refused_with_the_words_to_decl
         ({"budget": 1.0}, r"synth\.Budget"),
         ({"budget": None}, "go with a budget"),
         ({"dataset": None}, "dataset=NAME"),
+        ({"dataset": "no name"}, "cannot be called"),
         ({"facts_share": 1.5}, "facts_share"),
         ({"budget": Budget(1.0, 1e-5, "subject", 3)}, "no column says whose a row is"),
     ],
