@@ -76,12 +76,12 @@ def fitted(
 ) -> tuple[GraphicalModel | None, list[NoisyMarginal]]:
     """The model with its default settings, where no others are given, if there is one; and the measurements."""
     counts, usual = ExactCounts(codes, WORST_SIZES, "abc", 1), Marginals(**settings)
-    common = {"max_cells": usual.max_cells, "iterations": usual.iterations, "progress": silent}
+    common: dict[str, Any] = {"max_cells": usual.max_cells, "progress": silent}
     if method == "counts":
         return None, [counts.measure((0, 1, 2), noise, cost)]
     if method == "mst":
         return mst(counts, noise, **common)
-    return aim(counts, noise, degree=usual.degree, rounds=usual.rounds, **common)
+    return aim(counts, noise, degree=usual.degree, rounds=usual.rounds, iterations=usual.iterations, **common)
 
 
 def chosen(codes: np.ndarray, noise: Noise, cost: int) -> float:

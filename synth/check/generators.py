@@ -40,6 +40,7 @@ OF_THE_MACHINE = (
     "precision",
     "max_seconds",
 )  # where a network is trained, and how long: need not matter here
+UNDER_BUDGET = "private_"  # how a hyperparameter begins that matters under a privacy budget alone
 NONSENSE = "no such value"  # of any hyperparameter: a config or a command line may well give a text for a number
 
 
@@ -353,7 +354,7 @@ def _hyperparameters(case: _Case) -> None:
     hints = typing.get_type_hints(type(case.generator))
     for name, value in case.generator.get_params().items():
         _must_raise(ConfigError, lambda name=name: fit(case.fresh(**{name: NONSENSE}), case.table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
-        if name in OF_THE_MACHINE:
+        if name in OF_THE_MACHINE or name.startswith(UNDER_BUDGET):
             continue
         accepted: list[Any] = []
         for other in alternatives(value, hints[name], tuple(encode(case.made.head(1)))):

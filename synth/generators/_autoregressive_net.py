@@ -84,9 +84,9 @@ class Reading(nn.Module):
     column_of: Tensor
     place: Tensor
 
-    def __init__(self, layout: Layout, ordered: float) -> None:
+    def __init__(self, layout: Layout, ordered: float, conditioned: float = CONDITIONED) -> None:
         super().__init__()
-        self.layout, self.ordered = layout, ordered
+        self.layout, self.ordered, self.conditioned = layout, ordered, conditioned
         for name, array in layout.buffers().items():
             self.register_buffer(name, torch.from_numpy(array), persistent=False)
         for place, token in enumerate(layout.tokens):
@@ -107,7 +107,7 @@ class Reading(nn.Module):
         in_order = torch.rand((rows, 1), generator=rng, device=device) < self.ordered
         of_any = noise.argsort(dim=1).argsort(dim=1)
         given = of_any < torch.randint(1, MOST_GIVEN + 1, (rows, 1), generator=rng, device=device)
-        conditioned = torch.rand((rows, 1), generator=rng, device=device) < CONDITIONED
+        conditioned = torch.rand((rows, 1), generator=rng, device=device) < self.conditioned
         after = torch.where(given, of_any, columns + self.place).argsort(dim=1).argsort(dim=1)
         place = torch.where(in_order, self.place, torch.where(conditioned, after, of_any))
         unknown = (place >= known).to(noise.dtype)

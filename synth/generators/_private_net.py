@@ -26,7 +26,7 @@ class PrivateNet(nn.Module):
     def __init__(self, layout: Layout, width: int, hidden: int, blocks: int, *, ordered: float, times: int) -> None:
         super().__init__()
         self.layout, self.times = layout, times
-        self.reading = Reading(layout, ordered)
+        self.reading = Reading(layout, ordered, conditioned=0.0)  # as its settings were chosen
         sizes = [int(size) for size in np.diff(layout.base)]
         labels = [token if token.place is None else layout.tokens[i - 1] for i, token in enumerate(layout.tokens)]
         self.levels = Fixed([spread_of(label, size) for label, size in zip(labels, sizes, strict=True)])

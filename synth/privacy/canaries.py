@@ -10,7 +10,7 @@ well below ε even where all of it is lost: it finds gross faults, such as noise
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +24,7 @@ SHARES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the canaries that are guessed at
 
 def flip(canaries: int) -> np.ndarray:
     """A fair coin for each canary, by the operating system's entropy: boolean of shape (canaries,)."""
-    return np.unpackbits(np.frombuffer(secrets.token_bytes(-(-canaries // 8)), dtype=np.uint8))[:canaries].astype(bool)
+    return np.unpackbits(np.frombuffer(os.urandom(-(-canaries // 8)), dtype=np.uint8))[:canaries].astype(bool)
 
 
 def audit_one_run(

@@ -47,7 +47,7 @@ def test_what_columns_have_to_do_with_each_other_is_learned(model: Autoregressiv
     real = pairs(values(20_000, seed=1), 20_000)
     made = pairs(model.sample(20_000).arrow.to_pydict(), 20_000)
     unrelated = real.sum(axis=1, keepdims=True) * real.sum(axis=0, keepdims=True)
-    assert np.abs(made - real).sum() / 2 < 0.5 * np.abs(unrelated - real).sum() / 2
+    assert np.abs(made - real).sum() / 2 < 0.7 * np.abs(unrelated - real).sum() / 2
 
 
 def test_the_receipt_covers_counts_and_steps(model: Autoregressive) -> None:
@@ -180,3 +180,19 @@ def test_biases_bring_single_columns_to_their_shares() -> None:
     later, _ = held.draw(0, held.trunk(x + held.embed(1, codes)), np.random.default_rng(3))
     for drawn, share in ((codes[:, 0], shares[1]), (later[:, 0], shares[0])):
         assert np.bincount(drawn, minlength=len(share)) / 20_000 == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SMALL if name.startswith("private_")] + ["private_counts", "private_learning_rate"]
+)
+def test_each_hyperparameter_for_a_budget_does_something(name: str, tmp_path: Path) -> None:
+    few: dict[str, Any] = {**SMALL, "private_steps": 5, "private_counts": 0.1, "private_learning_rate": 0.02}
+    other = {**few, name: few[name] * 2}
+    rows = declared(values(300))
+    one, two = (
+        Autoregressive(**params).fit(
+            rows, budget=BUDGET, dataset=f"people{place}", ledger=tmp_path / "ledger.sqlite", noise_seed=1
+        )
+        for place, params in enumerate((few, other))
+    )
+    assert not one.sample(200, seed=0).arrow.equals(two.sample(200, seed=0).arrow)
