@@ -7,7 +7,6 @@ What is tried is the whole path of a fit, from the declaration to the rows that 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.errors import ConfigError
+from synth.generators._factors import NoisyMarginal
 from synth.generators.base import Generator
 from synth.privacy.audit import (
     WORST,
@@ -36,15 +36,6 @@ DRAWN = 100  # rows from each model, for an attacker who sees rows alone
 _NAMES = ("a", "b", "c")
 _DECLARED = ("kind", "categories", "nullable")
 SCHEMA = Schema(tuple(Column(name, Kind.CATEGORICAL, categories=("0", "1"), declared=_DECLARED) for name in _NAMES))
-
-
-@dataclass(frozen=True, eq=False)
-class _Counts:
-    """A measurement as `likelihood_ratio` takes it."""
-
-    columns: tuple[int, ...]
-    counts: np.ndarray
-    sigma: float
 
 
 def audits_of(model: Generator, *, runs: int, progress: Progress = silent) -> list[Audit]:
@@ -81,7 +72,7 @@ def _tried(model: Generator, budget: Budget, runs: int, progress: Progress) -> t
                 black[side].append(float(_ones(rows)))
                 measured = getattr(fitted, "measurements", None)
                 if measured is not None:
-                    named = [_Counts(tuple(map(_NAMES.index, names)), counts, sigma) for names, counts, sigma in measured]
+                    named = [NoisyMarginal(tuple(map(_NAMES.index, names)), counts, sigma) for names, counts, sigma in measured]
                     white[side].append(likelihood_ratio(named, WORST))
             progress("audit", run + 1, runs)
     seen = Attempts(np.array(white[0]), np.array(white[1])) if white[0] else None

@@ -58,7 +58,7 @@ class Generator:
     keeps_checkpoints: ClassVar[bool] = False  # whether an interrupted fit can go on where it was
     private: ClassVar[bool] = False  # whether it can learn under a privacy budget
     needs_budget: ClassVar[bool] = False  # whether it learns under one alone
-    bins_share: ClassVar[float] = 0.1  # of the zCDP part of its cost, for bins that follow the rows: decision 025
+    bins_share: ClassVar[float] = 0.1  # of the zCDP part of its cost, for bins that follow the rows: decision 026
     refusal: ClassVar[str] = "it learns from the rows as they are; fit marginals, which learns from noisy counts alone"
 
     _shard_rows: ClassVar[int] = SHARD

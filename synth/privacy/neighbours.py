@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
+from synth.errors import SynthError
 
 Data = TypeVar("Data")
 
@@ -62,7 +63,7 @@ def told_apart(fit: Callable[[Data], Any], one: Data, other: Data, *, noisy: Seq
     fit: gives all that would leave (mappings, sequences, arrays and dataclasses, in any depth) from one table. Where what it
     gives is noisy it is to draw the same noise each time (`Noise(…, seed=…)`), so that values may differ, but nothing else.
     noisy: patterns of the places whose values may differ, as in "measured.*.counts": there only types and shapes are compared.
-    Prints, logs and warnings are compared, and so is the error where a fit fails.
+    Prints, logs and warnings are compared, and so is the error where a fit refuses; one that is not of synth is raised.
     """
     seen = [_seen(fit, data) for data in (one, other)]
     return list(_differences("", seen[0], seen[1], tuple(noisy)))
@@ -73,7 +74,7 @@ def _seen(fit: Callable[[Data], Any], data: Data) -> Mapping[str, Any]:
     with _heard() as said:
         try:
             given, error = fit(data), None
-        except Exception as problem:
+        except SynthError as problem:  # any other is a fault of the fit, and two that break alike prove nothing
             given, error = None, f"{type(problem).__name__}: {problem}"
     return {"given": given, "said": list(said), "error": error}
 

@@ -194,7 +194,7 @@ def test_one_more_row_changes_nothing_that_has_no_noise(row: dict[str, Any]) -> 
 
 def test_a_null_does_not_change_the_types_of_a_frame() -> None:
     frame = pd.DataFrame({"age": [30, 40] * 50, "member": [True, False] * 50})
-    holed = pd.concat([frame, pd.DataFrame({"age": [None], "member": [True]})])  # pandas: integers become floats
+    holed = pd.concat([frame, pd.DataFrame({"age": [np.nan], "member": [True]})])  # pandas: integers become floats
     schema = {"columns": {name: COLUMNS[name] for name in frame}}
     types = []
     for place, each in enumerate((frame, holed)):
