@@ -293,7 +293,8 @@ def test_a_row_more_changes_neither_scale_nor_number_of_steps() -> None:
         np.testing.assert_array_equal(weights, other[name])
 
 
-def test_sums_are_divided_by_no_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows_before", [49, 50], ids=["half of them rounds up", "half of them rounds down"])
+def test_sums_are_divided_by_no_number_of_rows(rows_before: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row more that has no gradient leaves no trace in what is released, whether or not it is drawn."""
     released: list[np.ndarray] = []
     plain = dpsgd.blurred
@@ -308,8 +309,8 @@ def test_sums_are_divided_by_no_number_of_rows(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(dpsgd, "blurred", listening)
     network, how = Network(), NoisySteps(12, 0.5, 1.0)
-    for rows in (50, 51):
-        data = table(51)[:rows], (np.arange(rows) < 50).astype(np.float32)
+    for rows in (rows_before, rows_before + 1):
+        data = table(51)[:rows], (np.arange(rows) < rows_before).astype(np.float32)
         train_privately(network, loss, data, how, Scripted(), learning_rate=lambda step: 0.0, average=0.9)
     assert len(released) == 2 * 12 * 3
     for one, other in zip(released[:36], released[36:], strict=True):
