@@ -13,8 +13,8 @@ import numpy as np
 
 from synth.data.conditions import Clause
 from synth.data.encoding import EncodedColumn
-from synth.errors import BudgetError
 from synth.generators._bins import Scale
+from synth.generators._exact_counts import equal_parts
 from synth.generators._tokens import Coder, Levels, Token, coder_from, log_shares
 from synth.privacy.columns import PrivateColumn
 from synth.privacy.domains import PrivateDomain
@@ -29,11 +29,9 @@ def counted(domain: PrivateDomain, codes: np.ndarray, noise: Noise, *, rows_per_
     codes: int of shape (rows, columns). Each column's counts are moved to the nearest that are not negative and add up to the
     same for all columns. Raises BudgetError where there is less than the smallest cost for each.
     """
-    part = noise.allowance.left // len(domain.columns)
-    if part < 1:
-        raise BudgetError(f"{noise.allowance.left} micro-ρ are left to count {len(domain.columns)} columns; set more aside")
+    parts = equal_parts(noise.allowance.left, len(domain.columns), "counts of single columns")
     noisy = []
-    for place, column in enumerate(domain.columns):
+    for place, (column, part) in enumerate(zip(domain.columns, parts, strict=True)):
         exact = np.bincount(codes[:, place], minlength=column.size)
         noisy.append(noise.counts(exact, part, sensitivity=rows_per_unit, what=f"cells of {column.name!r}"))
     rows = max(1.0, float(np.average([of.sum() for of in noisy], weights=[1 / len(of) for of in noisy])))
