@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from synth.metrics.measurement import Measurement, Measurements
-from synth.report import words
+from synth.report import svg, words
 from synth.report.exposure import Exposure
 
 METRICS = ("fairness.group_share", "fairness.label_gap", "fairness.tstr_gap")
+SHOWN = 20  # groups in the table; where there are more, the others are folded below it
 QUIET = ("pass", "report", "", "absent")
 
 
@@ -23,6 +26,7 @@ class Cell:
     gap: str
     interval: str
     outcome: str  # "" where there is nothing to call out
+    drawing: Markup | None = None  # the difference over what real rows score
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Groups:
     insufficient: tuple[str, ...]  # groups that no figure was taken of, with the reason
     shown: tuple[bool, ...]  # which of `METRICS` any group has a figure of
     outcome: str  # the class that the second figure is about, where all groups have the same
+    most: int  # rows that are not folded
     score: str  # what the third figure loses: "AUC", "R²"
 
 
@@ -51,6 +56,7 @@ def by_group(measurements: Measurements, findings: Mapping[str, Any], hide: Expo
             found.setdefault(tuple(sorted(m.group.items())), {})[m.name] = m
     if not found:
         return None
+    ends = {name: _ends(figures[name] for figures in found.values() if name in figures) for name in METRICS}
     rows: list[Row] = []
     small: list[str] = []
     for figures in found.values():
@@ -60,16 +66,23 @@ def by_group(measurements: Measurements, findings: Mapping[str, Any], hide: Expo
             reason = one.reason.removeprefix("insufficient: ")
             small.append(label if hide.public else f"{label}: {reason}")
             continue
-        rows.append(Row(label, tuple(_cell(figures.get(name), findings, hide) for name in METRICS)))
+        rows.append(Row(label, tuple(_cell(figures.get(name), findings, hide, ends[name]) for name in METRICS)))
     target = str(measurements.context.get("target") or "")
     classes = {str(m.detail["class"]) for m in measurements.named("fairness.label_gap") if "class" in m.detail}
     outcome = hide.value(target, classes.pop()) if len(classes) == 1 else ""
     scores = {str(m.detail["metric"]) for m in measurements.named("fairness.tstr_gap") if "metric" in m.detail}
     shown = tuple(any(m.status in ("ok", "error") for m in measurements.named(name)) for name in METRICS)
-    return Groups(tuple(rows), tuple(small), shown, outcome, ", ".join(sorted(scores)) or "score")
+    rows.sort(key=lambda row: not any(cell.outcome for cell in row.cells))  # what a rule says something of comes first
+    return Groups(tuple(rows), tuple(small), shown, outcome, SHOWN, ", ".join(sorted(scores)) or "score")
 
 
-def _cell(m: Measurement | None, findings: Mapping[str, Any], hide: Exposure) -> Cell:
+def _ends(figures: Iterable[Measurement]) -> tuple[float, float]:
+    """The least and the largest number in one column's drawings, so that groups compare; nothing (0) is always there."""
+    known = [m.score for m in figures if m.score is not None]
+    return min([0.0, *(score.low for score in known)]), max([0.0, *(score.high for score in known)])
+
+
+def _cell(m: Measurement | None, findings: Mapping[str, Any], hide: Exposure, ends: tuple[float, float]) -> Cell:
     if m is None:
         return NOTHING
     if m.score is None:
@@ -80,4 +93,6 @@ def _cell(m: Measurement | None, findings: Mapping[str, Any], hide: Exposure) ->
     else:
         fake, real = words.share(m.detail.get("share")), words.share(m.detail.get("real_share"))
     gap, spread = words.number(m.score.value, m.name), words.interval(m.score, m.name)
-    return Cell(fake, real, gap, spread, "" if outcome in QUIET else outcome)
+    floor = None if m.reference is None else (m.reference.low, m.reference.high)
+    drawn = svg.gap(m.score.value, m.score.low, m.score.high, floor, ends)
+    return Cell(fake, real, gap, spread, "" if outcome in QUIET else outcome, drawn)

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from xml.etree import ElementTree as Xml
 
-from synth.report.page import Finding, Verdict
+from synth.report.findings import Finding, Verdict
 
 UNDECIDED = ("inconclusive", "missing", "error", "skipped")
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in any XML 1.0 document

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, Protocol
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from dataclasses import replace
+from typing import Any
 
 from synth.data.images import ImageShape
 from synth.data.table import Table
 from synth.metrics.measurement import Measurement, Measurements
-from synth.report import plots, svg, words
+from synth.report import layout, plots, svg, words
 from synth.report.contact import contact_sheets
 from synth.report.exposure import Exposure
 from synth.report.families import by_family, gaps
+from synth.report.findings import Finding, card, drawing, folded, limit_of, tally, unsettled
 from synth.report.groups import by_group
 from synth.report.power import power_table
+from synth.report.privacy import in_words
 from synth.report.search import search_table
 
 COLUMNS, PAIRS, MATRIX = 12, 6, 40  # the worst columns and pairs that are drawn; columns that a square of errors still shows
 GROUPS, FOLDED = 3, 600  # groups or columns of a metric in its table, and the rows of a family that are folded below it
-FIRST = 5  # open findings on the first screen; the others follow further down
+FIRST = 5  # open findings that are not folded, so that the figures are not pushed off the first screen
 BUDGET = {  # what is shown of a privacy budget
     "epsilon": "ε",
     "delta": "δ",
@@ -32,55 +32,6 @@ BUDGET = {  # what is shown of a privacy budget
     "entry": "Entry of the ledger",
     "entry_digest": "SHA-256 of the entry",
 }
-URGENCY = ("fail", "error", "missing", "skipped", "inconclusive", "insufficient")
-
-
-class Finding(Protocol):
-    """What the page reads of one rule's outcome."""
-
-    @property
-    def check(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def value(self) -> float | None: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-    @property
-    def limit(self) -> float | None: ...
-    @property
-    def reference(self) -> float | None: ...
-    @property
-    def over_reference(self) -> bool: ...
-    @property
-    def meaning(self) -> str | None: ...
-    @property
-    def waiver(self) -> Mapping[str, Any] | None: ...
-    @property
-    def blocks(self) -> bool: ...
-
-
-class Verdict(Protocol):
-    """What the page reads of a verdict."""
-
-    @property
-    def decision(self) -> str: ...
-    @property
-    def policy(self) -> str: ...
-    @property
-    def policy_version(self) -> str: ...
-    @property
-    def findings(self) -> Sequence[Finding]: ...
-    @property
-    def changes(self) -> Sequence[str]: ...
 
 
 def render(
@@ -110,9 +61,10 @@ def render(
     train = None if public else train
     hide = Exposure(measurements, synthetic if public else None, public)
     findings: tuple[Finding, ...] = () if verdict is None else tuple(verdict.findings)
-    by_check = {finding.check: finding for finding in findings}
+    by_check, by_label = {finding.check: finding for finding in findings}, {m.label: m for m in measurements}
     headline, says = words.NOT_JUDGED if verdict is None else words.DECISIONS.get(verdict.decision, (verdict.decision, ""))
-    found = _folded([_finding(f, hide) for f in _open(findings)])
+    changes = () if verdict is None or public else verdict.changes
+    found = folded([card(f, by_label, changes, hide) for f in unsettled(findings)])
     has_images = any(m.family == "image" and m.score is not None for m in measurements)
     private = "privacy" in measurements.context
     heads = words.RELEASED_HEADLINES if private else words.IMAGE_HEADLINES if has_images else words.HEADLINES
@@ -120,7 +72,9 @@ def render(
     shape, trend = _detail(measurements, "fidelity.shape"), _detail(measurements, "fidelity.trend")
     errors = [] if public else _column_errors(shape)
     pairs = [] if public else list(trend.get("worst", ()))
-    return _template().render(
+    sheets = contact_sheets(synthetic, None if public else holdout)
+    return layout.page(
+        "page.html.jinja",
         title=title,
         public=public,
         private=private,
@@ -128,11 +82,10 @@ def render(
         headline=headline,
         says=says,
         policy=None if verdict is None else f"{verdict.policy} {verdict.policy_version}",
-        tally=_tally(findings),
+        tally=tally(findings),
         made=_made(measurements.context, holdout),
-        findings=found,
-        changes=() if verdict is None or public else verdict.changes,
         standing=[f for f in found if f["outcome"] != "insufficient"],
+        small=[f for f in found if f["outcome"] == "insufficient"],
         most=FIRST,
         figures=[_figure(m, by_check.get(m.label), hide) for m in first],
         facts=_facts(measurements.context, holdout),
@@ -143,9 +96,11 @@ def render(
         waivers=waivers,
         search=search_table(measurements.context["search"]) if "search" in measurements.context else None,
         sentences=[said for m in first if (said := words.sentence(m))],
+        privacy=in_words(measurements, by_check, hide),
         groups=by_group(measurements, by_check, hide),
         errors=errors,
-        sheets=contact_sheets(synthetic, None if public else holdout),
+        sheets=sheets,
+        pictures=bool(sheets),
         marginals=_marginals(errors, synthetic, train),
         pairs=pairs,
         matrix=None if public else _matrix(trend),
@@ -154,63 +109,14 @@ def render(
     )
 
 
-@cache
-def _template() -> Template:
-    env = Environment(
-        loader=PackageLoader("synth.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return env.get_template("page.html.jinja")
-
-
-def _open(findings: Sequence[Finding]) -> list[Finding]:
-    """What did not pass, what blocks first and the surest first."""
-    left = [f for f in findings if f.outcome not in ("pass", "report", "absent") and f.severity != "report"]
-    return sorted(left, key=lambda f: (f.outcome == "insufficient", not f.blocks, URGENCY.index(f.outcome)))
-
-
-def _folded(found: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Of one rule's groups with too few rows the first stands for all: there can be dozens, and nothing to do about each."""
-    small: dict[str, list[dict[str, str]]] = {}
-    for finding in found:
-        if finding["outcome"] == "insufficient":
-            small.setdefault(finding["check"].split("[", 1)[0], []).append(finding)
-    first = [group[0] | {"more": str(len(group) - 1) if len(group) > 1 else ""} for group in small.values()]
-    return [f for f in found if f["outcome"] != "insufficient"] + first
-
-
-def _tally(findings: Sequence[Finding]) -> str:
-    counts = ((sum(f.outcome == outcome for f in findings), said) for outcome, said in words.OUTCOMES.items())
-    return ", ".join(f"{count} {said}" for count, said in counts if count)
-
-
 def _detail(measurements: Measurements, name: str) -> Mapping[str, Any]:
     return next((m.detail for m in measurements.named(name)), {})
-
-
-def _limit(finding: Finding | None) -> float | None:
-    """The policy's limit on the figure's own scale."""
-    if finding is None or finding.limit is None:
-        return None
-    if not finding.over_reference:
-        return finding.limit
-    return None if finding.reference is None else finding.reference + finding.limit
 
 
 def _figure(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
     scored = str(m.detail.get("metric", "")) if m.name == "utility.tstr" else ""
     name = f"{(words.HEADLINES | words.IMAGE_HEADLINES | words.RELEASED_HEADLINES)[m.name]} {scored}".rstrip()
-    row = _row(m, finding, hide) | {"words": name, "drawing": None, "whose": words.referee(m)}
-    if m.score is not None:
-        limit = _limit(finding)
-        said = f"{name}: {row['value']}, 95% interval {row['interval']}; {row['whose']} {row['reference']}"
-        said += f"; {row['better']}" + ("" if limit is None else f"; limit {row['limit']}")
-        real = None if m.reference is None else (m.reference.low, m.reference.high)
-        row["drawing"] = svg.band(m.score.value, m.score.low, m.score.high, real, limit, said)
-    return row
+    return _row(m, finding, hide) | {"words": name, "drawing": drawing(m, finding, name), "whose": words.referee(m)}
 
 
 def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, Any]:
@@ -223,7 +129,7 @@ def _row(m: Measurement, finding: Finding | None, hide: Exposure) -> dict[str, A
         "interval": words.interval(m.score, m.name),
         "n": "–" if m.score is None else f"{m.score.n:,}",
         "reference": words.reference(m.reference, m.name),
-        "limit": words.number(_limit(finding), m.name),
+        "limit": words.number(limit_of(finding), m.name),
         "outcome": "" if finding is None else finding.outcome,
         "status": words.STATUSES.get(m.status, m.status),
         "reason": hide.reason(m),
@@ -261,29 +167,6 @@ def _missing(measurements: Measurements, hide: Exposure) -> list[dict[str, Any]]
         for m in gap.figures:
             told.setdefault((words.STATUSES.get(m.status, m.status), hide.reason(m)), []).append(hide.label(m))
     return [{"status": status, "reason": reason, "figures": labels} for (status, reason), labels in told.items()]
-
-
-def _finding(finding: Finding, hide: Exposure) -> dict[str, str]:
-    return {
-        "check": hide.check(finding),
-        "more": "",
-        "outcome": finding.outcome,
-        "message": hide.message(finding),
-        "let_go": _let_go(finding),
-        "why": finding.why,
-        "do": words.advice(finding.outcome, finding.check, finding.value is not None),
-    }
-
-
-def _let_go(finding: Finding) -> str:
-    """Why a finding does not stand in the way although it is no pass of a rule that can block; or nothing."""
-    if finding.waiver is not None:
-        said = finding.waiver
-        until = f"waived by {said['approver']} until {str(said['expires'])[:10]}"
-        return f"{until}: {said['reason']} ({said['owner']} answers for it)"
-    if finding.severity != "block":
-        return "warning"
-    return "only noted" if finding.meaning == "noted" else ""
 
 
 def _made(context: Mapping[str, Any], holdout: Table | None) -> str:
@@ -335,7 +218,15 @@ def _marginals(errors: list[tuple[str, float, float | None]], synthetic: Table |
     pixels = set(() if shape is None else shape.names)  # whose distributions say nothing
     names = [name for name in names if name not in pixels]
     kept = [name for name in names if name in synthetic.schema and (train is None or name in train.schema)]
-    return [plot for name in kept[:COLUMNS] if (plot := plots.marginal(name, synthetic, train)) is not None]
+    drawn = [plot for name in kept[:COLUMNS] if (plot := plots.marginal(name, synthetic, train)) is not None]
+    off = {name: (error, real) for name, error, real in errors}
+    return [replace(plot, note=_off(plot.note, *off[plot.name])) if plot.name in off else plot for plot in drawn]
+
+
+def _off(kind: str, error: float, real: float | None) -> str:
+    """A column's kind, with how far its distribution is off."""
+    beside = "" if real is None else f"; held-out real rows by {words.number(real)}"
+    return f"{kind}; off by {words.number(error)}{beside}"
 
 
 def _densities(pairs: list[Mapping[str, Any]], synthetic: Table | None, train: Table | None) -> list[plots.Plot]:
@@ -345,8 +236,11 @@ def _densities(pairs: list[Mapping[str, Any]], synthetic: Table | None, train: T
 
 
 def _matrix(trend: Mapping[str, Any]) -> Any:
-    names = trend.get("names", ())
-    if not 2 <= len(names) <= MATRIX or not trend.get("pairs"):
+    names, pairs = trend.get("names", ()), trend.get("pairs")
+    if not 2 <= len(names) <= MATRIX or not pairs:
         return None
-    words = f"Error of each pair of {len(names)} columns, stronger is worse; the worst pairs are in the table"
-    return {"names": list(names), "drawing": svg.matrix(len(names), trend["pairs"], names, words)}
+    i, j, top = max(pairs, key=lambda pair: pair[2])
+    note = f"Darkest: {words.number(top)}, {names[int(i)]} × {names[int(j)]}."
+    note += "" if len(names) <= svg.NAMED else f" Across as down: {', '.join(names)}."
+    said = f"Error of each pair of {len(names)} columns, stronger is worse; the worst pairs are in the table"
+    return {"note": note, "drawing": svg.matrix(len(names), pairs, names, said)}

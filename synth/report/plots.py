@@ -73,9 +73,10 @@ def pair(names: Sequence[str], synthetic: Table, train: Table) -> Plot | None:
     top = max(float(joint.max()) for joint in joints) or 1.0
     distance = 0.5 * float(np.abs(joints[0] - joints[1]).sum())
     said = f"share of rows by {a} (across) and {b} (up)"
-    drawn = tuple(svg.density(j, top, f"{side} rows: {said}") for j, side in zip(joints, ("Training", "Synthetic")))
+    drawn = [svg.density(j, top, f"{side} rows: {said}") for j, side in zip(joints, ("Training", "Synthetic"))]
+    drawn.append(svg.difference(joints[0], joints[1], top, f"Where synthetic rows are more (filled) or fewer (hollow): {said}"))
     note = f"{a} across, {b} up; {100 * distance:.1f}% of the rows lie in other cells"
-    return Plot(f"{a} × {b}", note, drawn)
+    return Plot(f"{a} × {b}", note, tuple(drawn))
 
 
 def _categories(

@@ -12,7 +12,7 @@ from typing import Any
 
 from synth import __version__
 from synth.metrics.registry import metrics
-from synth.report.page import Finding, Verdict
+from synth.report.findings import Finding, Verdict
 
 EXIT = {"approved": 0, "rejected": 1, "inconclusive": 3}
 ROWS = "synthetic.parquet"  # what every result is about, beside the verdict in the run folder

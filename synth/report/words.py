@@ -202,7 +202,7 @@ def _meets(figures: tuple[float, ...], limit: float, scale: float, places: int) 
 
 
 def sentence(m: Measurement) -> str | None:
-    """A headline figure in a sentence; None for the others."""
+    """A headline figure on fidelity or utility in a sentence; None for the others."""
     if m.score is None or m.name not in SENTENCES:
         return None
     beside = "" if m.reference is None else f" {BESIDE[m.name]} {number(m.reference.value, m.name)}."
@@ -215,16 +215,10 @@ SENTENCES = {
     "fidelity.trend": "A pair of columns is off by {} on average, on the same scale.",
     "fidelity.detection": "Boosted trees tell synthetic from real rows with AUC {}: 0.5 is guessing, 1 is never wrong.",
     "utility.tstr": "A model trained on the synthetic rows reaches {} on real rows that it never saw.",
-    "privacy.exact_copies": "{} of the synthetic rows equal a training row.",
-    "privacy.membership_auc": "An attacker who holds a person's row and guesses whether it was trained on reaches AUC {}.",
-    "privacy.membership_tpr": "Allowed to be wrong about one outsider in a hundred, the attacker names {} of the members.",
 }
 BESIDE = {
     "fidelity.shape": "Held-out real rows:",
     "fidelity.trend": "Held-out real rows:",
     "fidelity.detection": "Held-out real rows:",
     "utility.tstr": "Trained on real rows:",
-    "privacy.exact_copies": "Held-out real rows that do:",
-    "privacy.membership_auc": "A coin:",
-    "privacy.membership_tpr": "A coin:",
 }

@@ -10,7 +10,7 @@ import pytest
 from synth.metrics.measurement import Interval, Measurement
 from synth.report import words
 
-STYLE = resources.files("synth.report").joinpath("page.html.jinja").read_text()
+STYLE = resources.files("synth.report").joinpath("base.css.jinja").read_text()
 SYNTHETIC = float(re.search(r"\.synthetic\{fill:var\(--accent\);fill-opacity:([.\d]+)", STYLE)[1])  # type: ignore[index]
 
 
@@ -90,11 +90,12 @@ def test_the_ratio_is_that_of_the_standard() -> None:
 def test_text_and_drawings_keep_wcag_aa(scheme: str) -> None:
     colour = {name: channels(value) for name, value in palettes()[scheme].items()}
     for text in ("ink", "soft", "accent", "good", "bad", "unsure"):
-        assert contrast(colour[text], colour["paper"]) >= 4.5, text
+        for ground in ("paper", "wash"):
+            assert contrast(colour[text], colour[ground]) >= 4.5, f"{text} on {ground}"
     colour["synthetic"] = mixed(colour["accent"], colour["paper"], SYNTHETIC)
     drawn = [
         *(("edge", "paper"), ("bad", "paper"), ("bad", "band"), ("accent", "paper"), ("accent", "band")),
-        *(("synthetic", "paper"), ("ink", "synthetic"), ("accent", "wash")),
+        *(("synthetic", "paper"), ("ink", "synthetic"), ("accent", "wash"), ("ink", "wash")),
     ]
     for mark, ground in drawn:
         assert contrast(colour[mark], colour[ground]) >= 3, f"{mark} on {ground}"
