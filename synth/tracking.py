@@ -157,22 +157,24 @@ def _params(run: Run) -> dict[str, str]:
     """The config, or what `synth evaluate` was given, as `generator.params.min_samples_leaf` and so on."""
     texts = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in _flattened(_config(run))
+        for name, value in flattened(config_of(run))
     }
     return {_clean(name): _cut(text) for name, text in texts.items()}
 
 
-def _config(run: Run) -> dict[str, Any]:
+def config_of(run: Run) -> dict[str, Any]:
+    """The run's config, or what `synth evaluate` was given; nothing where the folder holds neither."""
     for name in ("config.yaml", "evaluated.json"):
         if (run.path / name).is_file():
             return dict(yaml.safe_load((run.path / name).read_bytes()))
     return {}
 
 
-def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a config with its place: "generator.params.min_samples_leaf"."""
     for name, value in values.items():
         if isinstance(value, dict) and value and prefix + name != "data.schema":  # which is keyed by columns
-            yield from _flattened(value, f"{prefix}{name}.")
+            yield from flattened(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
@@ -215,7 +217,7 @@ def _tags(run: Run) -> dict[str, str]:
 
 
 def _datasets(run: Run) -> tuple[tuple[str, str, int, str], ...]:
-    context, config = run.measurements.context, _config(run)
+    context, config = run.measurements.context, config_of(run)
     data = config.get("data") or {}
     source = Path(str(data.get("source") or config.get("real") or "table").removeprefix("bundled:")).stem
     uses = {"train": "training", "holdout": "holdout", "synthetic": "synthetic"}

@@ -83,7 +83,7 @@ def render(
         says=says,
         policy=None if verdict is None else f"{verdict.policy} {verdict.policy_version}",
         tally=tally(findings),
-        made=_made(measurements.context, holdout),
+        made=made_by(measurements.context, holdout),
         standing=[f for f in found if f["outcome"] != "insufficient"],
         small=[f for f in found if f["outcome"] == "insufficient"],
         most=FIRST,
@@ -169,7 +169,7 @@ def _missing(measurements: Measurements, hide: Exposure) -> list[dict[str, Any]]
     return [{"status": status, "reason": reason, "figures": labels} for (status, reason), labels in told.items()]
 
 
-def _made(context: Mapping[str, Any], holdout: Table | None) -> str:
+def made_by(context: Mapping[str, Any], holdout: Table | None) -> str:
     """The rows in one line: how many, from how many, by which generator."""
     rows, made = context.get("rows") or {}, context.get("provenance") or {}
     held = len(holdout) if holdout is not None else rows.get("holdout")
