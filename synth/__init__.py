@@ -42,6 +42,7 @@ _WHERE = {
     "to_sql": "synth.release",
     "fit_to_policy": "synth.tuning",
     "Tuned": "synth.tuning",
+    "compare": "synth.comparing",
     "run": "synth.run",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",

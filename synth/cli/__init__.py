@@ -26,6 +26,7 @@ ORDER = (  # in which `synth --help` shows the commands: as they follow each oth
         "attempts",
         "ledger",
         "audit-privacy",
+        "compare",
         "track",
         "schema",
         "generators",
@@ -65,7 +66,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
+        from synth.cli import (  # noqa: F401
+            attempts,
+            auditing,
+            comparing,
+            deciding,
+            jobs,
+            judging,
+            ledger,
+            listing,
+            policies,
+            receiving,
+            tracking,
+        )
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:

@@ -1,4 +1,4 @@
-"""Runs side by side: verdicts, figures with their intervals and floors, what differs in the configs, and what cannot be compared."""
+"""Runs side by side: verdicts, figures with intervals and floors, what differs in the configs, what cannot be compared."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run's figure. against: what it is beside the first run's, where 95% intervals do not overlap; "" where that is no question."""
+    """One run's figure. against: beside the first run's, by 95% intervals that do not overlap; "" where that is not asked."""
 
     measurement: Measurement | None
     outcome: str  # the policy's, "" where it says nothing
@@ -184,11 +184,11 @@ def _apart(one: Side, other: Side) -> Iterable[str]:
             yield f"{unjudged.name} is not judged: run `synth gate` on it under the policy of the other"
     elif (rules := _rules(one.verdict)) != (others := _rules(other.verdict)):
         edited = " (its text was changed)" if rules[:2] == others[:2] else ""
-        yield f"{pair} were judged under other policies, {' '.join(rules[:2])} and {' '.join(others[:2])}{edited}"
-    for key, what in (("target", "target"), ("sensitive", "sensitive columns"), ("synth", "version of synth")):
+        yield f"{pair} were judged under different policies, {' '.join(rules[:2])} and {' '.join(others[:2])}{edited}"
+    for key, what in (("target", "targets"), ("sensitive", "sensitive columns"), ("synth", "versions of synth")):
         if a.get(key) != b.get(key):
-            meant = ": a metric may have been defined otherwise" if key == "synth" else ""
-            yield f"{pair} have another {what}, {_plainly(a.get(key))} and {_plainly(b.get(key))}{meant}"
+            meant = ", in which a metric may be defined otherwise" if key == "synth" else ""
+            yield f"{pair} have different {what} ({_plainly(a.get(key))}; {_plainly(b.get(key))}){meant}"
     if a.get("seed") != b.get("seed"):
         yield f"{pair} were measured under other seeds, {a.get('seed')} and {b.get('seed')}: attacks and models were drawn anew"
 
@@ -215,7 +215,11 @@ def _key(sides: Sequence[Side]) -> list[str]:
     """The headline figures that any run has, then what stands in the way of one."""
     heads = [name for name in HEADS if any(m.score is not None for side in sides for m in side.measurements.named(name))]
     standing = dict.fromkeys(
-        f.check for side in sides if side.verdict is not None for f in unsettled(side.verdict.findings) if f.outcome != "insufficient"
+        f.check
+        for side in sides
+        if side.verdict is not None
+        for f in unsettled(side.verdict.findings)
+        if f.outcome != "insufficient"
     )
     measured = {m.label for side in sides for m in side.measurements}
     return heads + [label for label in standing if label in measured and label not in heads][:OPEN]
