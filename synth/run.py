@@ -157,7 +157,7 @@ def _search(config: RunConfig, policy: Policy, train: Table, progress: Progress,
     method, made, seed = config.generator, config.sample, config.seed_of(config.generator)
     tuned = fit_to_policy(
         train, policy, generator=method.name, params=method.params, n=made.n, where=made.where, by=config.split.by, seed=seed,
-        budget_seconds=method.search_seconds, progress=progress,
+        prefer=method.prefer, budget_seconds=method.search_seconds, progress=progress,
     )  # fmt: skip
     if tuned.outcome != "within":
         notice(f"{policy.name}: {tuned.why}")
