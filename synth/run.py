@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synth._callable import callable_as
+from synth.approving import Notice, export, quarantine
 from synth.config import RunConfig, tables
 from synth.data.files import read_file
 from synth.data.quarantine import refuse_real
@@ -30,7 +31,6 @@ from synth.metrics.evaluation import evaluate
 from synth.metrics.registry import chosen
 from synth.private_run import run_private
 from synth.progress import Progress, silent
-from synth.release import Notice, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run as Run
