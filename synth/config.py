@@ -69,6 +69,11 @@ class GeneratorConfig(Part):
         description="choose the most faithful setting that keeps the policy's limits on membership and copies, on an inner "
         "split of the training rows",
     )
+    prefer: Literal["faithful", "private"] = Field(
+        "faithful",
+        description="with `fit_to_policy`: the most faithful setting that keeps those limits, or the most private one that "
+        "the policy's other blocking rules still let through",
+    )
     search_seconds: float | None = Field(
         None,
         ge=0,
@@ -78,9 +83,10 @@ class GeneratorConfig(Part):
     )
 
     @model_validator(mode="after")
-    def _time_for_a_search(self) -> Self:
-        if self.search_seconds is not None and not self.fit_to_policy:
-            raise ValueError("`search_seconds` goes with `fit_to_policy: true`; nothing is searched without it")
+    def _only_for_a_search(self) -> Self:
+        for name, given in (("search_seconds", self.search_seconds is not None), ("prefer", self.prefer != "faithful")):
+            if given and not self.fit_to_policy:
+                raise ValueError(f"`{name}` goes with `fit_to_policy: true`; nothing is searched without it")
         return self
 
 

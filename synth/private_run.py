@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synth import __version__
+from synth.approving import Notice, export, quarantine
 from synth.config import RunConfig, whole_table
 from synth.data.sketch import SKETCH
 from synth.data.table import Table
@@ -27,7 +28,6 @@ from synth.generators._private import Receipt, Terms
 from synth.generators.base import Generator
 from synth.metrics.released import evaluate_released, released_rows
 from synth.progress import Progress
-from synth.release import Notice, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run

@@ -1,224 +1,290 @@
-"""Approval and export: what signs a verdict, and what an export folder holds beside its rows."""
+"""Release a privacy-safe table: what must be declared, the safest plan that the policy accepts, and the run of it.
+
+declared (subject, sensitive columns, budget or none, schema) ─ plan (method, policy, time, memory, why) ─ run ─ export
+
+`plan_release` makes a run config and says why it is as it is; `release` runs it. The plan without a budget is the most private
+setting of `trees` whose rows the policy still finds good enough; with a budget it is `marginals` under `private-release`.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import synth
-from synth.data.frames import as_table
-from synth.data.quarantine import sign_beside, write_quarantined
+import pyarrow.compute as pc
+
+from synth._callable import callable_as
+from synth.approving import Notice
+from synth.config import RunConfig, whole_table
+from synth.data.schema import Kind, Role
+from synth.data.sources import read
 from synth.data.table import Table
-from synth.errors import InputError, NotApprovedError
-from synth.gate import approval as gate_approval
-from synth.gate import card
-from synth.gate import export as gate_export
-from synth.gate.approval import Approval
-from synth.gate.croissant import croissant
-from synth.gate.keys import PrivateKey, Signer, default_key, signer_of
-from synth.gate.leaving import leaving_rows, leaving_verdict
-from synth.gate.lineage import openlineage, prov
+from synth.errors import ConfigError, DataError
+from synth.gate.keys import Signer
 from synth.gate.policy import Policy
-from synth.gate.provenance import PROVENANCE, provenance
-from synth.gate.released import Release
-from synth.gate.terms import Terms, now, until
-from synth.gate.verdict import Verdict
-from synth.metrics.measurement import Measurements
-from synth.report.page import render
+from synth.generators import create
+from synth.generators._estimate import in_seconds
+from synth.memory import in_words
+from synth.privacy.budget import Budget
+from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
+from synth.progress import Progress, silent
+from synth.run import Run, run
 
-Notice = Callable[[str], None]
-
-REAL_CELLS = (
-    "these rows hold real cells, filled in by `impute`: they are real data, and no approval can cover them;\n"
-    "draw synthetic rows with `sample`"
-)
-
-
-SEEDED_NOISE = (
-    "these rows are of a model whose noise came from a seed, as in a test: who knows it can take the noise off again;\n"
-    "fit once more without noise_seed, and draw from that model"
-)
+HELD_OUT = 0.3  # of the rows, where the policy asks for no more
+MOST_HELD_OUT = 0.5
+SPARE = 1.05  # more rows than the policy asks for, since folds by person do not come out even
+ATTEMPTS = 3  # fits and judgements on inner splits that the search usually takes, the first of which often does
+MEASURING = (12.0, 2.5e-5)  # seconds that a whole evaluation takes on two cores, and more for each cell of the rows compared
+COMPARED = 40_000  # rows from which on an evaluation draws a part of them
+SHARE_TO_BUY = 0.1  # of a budget, for facts that the schema does not declare
+NEAR_A_KEY = 0.1  # distinct values a row, from which on a column that is named like a number of people may be one
 
 
-def approve(
-    verdict: Verdict,
+@dataclass(frozen=True)
+class Plan:
+    """How a table will be released. config: what `synth.run` does. why: each choice in a sentence.
+
+    seconds, peak_bytes: what it will take on two cores, about; None under a budget, where nobody counts the rows beforehand.
+    doubts: what a person should look at before the rows leave.
+    """
+
+    config: RunConfig
+    why: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    seconds: float | None = None
+    peak_bytes: int | None = None
+
+    def __str__(self) -> str:
+        lines = [*self.why]
+        if self.seconds is not None and self.peak_bytes is not None:
+            lines.append(f"takes about {in_seconds(self.seconds)} and {in_words(self.peak_bytes)} of memory on two cores")
+        return "\n".join([*(f"- {line}" for line in lines), *(f"! {doubt}" for doubt in self.doubts)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        config = self.config.model_dump(by_alias=True, mode="json", exclude_none=True)
+        costs = {"seconds": self.seconds, "peak_bytes": self.peak_bytes}
+        return {"config": config, "why": list(self.why), "doubts": list(self.doubts), **costs}
+
+
+def plan_release(
+    source: str | Path,
     *,
-    by: str | None = None,
-    key: Signer | str | Path | None = None,
-    notice: Notice = lambda text: None,
-) -> Approval:
-    """Sign a verdict that a policy approved: the exact bytes of every file that an export will hold.
+    subject: str | None,
+    sensitive: Iterable[str],
+    budget: Budget | None,
+    target: str | None = None,
+    schema: str | Path | None = None,
+    dataset: str | None = None,
+    policy: str | None = None,
+    generator: str | None = None,
+    n: int | None = None,
+    formats: Iterable[str] = ("parquet", "csv"),
+    seed: int = 0,
+    name: str | None = None,
+) -> Plan:
+    """The safest plan that the policy accepts for a table in a file.
 
-    verdict: from `Policy.judge`, on measurements that still hold their synthetic table.
-    by: who approves, in words; by default the policy is named, or the keys where people must sign.
-    key: who signs: a private key's file, `env:NAME`, or a `Signer`; by default this machine's own key, made on first use
-    (`notice` is told where it lies). Where the policy, a waiver or the number of attempts demands people, it must be
-    somebody's own, and `Approval.signed` adds the others.
-    Raises NotApprovedError for a verdict that is not an approval and for a key that may not sign it, InputError for what is
-    not a verdict.
+    subject, sensitive, budget: must be said, also where there is none (None, (), None): how rows are split, which attacks are
+    run and what is promised follow from them. subject: the column that names the person a row is about; None says that every
+    row is another person. budget: (ε, δ); nothing of the rows is then looked at for the plan, and the schema declares the rest.
+    policy: by default `privacy-release`, or `private-release` under a budget. generator: another method than the plan's own.
+    n: rows to make; by default as many as are learned from.
+    Raises DataError for a table that is too small for the policy, SchemaError where a budget lacks declarations, ConfigError
+    for a policy that does not go with the budget.
     """
-    rows, terms, machine = _asked(verdict, persons_needed, notice)
-    signer: Signer = machine if key is None else signer_of(key)
-    return gate_approval.approve(
-        verdict,
-        rows,
-        by=by or in_words(verdict, terms),
-        key=signer,
-        documents=documents(verdict, _measured(verdict), rows, terms=terms, by=by or in_words(verdict, terms)),
-        terms=terms,
-    )
-
-
-def request(verdict: Verdict, *, persons: int, notice: Notice = lambda text: None) -> Approval:
-    """What so many people are asked to sign, under this machine's own signature; it lets nothing out. Raises like `approve`."""
-    rows, terms, machine = _asked(verdict, lambda verdict: persons, notice)
-    by = in_words(verdict, terms)
-    given = documents(verdict, _measured(verdict), rows, terms=terms, by=by)
-    return gate_approval.request(verdict, rows, by=by, key=machine, documents=given, terms=terms)
-
-
-def _asked(verdict: Verdict, how_many: Callable[[Verdict], int], notice: Notice) -> tuple[Table, Terms, PrivateKey]:
-    """The rows that are to be approved, from now on and under the policy's terms, and this machine's key, which asks for it."""
-    if not isinstance(verdict, Verdict):
-        raise InputError(
-            f"a {type(verdict).__name__} cannot be approved; give a Verdict: synth.Policy.load(name).judge(measurements)"
-        )
-    rows, machine = _measured(verdict).synthetic, default_key(notice=notice)
-    assert rows is not None
-    policy, persons = policy_of(verdict), how_many(verdict)
-    begins = now()
-    ends = min([begins + timedelta(days=policy.approvers.days), *(until(waiver) for waiver in verdict.waivers)])
-    apart = persons > 0 and policy.approvers.separate
-    terms = Terms(
-        requested_by=f"synth {synth.__version__} under policy {verdict.policy}",
-        requester=machine.keyid if apart or not persons else "",
-        at=begins.isoformat(),
-        expires=ends.isoformat(),
-        signers=max(1, persons),
-        automatic=not persons,
-    )
-    return rows, terms, machine
-
-
-def _measured(verdict: Verdict) -> Measurements:
-    if verdict.measurements is None or verdict.measurements.synthetic is None:
-        raise NotApprovedError(
-            "this verdict no longer holds the table that it judged; judge the measurements of `synth.evaluate`, or open its run"
-        )
-    return verdict.measurements
-
-
-def policy_of(verdict: Verdict) -> Policy:
-    """The policy that a verdict was made under. Raises NotApprovedError where it is not at hand, or was edited since."""
-    if verdict.rules is None or hashlib.sha256(verdict.rules).hexdigest() != verdict.policy_digest:
-        raise NotApprovedError(
-            f"the rules that this verdict was made under ({verdict.policy} {verdict.policy_version}) are not at hand, or were\n"
-            "edited since; judge the measurements again"
-        )
-    return Policy.model_validate_json(verdict.rules)
-
-
-def persons_needed(verdict: Verdict) -> int:
-    """How many people must sign: 0 where the policy lets this machine's key sign alone."""
-    return policy_of(verdict).persons_needed(verdict)
-
-
-def in_words(verdict: Verdict, terms: Terms) -> str:
-    """Who approves, where nobody was named."""
-    if terms.automatic:
-        return f"synth {synth.__version__}, by policy {verdict.policy} alone"
-    return "whose key signed" if terms.signers == 1 else f"the {terms.signers} people whose keys signed"
-
-
-def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, terms: Terms, by: str) -> dict[str, bytes]:
-    """What an export holds beside its rows, for each layout that the policy allows: the same arguments give the same bytes.
-
-    A document that differs with the layout has the layout before its name, `csv/README.md`; that of Parquet has none.
-    terms: whose `at` is the only clock in any of them. by: who approves, in words.
-    Raises NotApprovedError for rows that hold real cells, for those of a model with seeded noise, and where the policy's own
-    words are not at hand.
-    """
-    if synthetic.mark == "real":
-        raise NotApprovedError(REAL_CELLS)
-    if synthetic.provenance is not None and synthetic.provenance.noise_known:
-        raise NotApprovedError(SEEDED_NOISE)
-    policy_of(verdict)
-    said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
-    first = Release(said, rows, terms, by, verdict.formats[0])
-    page = render(
-        measured, verdict, synthetic=synthetic, title=f"Synthetic data: {verdict.policy}", public=True, approval=first.words,
-        waivers=said.waivers,
-    )  # fmt: skip
-    found = {
-        "verdict.json": said.to_bytes(),
-        "policy.json": verdict.rules or b"",
-        "report.html": page.encode(),
-        PROVENANCE: provenance(synthetic, verdict.attempt),
+    document: dict[str, Any] = {
+        "name": name or _name_of(source),
+        "title": f"Release of {Path(str(source)).name}",
+        "seed": seed,
+        "data": {
+            "source": str(source),
+            "target": target,
+            "sensitive": list(sensitive),
+            "subject": subject,
+            "schema": None if schema is None else str(schema),
+        },
+        "sample": {"n": n},
+        "export": {"formats": list(formats)},
     }
-    for layout in verdict.formats:
-        release = replace(first, layout=layout)
-        own = {
-            "README.md": card.readme(release),
-            "croissant.json": croissant(release),
-            "prov.json": prov(release),
-            "openlineage.json": openlineage(release),
-        }
-        found |= {name if layout == "parquet" else f"{layout}/{name}": content for name, content in own.items()}
-    return found
+    make = _open_plan if budget is None else _private_plan
+    return make(document, policy, generator, budget, dataset)
 
 
-def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:
-    """Write approved rows, their documents and the signature to a folder; whole or not at all.
+def release(
+    source: str | Path,
+    *,
+    subject: str | None,
+    sensitive: Iterable[str],
+    budget: Budget | None,
+    out: str | Path | None = None,
+    agree: Callable[[Plan], bool] = lambda plan: True,
+    key: Signer | None = None,
+    by: str | None = None,
+    progress: Progress = silent,
+    notice: Notice = lambda text: None,
+    **options: Any,
+) -> Run | None:
+    """Plan a release and run it: a run folder whose `export`, if the policy approved, holds the rows and their evidence.
 
-    formats: Parquet, CSV and Arrow may stand together; `huggingface` goes alone, and `sql` to a database with `to_sql`.
-    Raises NotApprovedError where the approval is none, does not hold today, or is not for exactly these rows.
+    agree: asked with the plan before anything starts; where it says no, nothing was done and None is returned.
+    options: `plan_release`'s. Raises as it and `synth.run` do.
     """
-    return gate_export.export(*_approved(synthetic, approval), to, formats=formats)
+    plan = plan_release(source, subject=subject, sensitive=sensitive, budget=budget, **options)
+    if not agree(plan):
+        return None
+    return run(plan.config, out=out, key=key, by=by, progress=progress, notice=notice)
 
 
-def to_csv(rows: Any, path: str | Path, *, approval: Approval | None = None) -> Path:
-    """Write approved rows as one CSV file, and the signatures beside it as NAME.attestation.json. Raises as `export` does."""
-    return gate_export.export_file(*_approved(rows, approval), path, form="csv")
+# without a budget ------------------------------------------------------------------------------------------------------
 
 
-def to_hf(rows: Any, folder: str | Path, *, approval: Approval | None = None) -> Path:
-    """Write approved rows as a folder for the Hugging Face hub: README.md and data/train-*.parquet. Raises as `export` does."""
-    return gate_export.export(*_approved(rows, approval), folder, formats=("huggingface",))
-
-
-def to_sql(rows: Any, url: str, table: str | None = None, *, approval: Approval | None = None) -> str:
-    """Write approved rows as a new table of a database, with NAME_synth beside it; whole or not at all. Returns where it is.
-
-    url: of SQLAlchemy (extra `sql`), in which the table may be named as ?table=NAME.
-    Raises as `export` does, and DataError where a table of that name is there: nothing is overwritten.
-    """
-    return gate_export.export_table(*_approved(rows, approval), url, table)
-
-
-def _approved(rows: Any, approval: Any) -> tuple[Table, Approval]:
-    """The rows and what lets them leave. Raises NotApprovedError that says why nothing does."""
-    table = as_table(rows)
-    if table.mark == "real":
-        raise NotApprovedError(REAL_CELLS)
-    if isinstance(approval, Approval):
-        return table, approval
-    given = "none" if approval is None else f"a {type(approval).__name__}"
-    if table.is_synthetic:
-        raise NotApprovedError(
-            f"these {len(table):,} synthetic rows are quarantined: they leave with an Approval, and this is {given};\n"
-            "measure and judge them, then sign the verdict: synth.approve(verdict)"
+def _open_plan(
+    document: dict[str, Any], policy: str | None, generator: str | None, budget: Budget | None, dataset: str | None
+) -> Plan:
+    if dataset is not None:
+        raise ConfigError(
+            f"dataset {dataset!r} names people in the ledger of budgets, and there is no budget; leave it out, or give one"
         )
-    raise NotApprovedError(
-        f"rows leave with an Approval, and this is {given}: sign a verdict with synth.approve(verdict).\n"
-        "Nothing says that these rows are synthetic, and for a real table there is no approval"
+    rules, data = Policy.load(policy or "privacy-release"), document["data"]
+    if rules.requires.dp is not None and rules.requires.dp.required:
+        raise ConfigError(f"policy {rules.name!r} asks for a privacy budget; give --epsilon and --delta, or another policy")
+    roles = {role: data[role] for role in ("target", "sensitive", "subject")}
+    table = read(data["source"], schema=data["schema"], **roles)
+    held_out = _held_out(table, rules)
+    method, searched = create(generator or "trees"), False
+    why = []
+    if method.ladder and any(c.measure.startswith("privacy.membership") for c in rules.checks if c.severity == "block"):
+        searched = True
+        why.append(
+            f"{method.name}, in the most private of {len(method.ladder)} settings whose rows {rules.name} still finds good "
+            "enough, found on inner splits of the training rows"
+        )
+    else:
+        why.append(f"{method.name}, as it is set by default: it has no settings to choose the safest from")
+    why.append(f"judged under {rules.name} {rules.version}: {rules.title.lower()}")
+    people = "" if roles["subject"] is None else f"; all rows of one {roles['subject']} stay on one side"
+    why.append(
+        f"{held_out:.0%} of the {len(table):,} rows are held out, never trained on, to attack with and compare against{people}"
     )
+    config = RunConfig.parse(
+        document
+        | {
+            "split": {"holdout": held_out},
+            "generator": {"name": method.name, "fit_to_policy": searched, "prefer": "private" if searched else "faithful"},
+            "policy": policy or "privacy-release",
+        },
+        origin="the plan",
+    )
+    seconds, peak = _cost(method, table, 1 - held_out, ATTEMPTS if searched else 0)
+    return Plan(config, tuple(why), _doubts(table), seconds, peak)
 
 
-def quarantine(synthetic: Table, folder: Path) -> None:
-    """Keep synthetic rows in a run folder, marked as not approved in their own metadata and by a file beside them."""
-    write_quarantined(synthetic, folder / "synthetic.parquet")
-    sign_beside(folder / "synthetic.parquet")
+def _held_out(table: Table, policy: Policy) -> float:
+    """The share of the rows to hold out, more than usual where the policy asks for it."""
+    least, train = policy.requires.min_holdout or 0, policy.requires.min_train or 0
+    share = max(HELD_OUT, SPARE * least / max(1, len(table)))
+    if share > MOST_HELD_OUT or (1 - share) * len(table) < train:
+        raise DataError(
+            f"{len(table):,} rows are too few for {policy.name}, which wants {least:,} real rows held out and {train:,} to\n"
+            "learn from: fewer do not show that nobody is found. Release them under a budget (--epsilon, --delta), or judge\n"
+            "them for use in the house alone: --policy research"
+        )
+    return float(round(share, 3))
+
+
+def _cost(method: Any, table: Table, share: float, attempts: int) -> tuple[float | None, int | None]:
+    """Seconds and bytes of fits and judgements, of the release itself and of the attempts on half of its rows."""
+    if not method.has_estimate:
+        return None, None
+    fit = method.estimate(table)
+    rows = share * len(table)
+
+    def judged(rows: float) -> float:
+        return MEASURING[0] + MEASURING[1] * min(rows, COMPARED) * len(table.columns)
+
+    seconds = share * fit.seconds + judged(rows) + attempts * (share * fit.seconds / 2 + judged(rows / 2))
+    return seconds, max(fit.peak_bytes, 500_000_000) + 3 * table.arrow.nbytes
+
+
+def _doubts(table: Table) -> tuple[str, ...]:
+    """What may name people although nobody said so, and what will not be learned."""
+    doubts = []
+    declared = {c.name for c in table.schema.columns if c.role in (Role.SUBJECT, Role.KEY, Role.DROPPED)}
+    for column in table.schema.columns:
+        if column.name in declared:
+            continue
+        values = table.column(column.name)
+        distinct = len(pc.unique(values))
+        if column.kind is Kind.IDENTIFIER and distinct < len(table):
+            doubts.append(
+                f"{column.name!r} looks like the name of a person or thing, and repeats: if it names people, give it as "
+                "--subject, or their rows stand on both sides of the split"
+            )
+        elif (
+            column.kind not in (Kind.DECIMAL, Kind.DATETIME, Kind.TEXT)
+            and NEAR_A_KEY * len(table) < distinct < len(table)
+            and re.search(r"(?i)(^|_| )(id|nbr|no|number|key)$", column.name)
+        ):
+            doubts.append(
+                f"{column.name!r} has {distinct:,} values in {len(table):,} rows and is named like a number of people: "
+                "is it a --subject?"
+            )
+        elif column.kind is Kind.TEXT:
+            doubts.append(
+                f"{column.name!r} is free text: it is replaced by placeholder sentences, since people are named in such text"
+            )
+    return tuple(doubts)
+
+
+# under a budget --------------------------------------------------------------------------------------------------------
+
+
+def _private_plan(
+    document: dict[str, Any], policy: str | None, generator: str | None, budget: Budget | None, dataset: str | None
+) -> Plan:
+    assert budget is not None
+    rules, method = Policy.load(policy or "private-release"), create(generator or "marginals")
+    if document["data"]["schema"] is None:
+        raise ConfigError(
+            "under a privacy budget nothing is read off the rows for free: the columns are declared in a schema file, from "
+            "public\nknowledge, and given as --schema FILE; "
+            f"`synth schema {document['data']['source']} --draft --out schema.yaml` begins one"
+        )
+    privacy = {
+        "epsilon": budget.epsilon,
+        "delta": budget.delta,
+        "dataset": dataset or document["name"],
+        "unit": budget.unit,
+        "rows_per_subject": budget.rows_per_subject,
+    }
+    config = RunConfig.parse(
+        document | {"generator": {"name": method.name}, "policy": policy or "private-release", "privacy": privacy},
+        origin="the plan",
+    )
+    schema = whole_table(config).schema
+    lacking = undeclared(schema)
+    why = [
+        f"{method.name}: it learns through noise alone, from counts that cost {budget.in_words}",
+        f"judged under {rules.name} {rules.version}, by figures that look at no real row",
+        f"the budget is spent on {privacy['dataset']!r} in the ledger before the rows are counted, and stays spent",
+    ]
+    if lacking:
+        if any(not can_be_bought(schema.column(name), fact) for name, facts in lacking.items() for fact in facts):
+            raise to_declare(schema, lacking)
+        config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"facts_share": SHARE_TO_BUY})})  # type: ignore[union-attr]
+        facts = "; ".join(f"{name} ({', '.join(missing)})" for name, missing in lacking.items())
+        why.append(f"{SHARE_TO_BUY:.0%} of the budget buys what the schema does not declare: {facts}")
+    return Plan(config, tuple(why))
+
+
+def _name_of(source: str | Path) -> str:
+    """A name for the run folder and the ledger, from the file's own."""
+    stem = Path(str(source).removeprefix("bundled:")).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "release"
+
+
+callable_as(release)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synth._callable import callable_as
+from synth.approving import Notice, export, quarantine
 from synth.config import RunConfig, tables
 from synth.data.files import read_file
 from synth.data.quarantine import refuse_real
@@ -30,7 +31,6 @@ from synth.metrics.evaluation import evaluate
 from synth.metrics.registry import chosen
 from synth.private_run import run_private
 from synth.progress import Progress, silent
-from synth.release import Notice, export, quarantine
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run as Run
@@ -157,7 +157,7 @@ def _search(config: RunConfig, policy: Policy, train: Table, progress: Progress,
     method, made, seed = config.generator, config.sample, config.seed_of(config.generator)
     tuned = fit_to_policy(
         train, policy, generator=method.name, params=method.params, n=made.n, where=made.where, by=config.split.by, seed=seed,
-        budget_seconds=method.search_seconds, progress=progress,
+        prefer=method.prefer, budget_seconds=method.search_seconds, progress=progress,
     )  # fmt: skip
     if tuned.outcome != "within":
         notice(f"{policy.name}: {tuned.why}")

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
+from synth.approving import Notice, approve, documents, export, policy_of, to_sql
 from synth.config import RunConfig, tables
 from synth.data.schema import Schema
 from synth.data.sources import read, read_claimed
@@ -33,7 +34,6 @@ from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
 from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
-from synth.release import Notice, approve, documents, export, policy_of, to_sql
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.settling import APPROVAL, ATTEMPTS, POLICY, REJECTION, REQUEST, settle

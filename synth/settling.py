@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from synth.approving import Notice, approve, persons_needed, request
 from synth.folder import replace
 from synth.gate.approval import Approval
 from synth.gate.keys import Signer, default_key
 from synth.gate.verdict import Verdict
-from synth.release import Notice, approve, persons_needed, request
 
 APPROVAL = "approval.json"
 REQUEST = "request.json"  # what people are asked to sign, under the signature of the machine that judged

@@ -1,8 +1,10 @@
-"""Fit to the policy: the most faithful setting of a generator that keeps a policy's membership limits.
+"""Fit to the policy: the most faithful setting of a generator that keeps a policy's membership limits, or the most private one
+whose rows the policy still finds good enough.
 
 A generator declares its ladder, settings from the most faithful to the most private. Half of the training rows are held back; a
-setting is fitted on the others, and its rows are held to the policy's own rules on membership and copies, the held-back rows
-being strangers. The most private setting is tried first, then bisection; what is found must hold on a second split, too.
+setting is fitted on the others, and its rows are held to the policy's own rules, the held-back rows being strangers: for the
+most faithful setting to the rules on membership and copies, for the most private one to all that block. The most private
+setting is tried first, then bisection; what is found must hold on a second split, too.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from synth.climbing import climb, descend
 from synth.data.frames import as_table
 from synth.data.split import By
 from synth.data.table import Table
@@ -39,6 +42,7 @@ SEARCH = "search.json"
 DECIMALS = 4  # of every figure in a record that leaves with the rows, as in a verdict
 
 Outcome = Literal["within", "beyond", "undecided"]
+Prefer = Literal["faithful", "private"]  # which of the settings that a policy lets through is looked for
 SEVERITY: tuple[Outcome, ...] = ("within", "undecided", "beyond")
 OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond", "inconclusive": "undecided"}
 
@@ -62,6 +66,11 @@ class Attempt:
     def within(self) -> bool:
         """Whether the policy's bound on every figure keeps its limit."""
         return self.outcome == "within"
+
+    @property
+    def serves(self) -> bool:
+        """Whether no rule but those on privacy stands in the way: the rows are like the real ones, and of use."""
+        return not any(finding.blocks for finding in self.findings if not finding.check.startswith("privacy."))
 
     def __getitem__(self, name: str) -> Measurement:
         """The figure of that name, with its interval and what real rows, or chance, score in its place. Raises KeyError."""
@@ -94,6 +103,7 @@ class Tuned:
     rows: Mapping[str, int]  # of the first inner split: "train", which attempts were fitted on, and "holdout", the strangers
     seed: int
     policy: Policy
+    prefer: Prefer = "faithful"
 
     def __repr__(self) -> str:
         lines = [f"  {_said(a.params)}: {a.outcome}, {_figures_said(a)}" for a in self.attempts]
@@ -105,6 +115,7 @@ class Tuned:
         return {
             "generator": self.model.name,
             "policy": {"name": self.policy.name, "version": self.policy.version, "digest": self.policy.digest()},
+            "prefer": self.prefer,
             "ladder": self.rungs,
             "rows": dict(self.rows),
             "seed": self.seed,
@@ -141,11 +152,15 @@ def fit_to_policy(
     n: int | None = None,
     where: Any = None,
     by: By | None = None,
+    prefer: Prefer = "faithful",
     seed: int = 0,
     budget_seconds: float | None = None,
     progress: Progress = silent,
 ) -> Tuned:
     """Fit a generator in the most faithful setting whose rows keep the policy's limits on membership and copies.
+
+    prefer: "private" looks for the most private setting instead whose rows the policy's blocking rules on everything else
+    still let through; an attempt then measures all that blocks, and takes longer.
 
     data: the training rows, as for `Generator.fit`; no holdout is looked at. The search splits off half (`by` as for
     `Table.split`) and judges each attempt there, the one that it finds once more on a second split. Fewer rows are remembered
@@ -155,33 +170,39 @@ def fit_to_policy(
     in proportion.
     budget_seconds: no attempt is begun that would end later than this, were it as slow as the slowest so far. Without a budget
     the same rows and seed give the same choice and the same model.
-    Where no setting keeps the limits, or the rows are too few to show that one does, the most private one is fitted, and
-    `outcome` and `why` say so. Raises ConfigError for a generator without a ladder, a hyperparameter that the search would set,
-    and a policy without a blocking rule on membership; DataError for rows that cannot be split; what `fit` and `sample` raise.
+    Where no setting keeps the limits (or serves), or the rows are too few to show that one does, the most private one is
+    fitted, and `outcome` and `why` say so. Raises ConfigError for a generator without a ladder, a hyperparameter that the
+    search would set, and a policy without a blocking rule on membership; DataError for rows that cannot be split; what `fit`
+    and `sample` raise.
     """
     rules = policy if isinstance(policy, Policy) else Policy.load(policy)
     ladder = check_tunable(generator, params, rules)
+    if prefer not in get_args(Prefer):
+        raise ConfigError(f"prefer is {prefer!r}; give 'faithful' or 'private'{did_you_mean(str(prefer), get_args(Prefer))}")
     if budget_seconds is not None and not (math.isfinite(budget_seconds) and budget_seconds >= 0):
         raise InputError(f"a budget of {budget_seconds} seconds is no time; give a number from 0, or none for no limit")
     if n is not None and n < 1:
         raise ConfigError(f"n is {n!r}; give how many rows will be drawn, 1 or more, or none for as many as there are")
     table = as_table(data, target=target, sensitive=sensitive)
     rows = len(table) if n is None else n
-    trial = cache(lambda look: _Trial.of(table, by, generator, params or {}, rules, rows, where, check_seed(seed) + look))
+    measures = _limits(rules) if prefer == "faithful" else _blocking(rules)
+    trial = cache(
+        lambda look: _Trial.of(table, by, generator, params or {}, rules, measures, rows, where, check_seed(seed) + look)
+    )
     attempts: list[Attempt] = []
     started, usual = time.monotonic(), 2 + math.ceil(math.log2(len(ladder)))
 
-    def keeps(rung: int, look: int) -> bool:
+    def lets_through(rung: int, look: int) -> bool:
         done = len(attempts)
         progress(f"search: attempt {done + 1}", done, max(usual, done + 1))
         attempts.append(trial(look).attempt(ladder[rung]))
-        return attempts[-1].within
+        return attempts[-1].within if prefer == "faithful" else attempts[-1].serves
 
     def in_time() -> bool:
         slowest = max((attempt.seconds for attempt in attempts), default=0.0)
         return budget_seconds is None or time.monotonic() - started + slowest < budget_seconds
 
-    rung, ended = climb(len(ladder), keeps, in_time)
+    rung, ended = (climb if prefer == "faithful" else descend)(len(ladder), lets_through, in_time)
     progress("search: done", len(attempts), len(attempts))
     model = create(generator, {**(params or {}), **ladder[rung]})
     model.fit(data, seed=seed, target=target, sensitive=sensitive, progress=progress)
@@ -191,44 +212,14 @@ def fit_to_policy(
         model=model,
         params=ladder[rung],
         outcome=outcome,
-        why=_why(tuple(attempts), rung, ladder, outcome, ended),
+        why=(_why if prefer == "faithful" else _why_private)(tuple(attempts), rung, ladder, outcome, ended),
         attempts=tuple(attempts),
         rungs=len(ladder),
         rows={"train": len(trial(0).inner), "holdout": len(trial(0).strangers)},
         seed=seed,
         policy=rules,
+        prefer=prefer,
     )
-
-
-def climb(rungs: int, keeps: Callable[[int, int], bool], in_time: Callable[[], bool]) -> tuple[int, bool]:
-    """The lowest rung that keeps the limits, and whether the search came to its end. keeps(rung, look): on which inner split.
-
-    Rungs go from the most faithful, 0, to the most private. The last is tried first: where it does not keep the limits no other
-    is expected to, and where it does, there is something to fall back on. Then bisection: leaks fall from rung to rung in
-    expectation, and a rung that misses by bad luck only leads to a more private one. Near the limit one may keep it by good
-    luck, so what was found must keep it once more, on a second split, or gives way to the next more private rung that does.
-    """
-    best, low = rungs - 1, 0
-    if not in_time():
-        return best, False
-    if not keeps(best, 0):
-        return best, True
-    kept = [best]
-    while low < best:
-        if not in_time():
-            return best, False
-        middle = (low + best) // 2
-        if keeps(middle, 0):
-            best = middle
-            kept.append(middle)
-        else:
-            low = middle + 1
-    rung = best
-    while in_time():
-        if keeps(rung, 1) or rung == rungs - 1:
-            return rung, True
-        rung += 1
-    return min(other for other in kept if other >= rung), False
 
 
 def check_tunable(generator: str, params: Mapping[str, Any] | None, policy: Policy) -> tuple[Mapping[str, Any], ...]:
@@ -284,9 +275,10 @@ class _Trial:
 
     generator: str
     params: Mapping[str, Any]
-    policy: Policy
     inner: Table
     strangers: Table
+    policy: Policy
+    measures: tuple[str, ...]  # that it blocks on, and an attempt is judged by
     n: int
     where: Any
     seed: int
@@ -299,6 +291,7 @@ class _Trial:
         generator: str,
         params: Mapping[str, Any],
         policy: Policy,
+        measures: tuple[str, ...],
         n: int,
         where: Any,
         seed: int,
@@ -306,25 +299,28 @@ class _Trial:
         """n: of the rows that will be drawn from a model of the whole table; attempts draw in proportion to what they fit."""
         inner, strangers = table.split(HELD_BACK, seed=seed, by=by)
         n = max(1, round(n * len(inner) / len(table)))
-        return cls(generator, params, policy, inner, strangers, n, where, seed)
+        return cls(generator, params, inner, strangers, policy, measures, n, where, seed)
 
     def attempt(self, setting: Mapping[str, Any]) -> Attempt:
         started = time.monotonic()
-        limits = _limits(self.policy)
         model = create(self.generator, {**self.params, **setting}).fit(self.inner, seed=self.seed)
         made = model.sample_table(self.n, where=self.where, seed=self.seed)
         # the model goes along: attacks ask it, as they will ask the one that is released
-        measured = evaluate(self.inner, self.strangers, made, seed=self.seed, only=(FIDELITY, *limits), model=model)
+        measured = evaluate(self.inner, self.strangers, made, seed=self.seed, only=(FIDELITY, *self.measures), model=model)
         judged = self.policy.assess(measured).findings
-        findings = tuple(finding for finding in judged if finding.check.split("[")[0] in limits)
+        findings = tuple(finding for finding in judged if finding.check.split("[")[0] in self.measures)
         return Attempt(dict(setting), self.seed, tuple(measured), findings, time.monotonic() - started)
 
 
 def _limits(policy: Policy) -> tuple[str, ...]:
     """The measures that limit the search: those on membership and copies that the policy blocks on."""
     copies = {f"privacy.{name}" for name in COPIES}
-    blocking = (check.measure for check in policy.checks if check.severity == "block")
-    return tuple(name for name in blocking if name.startswith(MEMBERSHIP) or name in copies)
+    return tuple(name for name in _blocking(policy) if name.startswith(MEMBERSHIP) or name in copies)
+
+
+def _blocking(policy: Policy) -> tuple[str, ...]:
+    """Every measure that the policy blocks on."""
+    return tuple(dict.fromkeys(check.measure for check in policy.checks if check.severity == "block"))
 
 
 # in words --------------------------------------------------------------------------------------------------------------
@@ -349,6 +345,27 @@ def _why(attempts: tuple[Attempt, ...], rung: int, ladder: tuple[Mapping[str, An
         return "the most faithful setting of all keeps the limits"
     before = [attempt for attempt in attempts if attempt.params == ladder[rung - 1]]
     return f"the most faithful setting that keeps the limits on both inner splits; of the next one {_worst(before)}"
+
+
+def _why_private(
+    attempts: tuple[Attempt, ...], rung: int, ladder: tuple[Mapping[str, Any], ...], outcome: Outcome, ended: bool
+) -> str:
+    """The same where the most private setting was looked for."""
+    tried = [attempt for attempt in attempts if attempt.params == ladder[rung]]
+    if not tried:
+        return "no attempt could be made within the budget of time, so the most private setting was taken, untried"
+    if not all(attempt.serves for attempt in tried):
+        time = "" if ended else " in the budget of time"
+        return f"no setting was found{time} whose rows are good enough, so the most private one was taken: {_worst(tried)}"
+    chosen = (
+        "the most private setting of all" if rung == len(ladder) - 1 else "the most private setting whose rows are good enough"
+    )
+    if outcome != "within":
+        return f"{chosen}, but {_worst(tried)}"
+    if rung == len(ladder) - 1:
+        return f"{chosen} keeps every rule that blocks"
+    before = [attempt for attempt in attempts if attempt.params == ladder[rung + 1] and not attempt.serves]
+    return f"{chosen}; of the next one {_worst(before)}" if before else f"{chosen}, of those tried in the budget of time"
 
 
 def _worst(attempts: Sequence[Attempt]) -> str:

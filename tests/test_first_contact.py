@@ -14,7 +14,7 @@ import pytest
 import synth
 from synth.errors import ConfigError, DataError, InputError, NotApprovedError, NotFittedError, SchemaError
 from synth.metrics.evaluation import evaluate
-from synth.release import approve, export
+from synth.approving import approve, export
 
 
 def frame(rows: int = 400, seed: int = 0) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.gate.verify import verify
 from synth.gate.waivers import WAIVER, Waiver
-from synth.release import approve
+from synth.approving import approve
 from synth.run import evaluate_files
 from synth.run_folder import Run
 

@@ -6,6 +6,7 @@ Exit codes everywhere: 0 done or approved, 1 rejected, 2 error (bad input, bad u
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from types import FrameType
@@ -18,23 +19,12 @@ from synth.errors import SynthError
 
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
-ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
-    *(
-        "verify",
-        "replay",
-        "attempts",
-        "ledger",
-        "audit-privacy",
-        "compare",
-        "track",
-        "schema",
-        "generators",
-        "metrics",
-        "policies",
-        "keys",
-        "doctor",
-    ),
+ORDER = tuple(  # in which `synth --help` shows the commands: as they follow each other in a job
+    "demo release run fit sample impute evaluate gate approve reject waive export revoke verify replay attempts ledger "
+    "audit-privacy compare track schema generators metrics policies keys doctor".split()
+)
+ROOMS = tuple(  # the modules that add commands
+    "attempts auditing comparing deciding jobs judging ledger listing policies receiving releasing tracking".split()
 )
 
 
@@ -66,20 +56,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import (  # noqa: F401
-            attempts,
-            auditing,
-            comparing,
-            deciding,
-            jobs,
-            judging,
-            ledger,
-            listing,
-            policies,
-            receiving,
-            tracking,
-        )
-
+        for name in ROOMS:
+            importlib.import_module(f"synth.cli.{name}")
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:
         _fail("interrupted; nothing half-done was left behind", 2)

@@ -21,8 +21,8 @@ def claim(privacy: Mapping[str, Any]) -> str:
 
 def privacy_part(privacy: Mapping[str, Any]) -> str:
     """The section of the data card."""
-    rows = "\n".join(f"| {name} | {said} |" for name, said in _facts(privacy))
-    questions = "\n".join(f"| {asked} | {answer} |" for asked, answer in _answers(privacy))
+    rows = "\n".join(f"| {name} | {said} |" for name, said in facts(privacy))
+    questions = "\n".join(f"| {asked} | {answer} |" for asked, answer in answers(privacy))
     return f"""
 ## Differential privacy
 
@@ -40,7 +40,8 @@ What a claim is worth, by the questions of NIST SP 800-226:
 """
 
 
-def _facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was spent, how, and on what: a name and what is said of it."""
     noise = "drawn from the operating system's entropy; nobody can draw it again" if privacy["secure"] else "SEEDED: for tests"
     return [
         ("mechanism", str(privacy["mechanism"])),
@@ -61,7 +62,8 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").replace("`", "'").replace("|", "\\|").split())
 
 
-def _answers(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+def answers(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """NIST SP 800-226's questions, each with its answer."""
     subject = privacy["unit"] == "subject"
     return [
         (

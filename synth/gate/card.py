@@ -163,12 +163,13 @@ def _search_part(verdict: Verdict) -> str:
     search = verdict.context.get("search")
     if search is None:
         return ""
+    rules = "rules that block" if search.get("prefer") == "private" else "limits on membership and copies"
     setting = ", ".join(f"`{name}` {value}" for name, value in search["chosen"].items())
     return f"""
 ## How the generator's setting was chosen
 
 Among {search["ladder"]} settings, by {len(search["attempts"])} attempts on inner splits of the training rows, under the
-limits on membership and copies of {search["policy"]["name"]} {search["policy"]["version"]}: {setting};
+{rules} of {search["policy"]["name"]} {search["policy"]["version"]}: {setting};
 {search["why"]}. The figures below are on rows that the search never saw.
 """
 

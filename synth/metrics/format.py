@@ -153,6 +153,10 @@ def _search() -> dict[str, Any]:
     fields = {
         "generator": _of("string", "The method whose setting was searched."),
         "policy": _of("object", "Name, version and digest of the policy whose limits were to be kept."),
+        "prefer": {
+            "enum": ["faithful", "private"],
+            "description": "Which of the settings that the policy lets through was looked for; without it, the most faithful.",
+        },
         "ladder": {"type": "integer", "minimum": 1, "description": "How many settings there were to choose from."},
         "rows": _of("object", "The training rows that attempts were fitted on (train) and judged against (holdout)."),
         "seed": {**ROWS, "description": "The seed of the first inner split; the second has the next one."},
@@ -168,7 +172,7 @@ def _search() -> dict[str, Any]:
     return {
         "type": "object",
         "description": "How the generator's setting was chosen on an inner split of the training rows, if by a search.",
-        "required": list(fields),
+        "required": [name for name in fields if name != "prefer"],
         "properties": fields,
     }
 

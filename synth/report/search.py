@@ -10,6 +10,10 @@ from synth.metrics.measurement import Interval
 from synth.report import words
 
 SHOWN = ("fidelity.detection", "privacy.membership_auc", "privacy.membership_tpr")  # of an attempt's figures; all are recorded
+SOUGHT = {
+    "faithful": "most faithful one that keeps the limits on membership and copies",
+    "private": "most private one whose rows still keep every other rule that blocks",
+}
 OUTCOMES = {"within": ("pass", "kept"), "beyond": ("fail", "not kept"), "undecided": ("inconclusive", "not shown to be kept")}
 
 
@@ -43,7 +47,7 @@ def search_table(record: Mapping[str, Any]) -> SearchTable:
     return SearchTable(
         tried=f"{count} attempt{'' if count == 1 else 's'} among {record['ladder']} settings of {record['generator']} on inner "
         f"splits of the training rows, fitted on {rows['train']:,} and judged against {rows['holdout']:,} of them, for the "
-        f"most faithful one that keeps the limits on membership and copies of {policy['name']} {policy['version']}.",
+        f"{SOUGHT[record.get('prefer', 'faithful')]} of {policy['name']} {policy['version']}.",
         chosen=_setting(record["chosen"]),
         why=record["why"],
         selected="These figures chose the setting, so they are selected, and they are of fits on fewer rows, which are "

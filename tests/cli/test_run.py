@@ -16,7 +16,7 @@ from synth.config import RunConfig
 from synth.errors import NotApprovedError, VerificationError
 from synth.gate.policy import Policy
 from synth.metrics.measurement import Measurements
-from synth.release import approve
+from synth.approving import approve
 from synth.run import Run, run
 
 RUN_FILES = (

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import synth
-from synth import release
+from synth import approving
 from synth.data.sketch import SKETCH
 from synth.data.table import Provenance, Table
 from synth.gate.approval import Approval, approve
@@ -94,7 +94,7 @@ def terms(**facts: Any) -> Terms:
 
 def documents(verdict: Verdict, table: Table, under: Terms | None = None, by: str = "Ada") -> Mapping[str, bytes]:
     assert verdict.measurements is not None
-    return release.documents(verdict, verdict.measurements, table, terms=under or terms(), by=by)
+    return approving.documents(verdict, verdict.measurements, table, terms=under or terms(), by=by)
 
 
 def approved(seed: int = 0, *, table: Table | None = None, policy: str = POLICY, **options: Any) -> tuple[Table, Approval]:

@@ -27,7 +27,7 @@ from synth.gate.keys import PrivateKey, default_key
 from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.metrics.evaluation import evaluate
-from synth.release import approve, export
+from synth.approving import approve, export
 from synth.report.page import render
 from synth.report.twin import to_json
 

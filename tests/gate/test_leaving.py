@@ -23,7 +23,7 @@ from synth.gate.leaving import leaving_rows
 from synth.gate.policy import Policy
 from synth.gate.verify import verify
 from synth.metrics.evaluation import evaluate
-from synth.release import approve, documents, export
+from synth.approving import approve, documents, export
 
 POLICY = """
 name: loose

@@ -17,7 +17,7 @@ from synth.data.sources import write_parquet
 from synth.data.table import Table
 from synth.errors import NotApprovedError
 from synth.gate.policy import Policy
-from synth.release import quarantine
+from synth.approving import quarantine
 
 
 @pytest.fixture
