@@ -145,6 +145,14 @@ class PrivacyConfig(Part):
         0.0, ge=0, le=0.9, description="share of the budget that buys what the schema does not declare; 0 refuses to"
     )
 
+    judging_share: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="share of the budget that buys noisy counts of columns and pairs to judge the rows by; by default none for "
+        "marginals, which keeps the counts that it learned from, and 0.1 for other methods",
+    )
+
     @property
     def budget(self) -> Budget:
         """Raises ConfigError for a unit that does not fit."""

@@ -25,6 +25,7 @@ from synth.data.image_files import holds_images
 from synth.data.images import LABEL
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
+from synth.data.quarantine import mark_of, mark_of_frame
 from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.table import FrameKind, Mark, Table
@@ -122,11 +123,11 @@ def _names_target(overrides: Mapping[str, Any]) -> bool:
 def _mark(source: Any) -> Mark | None:
     """What the rows are marked as where they come from, which they stay."""
     if isinstance(source, Table):
-        return source.mark
-    if not isinstance(source, (str, os.PathLike)) or _is_images(source) or format_of(Path(source)) != "parquet":
+        return source.mark or ("private" if source.is_private else None)
+    if not isinstance(source, (str, os.PathLike)):
+        return mark_of_frame(source)
+    if _is_images(source) or format_of(Path(source)) != "parquet":
         return None
-    from synth.data.quarantine import mark_of  # pyarrow.parquet is loaded only where a Parquet file is
-
     return mark_of(Path(source))
 
 

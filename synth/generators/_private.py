@@ -26,6 +26,7 @@ from synth.data.table import Table
 from synth.errors import ConfigError, InputError
 from synth.generators._fitted import Fitted
 from synth.generators._hyperparameters import real_number
+from synth.generators._judging import Judging
 from synth.privacy.accounting import Curve
 from synth.privacy.accounts import Entry
 from synth.privacy.allowance import Allowance
@@ -57,16 +58,25 @@ class Terms:
     dataset: str
     ledger: str | Path | None = None
     facts_share: float = 0.0  # of the budget, to buy what the schema does not declare; 0 refuses it
+    judging_share: float = 0.0  # of the budget, to buy noisy counts that rows are judged by
     noise_seed: int | None = None
 
     def __post_init__(self) -> None:
         real_number("facts_share", self.facts_share, least=0.0, most=0.9)
+        real_number("judging_share", self.judging_share, least=0.0, most=0.5)
+
+    @property
+    def aside(self) -> int:
+        """Micro-ρ of the budget for counts to judge by."""
+        return int(self.judging_share * self.budget.micro_rho)
 
     @classmethod
     def of(cls, budget: Any, dataset: str | None, source: Any, **others: Any) -> Terms:
         """The terms of a fit. Raises ConfigError for no budget, InputError where nothing names the data set."""
         if budget is None:
-            raise ConfigError("dataset, ledger, facts_share and noise_seed go with a budget; give one, or leave them out")
+            raise ConfigError(
+                "dataset, ledger, facts_share, judging_share and noise_seed go with a budget; give one, or leave them out"
+            )
         if not isinstance(budget, Budget):
             raise ConfigError(f"budget is {budget!r}; give a synth.Budget(epsilon, delta)")
         if dataset is None and isinstance(source, (str, os.PathLike)):
@@ -158,7 +168,7 @@ def affordable(method: Generator, terms: Terms, schema: Schema | None = None) ->
         raise ConfigError(f"{method.name or type(method).__name__} takes no privacy budget: {method.refusal}")
     buys = terms.facts_share > 0 and (schema is None or any("categories" in facts for facts in undeclared(schema).values()))
     delta = terms.budget.delta * THRESHOLDS if buys else 0.0
-    cost = method._private_cost(terms.budget, delta)
+    cost = method._private_cost(terms.budget, delta, terms.aside)
     ledger = Ledger(terms.ledger)
     for account in ledger.accounts():
         if account.dataset == terms.dataset:
@@ -168,7 +178,7 @@ def affordable(method: Generator, terms: Terms, schema: Schema | None = None) ->
 
 def fit_private(
     method: Generator, table: Table, terms: Terms, *, gives_table: bool, progress: Progress
-) -> tuple[Fitted, Receipt]:
+) -> tuple[Fitted, Receipt, Judging | None]:
     """Let a method learn from a table under these terms. The data set's first budget is its cap, where it has none yet."""
     made = table.select([column.name for column in table.schema.made])
     _check(made, terms)
@@ -180,15 +190,21 @@ def fit_private(
     if terms.budget.unit == "subject":
         made = truncate_subjects(made, k, rng)
     rows = encode_rows(made.select([column.name for column in made.schema.learned]))
+    own = cost.micro_rho - terms.aside
     domain = PrivateDomain.of(
         rows,
         made.schema,
         noise,
-        facts_micro_rho=int(terms.facts_share * cost.micro_rho),
-        bins_micro_rho=int(method.bins_share * cost.micro_rho),
+        facts_micro_rho=int(terms.facts_share * own),
+        bins_micro_rho=int(method.bins_share * own),
         delta=delta,
         rows_per_unit=k,
     )
+    judging = None
+    if terms.judging_share:
+        codes, target = domain.encode(rows, made.schema), made.schema.target
+        named = None if target is None or target.name not in domain.names else target.name
+        judging = Judging.bought(domain, codes, noise, terms.aside, target=named, rows_per_unit=k)
     method._fit_private(rows, made.schema, Access(domain, noise, terms.budget, cost, rng), progress)
     receipt = Receipt(
         budget=terms.budget,
@@ -202,7 +218,7 @@ def fit_private(
         declared={column.name: column.declared for column in made.schema.columns},
         bought={column.name: column.bought for column in domain.columns if column.bought},
     )
-    return _fitted(made, domain, gives_table), receipt
+    return _fitted(made, domain, gives_table), receipt, judging
 
 
 def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
