@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data.declaration import ROLE_OF, check_overrides, declare, is_complete, load_schema
+from synth.data.declaration import DRAFTED, ROLE_OF, check_overrides, declare, is_complete, load_schema
 from synth.data.facts import plain
 from synth.data.files import format_of, read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
@@ -190,11 +190,15 @@ def _over_declared(schema: Schema, overrides: Mapping[str, Any]) -> dict[str, An
     taken = {role for key, role in ROLE_OF.items() if overrides.get(key)}
     for column in schema.columns:
         facts = column.to_dict()
-        entries[column.name] = {fact: facts[fact] for fact in column.declared if fact in facts}
+        entries[column.name] = {fact: facts[fact] for fact in (*column.declared, *column.read_off_data) if fact in facts}
+        if column.read_off_data:
+            entries[column.name][DRAFTED] = list(column.read_off_data)
         if column.role in taken or column.role is Role.FEATURE:
             entries[column.name].pop("role", None)
     for name, entry in (overrides.get("columns") or {}).items():
-        entries[name] = entries.get(name, {}) | entry
+        before = entries.get(name, {})
+        drafted = [fact for fact in before.get(DRAFTED, ()) if fact not in entry]  # what is stated anew is confirmed
+        entries[name] = before | {DRAFTED: drafted} | entry
     constraints = overrides.get("constraints") or list(schema.constraints)
     return {**overrides, "columns": entries, "constraints": constraints, "time": overrides.get("time") or schema.time}
 

@@ -35,7 +35,7 @@ from synth.privacy.domains import PrivateDomain, encode_rows
 from synth.privacy.ledger import Ledger
 from synth.privacy.mechanisms import Noise
 from synth.privacy.subjects import truncate_subjects
-from synth.privacy.undeclared import to_declare, undeclared
+from synth.privacy.undeclared import buyable, to_declare, undeclared
 from synth.progress import Progress
 
 if TYPE_CHECKING:
@@ -246,8 +246,11 @@ def _check(table: Table, terms: Terms) -> None:
             f"column {schema.subject.name!r} says whose a row is, and the budget protects single rows;\n"
             "give unit='subject' and rows_per_subject=K, the most rows that one has"
         )
-    lacking = undeclared(schema)
-    if lacking and terms.facts_share == 0:
+    bought = terms.facts_share > 0
+    lacking = {
+        name: facts for name, facts in undeclared(schema).items() if not (bought and buyable(schema.column(name), facts))
+    }
+    if lacking:
         raise to_declare(schema, lacking)
     tied = Construction.plan(schema).replaced
     if tied:
