@@ -48,7 +48,7 @@ def run_private(
     Raises, before any row is read, ConfigError for a method that takes no budget and for a policy that asks for none, and
     BudgetError where the ledger has no room. From the spending on it stays spent, whatever comes of the run.
     """
-    terms = _terms(config, generator)
+    terms = terms_of(config, generator)
     _check_policy(policy)
     terms.check(generator, 0, None)
 
@@ -94,8 +94,8 @@ def run_private(
     return Run(target)
 
 
-def _terms(config: RunConfig, generator: Generator) -> Terms:
-    """What is asked for; a method that keeps no noisy counts of its own has a share set aside to be judged by.
+def terms_of(config: RunConfig, generator: Generator) -> Terms:
+    """What a config asks for; a method that keeps no noisy counts of its own has a share set aside to be judged by.
 
     Raises ConfigError where it is told to have none.
     """
