@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from synth.data.blind import read_blind
 from synth.data.constraints import check_constraints
 from synth.data.sources import read
 from synth.data.table import Table
@@ -258,7 +259,7 @@ class RunConfig(Part):
 
 def whole_table(config: RunConfig) -> Table:
     """All rows of a config, none refused for what it holds: an error would tell of a row, and under a budget none may."""
-    return read(_source(config), schema=config.data.schema_, **_roles(config), check=False)
+    return read_blind(_source(config), schema=config.data.schema_, **_roles(config))
 
 
 def _roles(config: RunConfig) -> dict[str, Any]:

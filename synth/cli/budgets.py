@@ -30,7 +30,7 @@ def fit_under_budget(
 
     Whether the ledger has room is asked before the file is opened.
     """
-    from synth.data.sources import read
+    from synth.data.blind import read_blind
     from synth.generators._private import Terms
     from synth.privacy.budget import Budget
 
@@ -43,7 +43,7 @@ def fit_under_budget(
     asked: dict[str, Any] = {"facts_share": facts_share, "judging_share": judging_share}
     terms = Terms.of(budget, dataset, data, **asked)
     terms.check(model, seed, None)
-    table = read(data, **reading, check=False)
+    table = read_blind(data, **reading)
     with watching(quiet) as progress:
         model.fit(table, budget=budget, dataset=terms.dataset, progress=progress, **asked).save(to)
     receipt = model.receipt

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synth.data.construction import Construction
+from synth.data.construction import Construction, physical
 from synth.data.schema import Kind, Schema
 from synth.data.table import Table
-from synth.errors import ConfigError, InputError
+from synth.errors import ConfigError, InputError, SchemaError
 from synth.generators._fitted import Fitted
 from synth.generators._hyperparameters import real_number
 from synth.generators._judging import Judging
@@ -181,7 +181,7 @@ def fit_private(
 ) -> tuple[Fitted, Receipt, Judging | None]:
     """Let a method learn from a table under these terms. The data set's first budget is its cap, where it has none yet."""
     made = table.select([column.name for column in table.schema.made])
-    _check(made, terms)
+    plan = _check(made, terms)
     ledger, cost, delta = affordable(method, terms, made.schema)
     entry = _pay(ledger, terms, cost, _what(method))
     noise = Noise(Allowance(cost.micro_rho), delta=delta, seed=terms.noise_seed)
@@ -189,11 +189,12 @@ def fit_private(
     k = terms.budget.rows_per_unit
     if terms.budget.unit == "subject":
         made = truncate_subjects(made, k, rng)
-    rows = encode_rows(made.select([column.name for column in made.schema.learned]))
+    learned = plan.forward(made.select([column.name for column in made.schema.learned]), blind=True)
+    rows, schema = encode_rows(learned), learned.schema
     own = cost.micro_rho - terms.aside
     domain = PrivateDomain.of(
         rows,
-        made.schema,
+        schema,
         noise,
         facts_micro_rho=int(terms.facts_share * own),
         bins_micro_rho=int(method.bins_share * own),
@@ -202,10 +203,10 @@ def fit_private(
     )
     judging = None
     if terms.judging_share:
-        codes, target = domain.encode(rows, made.schema), made.schema.target
+        codes, target = domain.encode(rows, schema), schema.target
         named = None if target is None or target.name not in domain.names else target.name
         judging = Judging.bought(domain, codes, noise, terms.aside, target=named, rows_per_unit=k)
-    method._fit_private(rows, made.schema, Access(domain, noise, terms.budget, cost, rng), progress)
+    method._fit_private(rows, schema, Access(domain, noise, terms.budget, cost, rng), progress)
     receipt = Receipt(
         budget=terms.budget,
         dataset=terms.dataset,
@@ -218,7 +219,7 @@ def fit_private(
         declared={column.name: column.declared for column in made.schema.columns},
         bought={column.name: column.bought for column in domain.columns if column.bought},
     )
-    return _fitted(made, domain, gives_table), receipt, judging
+    return _fitted(made, learned, domain, gives_table), receipt, judging
 
 
 def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
@@ -232,8 +233,8 @@ def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
     return ledger.spend(terms.dataset, cost, what=what, by=by, unit=budget.unit, rows_per_subject=budget.rows_per_subject)
 
 
-def _check(table: Table, terms: Terms) -> None:
-    """Refuse what cannot be kept, by the declaration alone."""
+def _check(table: Table, terms: Terms) -> Construction:
+    """Refuse what cannot be kept, by the declaration alone; how constraints are kept by construction."""
     schema = table.schema
     if not schema.learned:
         raise ConfigError("no column is left to learn: all are keys, identifiers, free text or dropped; check the schema")
@@ -252,24 +253,32 @@ def _check(table: Table, terms: Terms) -> None:
     }
     if lacking:
         raise to_declare(schema, lacking)
-    tied = Construction.plan(schema).replaced
-    if tied:
-        raise ConfigError(
-            f"a constraint ties {', '.join(sorted(tied))} to other columns, and is kept by learning what rows make of it;\n"
-            "under a budget leave it out of the schema, or leave out the column that follows from the others (role: dropped)"
-        )
+    plan = Construction.plan(schema)
+    bought_ones = {name: facts for name, facts in undeclared(schema).items() if name in plan.tied}
+    if bought_ones:  # what is learned in their place follows from what is declared of them
+        raise to_declare(schema, bought_ones)
+    names = [column.name for column in schema.learned]
+    empty = plan.forward(Table(table.arrow.select(names).slice(0, 0), schema.select(names)), blind=True)  # what cannot be kept
+    for column in empty.schema.columns:
+        if column.name not in schema and column.kind.is_number and column.maximum is None:
+            raise SchemaError(f"{column.why}, and by the declared bounds it always would be; widen the bounds")
+    return plan
 
 
-def _fitted(table: Table, domain: PrivateDomain, gives_table: bool) -> Fitted:
+def _fitted(table: Table, learned: Table, domain: PrivateDomain, gives_table: bool) -> Fitted:
     """Shape and types of the rows to give back, from what was declared or bought alone."""
-    schema = domain.schema(table.schema)
+    schema, learned_schema = domain.schema(table.schema), domain.schema(learned.schema)
     layout = pa.schema([pa.field(column.name, _type(table, column.name, column.kind)) for column in schema.columns])
-    learned = schema.select([column.name for column in schema.learned])
+    made = [column.name not in schema for column in learned_schema.columns]  # in place of columns that a constraint ties
+    fields = [
+        pa.field(column.name, physical(column)) if new else layout.field(column.name)
+        for column, new in zip(learned_schema.columns, made, strict=True)
+    ]
     return Fitted(
         schema=schema,
         layout=layout,
-        learned_schema=learned,
-        learned_layout=pa.schema([layout.field(column.name) for column in learned.columns]),
+        learned_schema=learned_schema,
+        learned_layout=pa.schema(fields),
         null_rates={column.name: 0.0 for column in schema.columns if column.is_reissued},
         seen={},
         frame=table.frame,

@@ -168,6 +168,7 @@ class Generator:
             or judging_share
             or noise_seed is not None
         ):
+            from synth.data.blind import read_blind
             from synth.generators._private import Terms, fit_private
 
             terms = Terms.of(
@@ -180,7 +181,8 @@ class Generator:
                 noise_seed=noise_seed,
             )
             terms.check(self, seed, checkpoint)  # before a row is read
-            table = as_table(data, target=target, sensitive=sensitive)
+            reading = {"target": target, "sensitive": sensitive}
+            table = as_table(data, **reading) if isinstance(data, Table) else read_blind(data, **reading)
             done = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
             self.__dict__["_fitted"], self.__dict__["_receipt"], self.__dict__["_judging"] = done
             return self
