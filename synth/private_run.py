@@ -73,7 +73,7 @@ def run_private(
         if synthetic.provenance is not None and synthetic.provenance.notice:
             notice(synthetic.provenance.notice)
 
-        measured = figures_of(generator, receipt, synthetic, config.seed, progress)
+        measured = figures_of(generator, receipt, synthetic, config.seed, progress, machine=default_key(notice=notice).keyid)
         log("evaluate", measurements=len(measured), profile="public: against noisy counts that were paid for; no real row")
 
         verdict = policy.judge(measured)

@@ -57,9 +57,12 @@ def evaluate_public(model: Generator, synthetic: Table, *, seed: int = 0, progre
     return figures_of(model, receipt, synthetic, seed, progress)
 
 
-def figures_of(model: Generator, receipt: Receipt, drawn: Table, seed: int, progress: Progress) -> Measurements:
-    """The same for rows that are known to be the model's."""
-    return evaluate_released(model, drawn, context=_context(model, receipt, drawn, seed), seed=seed, progress=progress)
+def figures_of(
+    model: Generator, receipt: Receipt, drawn: Table, seed: int, progress: Progress, *, machine: str | None = None
+) -> Measurements:
+    """The same for rows that are known to be the model's. machine: key id of the one whose ledger is known to be debited."""
+    context = _context(model, receipt, drawn, seed, machine)
+    return evaluate_released(model, drawn, context=context, seed=seed, progress=progress)
 
 
 def evaluate_public_files(
@@ -123,7 +126,7 @@ def check_drawn(model: Generator, rows: Table, progress: Progress = silent) -> N
 # what they were taken on -------------------------------------------------------------------------------------------------
 
 
-def _context(model: Generator, receipt: Receipt, synthetic: Table, seed: int) -> Mapping[str, Any]:
+def _context(model: Generator, receipt: Receipt, synthetic: Table, seed: int, machine: str | None) -> Mapping[str, Any]:
     """What the figures were taken on: no number and no digest of real rows, for which the data set's name stands."""
     schema, made = model.fitted.schema, synthetic.provenance
     assert made is not None
@@ -137,7 +140,7 @@ def _context(model: Generator, receipt: Receipt, synthetic: Table, seed: int) ->
         SKETCH: [_named(receipt.dataset)],
         "provenance": made.to_dict(),
         FIGURES: PUBLIC,
-        "privacy": privacy_facts(model, receipt),
+        "privacy": {**privacy_facts(model, receipt), "machine": machine},
     }
 
 

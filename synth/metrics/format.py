@@ -135,6 +135,7 @@ def _privacy() -> dict[str, Any]:
     }
     more = {
         "gradients": _of("boolean", "Whether part of it went on noisy steps of training (DP-SGD)."),
+        "machine": {"type": ["string", "null"], "description": "Key id of the machine whose ledger was debited, if known."},
         "judged_by": {"type": ["string", "null"], "description": "Counts that were bought to judge the rows by, in words."},
     }
     return {

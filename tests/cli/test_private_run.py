@@ -19,7 +19,7 @@ import yaml
 
 import synth
 from synth.config import RunConfig
-from synth.errors import BudgetError, ConfigError, NotApprovedError, SchemaError
+from synth.errors import BudgetError, ConfigError, NotApprovedError, SchemaError, VerificationError
 from synth.gate.policy import Policy
 from synth.generators.marginals import Marginals
 from synth.metrics.measurement import Measurements
@@ -181,6 +181,28 @@ def test_the_run_can_be_judged_again_without_another_look(done: Run, tmp_path: P
     verdict = Run.open(tmp_path / "run").judge(Policy.load("private-release"))
     assert verdict.decision == "approved"
     assert Ledger().entries() == before
+    Run.open(tmp_path / "run").export(tmp_path / "out")
+
+
+@pytest.mark.attack(
+    "deletes the privacy ledger, puts an older one back or another machine's in its place, to begin anew",
+    "the runs that it forgets are no longer judged or exported here",
+)
+@pytest.mark.parametrize("how", ["deleted", "older", "another's"])
+def test_a_ledger_that_forgets_this_run_is_noticed(
+    done: Run, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done.path, tmp_path / "run")
+    book = tmp_path / "ledger.sqlite"
+    monkeypatch.setenv("SYNTH_LEDGER", str(book))
+    if how != "deleted":
+        Ledger().open_account("people", Budget(2.0, 1e-5), by="Eve")
+    if how == "another's":
+        Ledger().spend("people", 10, what="fit of marginals", by="Eve")
+    for act in (lambda r: r.judge(Policy.load("private-release")), lambda r: r.export(tmp_path / "out")):
+        with pytest.raises(VerificationError, match="does not know entry 2"):
+            act(Run.open(tmp_path / "run"))
+    monkeypatch.delenv("SYNTH_LEDGER")
     Run.open(tmp_path / "run").export(tmp_path / "out")
 
 
