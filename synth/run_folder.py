@@ -159,7 +159,7 @@ class Run:
         return verdict
 
     def check(self) -> None:
-        """Raise VerificationError where the run is not as it was measured and judged: edited, or attempts or costs forgotten."""
+        """Raise VerificationError where the run is not as it was measured and judged: edited, or attempts or cost unlogged."""
         check_seal(self.path, trusted())
         machine = default_key().keyid
         self._check_ledger(machine)

@@ -105,17 +105,21 @@ def rounder(column: Column) -> tuple[Any, Any, str] | None:
     if low is None or high is None:
         return None
     if column.kind is Kind.DATETIME:
-        first, last = f"{str(low)[:4]}-01-01", f"{str(high)[:4]}-12-31"
+        year = str(high)[:4]
+        first, last = f"{str(low)[:4]}-01-01", f"{year}-12-31" if column.unit == "day" else f"{int(year) + 1:04}-01-01"
         own = (str(low)[:10], str(high)[:10])
         return None if own == (first, last) else (first, last, "whole years")
     assert not isinstance(low, str)
     assert not isinstance(high, str)
-    for pattern, (least, most), why in NAMED:
-        if re.fullmatch(pattern, column.name.lower().replace(" ", "_")) and least <= low and high <= most:
-            return least, most, why
-    found = (_outwards(low, -1), _outwards(high, 1))
-    bounds = tuple(int(bound) if column.kind is Kind.INTEGER or bound == int(bound) else float(bound) for bound in found)
-    return None if bounds == (low, high) else (*bounds, "the next round numbers; look for the real ones")
+    for pattern, (lower, upper), why in NAMED:
+        if re.fullmatch(pattern, column.name.lower().replace(" ", "_")) and lower <= low and high <= upper:
+            return lower, upper, why
+    least, most = (_plain(_outwards(low, -1)), _plain(_outwards(high, 1)))
+    return None if (least, most) == (low, high) else (least, most, "the next round numbers; look for the real ones")
+
+
+def _plain(bound: Decimal) -> int | float:
+    return int(bound) if bound == int(bound) else float(bound)
 
 
 def _outwards(bound: float | int, way: int) -> Decimal:

@@ -181,7 +181,7 @@ class Generator:
                 noise_seed=noise_seed,
             )
             terms.check(self, seed, checkpoint)  # before a row is read
-            reading = {"target": target, "sensitive": sensitive}
+            reading: dict[str, Any] = {"target": target, "sensitive": sensitive}
             table = as_table(data, **reading) if isinstance(data, Table) else read_blind(data, **reading)
             done = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
             self.__dict__["_fitted"], self.__dict__["_receipt"], self.__dict__["_judging"] = done
