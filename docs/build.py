@@ -39,6 +39,8 @@ POLICY_FILES = (
     "- `approvers: 2` asks for two persons who did not ask for the approval; without it the machine's key signs.",
     "- `requires.dp` asks for a budget: `{required: true, max_epsilon: 1, max_delta: 0.000001, unit: subject}`; a run config's",
     "  `privacy` is where it is given, and such a run takes a policy that asks for it.",
+    "- Whatever a policy says, exact figures about rows made under a budget approve nothing (`requires.public_figures`,",
+    "  [decision 030](decisions/030-internal-and-public.md)).",
     "- `research@3.0.0` and `research@sha256:…` pin a version wherever a policy is named; another one is refused.",
     "",
 )

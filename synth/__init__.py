@@ -32,6 +32,7 @@ _WHERE = {
     "Measurement": "synth.metrics.measurement",
     "Measurements": "synth.metrics.measurement",
     "evaluate": "synth.metrics.evaluation",
+    "evaluate_public": "synth.public_figures",
     "Policy": "synth.gate.policy",
     "Verdict": "synth.gate.verdict",
     "Approval": "synth.gate.approval",

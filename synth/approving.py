@@ -27,7 +27,9 @@ from synth.gate.provenance import PROVENANCE, provenance
 from synth.gate.released import Release
 from synth.gate.terms import Terms, now, until
 from synth.gate.verdict import Verdict
-from synth.metrics.measurement import Measurements
+from synth.metrics.measurement import FIGURES, Measurements
+from synth.metrics.measurement import PUBLIC as PUBLIC_FIGURES
+from synth.metrics.released import PUBLIC
 from synth.report.evidence import render_evidence
 from synth.report.page import render
 
@@ -42,6 +44,13 @@ REAL_CELLS = (
 SEEDED_NOISE = (
     "these rows are of a model whose noise came from a seed, as in a test: who knows it can take the noise off again;\n"
     "fit once more without noise_seed, and draw from that model"
+)
+
+
+INTERNAL = (
+    "these rows were made under a privacy budget, and exact figures on real rows are outside of it: they never leave, nor\n"
+    "does an approval that rests on them; measure what may leave with `synth evaluate --public --model MODEL`, and judge that\n"
+    "under private-release"
 )
 
 
@@ -147,6 +156,7 @@ def documents(verdict: Verdict, measured: Measurements, synthetic: Table, *, ter
         raise NotApprovedError(REAL_CELLS)
     if synthetic.provenance is not None and synthetic.provenance.noise_known:
         raise NotApprovedError(SEEDED_NOISE)
+    _check_figures(verdict, measured, synthetic)
     policy_of(verdict)
     said, rows = leaving_verdict(verdict, synthetic), leaving_rows(synthetic)
     first = Release(said, rows, terms, by, verdict.formats[0])
@@ -188,6 +198,20 @@ def _evidence(release: Release) -> str:
         answers=() if privacy is None else budget_words.answers(privacy),
         whose="real rows" if privacy is None else "what noise alone explains",
     )
+
+
+def _check_figures(verdict: Verdict, measured: Measurements, synthetic: Table) -> None:
+    """Raise NotApprovedError where rows made under a privacy budget would leave with a figure that was not paid for."""
+    private = synthetic.is_private or FIGURES in measured.context or "privacy" in measured.context
+    if not private:
+        return
+    told = {name for side in ("rows", "digests") for name, of in measured.context[side].items() if of is not None}
+    strange = {m.name for m in measured} - set(PUBLIC)
+    if measured.context.get(FIGURES) != PUBLIC_FIGURES or told & {"train", "holdout"} or strange:
+        raise NotApprovedError(INTERNAL)
+    asked = {finding.check.split("[", 1)[0] for finding in verdict.findings if finding.score is not None} - set(PUBLIC)
+    if asked:
+        raise NotApprovedError(INTERNAL)
 
 
 def export(synthetic: Any, approval: Approval, to: str | Path, *, formats: Iterable[str] | None = None) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from synth.data.blind import read_blind
 from synth.data.constraints import check_constraints
 from synth.data.sources import read
 from synth.data.table import Table
@@ -151,6 +152,14 @@ class PrivacyConfig(Part):
         0.0, ge=0, le=0.9, description="share of the budget that buys what the schema does not declare; 0 refuses to"
     )
 
+    judging_share: float | None = Field(
+        None,
+        ge=0,
+        le=0.5,
+        description="share of the budget that buys noisy counts of columns and pairs to judge the rows by; by default none for "
+        "marginals, which keeps the counts that it learned from, and 0.1 for other methods",
+    )
+
     @property
     def budget(self) -> Budget:
         """Raises ConfigError for a unit that does not fit."""
@@ -256,7 +265,7 @@ class RunConfig(Part):
 
 def whole_table(config: RunConfig) -> Table:
     """All rows of a config, none refused for what it holds: an error would tell of a row, and under a budget none may."""
-    return read(_source(config), schema=config.data.schema_, **_roles(config), check=False)
+    return read_blind(_source(config), schema=config.data.schema_, **_roles(config))
 
 
 def _roles(config: RunConfig) -> dict[str, Any]:

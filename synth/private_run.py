@@ -9,30 +9,26 @@ the rows that were drawn (decision 027).
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from synth import __version__
 from synth.approving import Notice, export, quarantine
 from synth.config import RunConfig, whole_table
-from synth.data.sketch import SKETCH
-from synth.data.table import Table
 from synth.errors import ConfigError
 from synth.folder import Log, new_folder, write, write_json
 from synth.gate.keys import Signer, default_key
 from synth.gate.policy import Policy
 from synth.gate.seals import SEAL, seal_run
-from synth.generators._private import Receipt, Terms
+from synth.generators._private import Terms
 from synth.generators.base import Generator
-from synth.metrics.released import evaluate_released, released_rows
+from synth.metrics.released import released_rows
 from synth.progress import Progress
+from synth.public_figures import NO_COUNTS, figures_of
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.run_folder import Run
 from synth.settling import settle
 
+JUDGING = 0.1  # share of the budget that counts to judge by cost, where a method keeps none: decision 030
 PLACES = 2  # significant digits of a number of rows to draw that follows from noisy counts: nobody shall take it for exact
 
 
@@ -52,9 +48,8 @@ def run_private(
     Raises, before any row is read, ConfigError for a method that takes no budget and for a policy that asks for none, and
     BudgetError where the ledger has no room. From the spending on it stays spent, whatever comes of the run.
     """
-    terms = _terms(config)
+    terms = terms_of(config, generator)
     _check_policy(policy)
-    _check_method(generator)
     terms.check(generator, 0, None)
 
     with new_folder(target, mark="measurements.json") as folder:
@@ -64,7 +59,7 @@ def run_private(
 
         generator.fit(
             table, budget=terms.budget, dataset=terms.dataset, ledger=terms.ledger, facts_share=terms.facts_share,
-            progress=progress,
+            judging_share=terms.judging_share, progress=progress,
         )  # fmt: skip
         del table
         receipt = generator.receipt
@@ -78,8 +73,7 @@ def run_private(
         if synthetic.provenance is not None and synthetic.provenance.notice:
             notice(synthetic.provenance.notice)
 
-        context = _context(config, generator, receipt, synthetic)
-        measured = evaluate_released(generator, synthetic, context=context, seed=config.seed, progress=progress)
+        measured = figures_of(generator, receipt, synthetic, config.seed, progress, machine=default_key(notice=notice).keyid)
         log("evaluate", measurements=len(measured), profile="public: against noisy counts that were paid for; no real row")
 
         verdict = policy.judge(measured)
@@ -100,10 +94,19 @@ def run_private(
     return Run(target)
 
 
-def _terms(config: RunConfig) -> Terms:
+def terms_of(config: RunConfig, generator: Generator) -> Terms:
+    """What a config asks for; a method that keeps no noisy counts of its own has a share set aside to be judged by.
+
+    Raises ConfigError where it is told to have none.
+    """
     asked = config.privacy
     assert asked is not None
-    return Terms.of(asked.budget, asked.dataset, None, facts_share=asked.facts_share)
+    keeps, share = hasattr(type(generator), "measurements"), asked.judging_share
+    if generator.private and not keeps and share == 0:
+        raise ConfigError(NO_COUNTS.format(name=generator.name))
+    if share is None:
+        share = 0.0 if keeps else JUDGING
+    return Terms.of(asked.budget, asked.dataset, None, facts_share=asked.facts_share, judging_share=share)
 
 
 def _check_policy(policy: Policy) -> None:
@@ -114,55 +117,6 @@ def _check_policy(policy: Policy) -> None:
         )
 
 
-def _check_method(generator: Generator) -> None:
-    if generator.private and not hasattr(type(generator), "measurements"):
-        raise ConfigError(
-            f"{generator.name} keeps no noisy counts that its rows could be held against, so nothing could "
-            "be approved;\nname marginals here, or fit alone with `synth fit --epsilon`"
-        )
-
-
 def _about(rows: float) -> int:
     """A noisy number of rows, to two significant digits."""
     return max(1, int(float(f"{rows:.{PLACES - 1}e}")))
-
-
-def _context(config: RunConfig, model: Generator, receipt: Receipt, synthetic: Table) -> Mapping[str, Any]:
-    """What the figures were taken on: no number and no digest of real rows, for which the data set's name stands."""
-    schema = model.fitted.schema
-    assert synthetic.provenance is not None
-    return {
-        "rows": {"train": None, "holdout": None, "synthetic": len(synthetic)},
-        "digests": {"train": None, "holdout": None, "synthetic": synthetic.digest(), "schema": schema.digest()},
-        "target": None if schema.target is None else schema.target.name,
-        "sensitive": [column.name for column in schema.sensitive],
-        "seed": config.seed,
-        "synth": __version__,
-        SKETCH: [_named(receipt.dataset)],
-        "provenance": synthetic.provenance.to_dict(),
-        "privacy": privacy_facts(model, receipt),
-    }
-
-
-def privacy_facts(model: Generator, receipt: Receipt) -> dict[str, Any]:
-    """What a release says of its budget, as plain JSON values: all of it may be known to anybody."""
-    method = model.get_params().get("method")
-    return {
-        "epsilon": receipt.budget.epsilon,
-        "delta": receipt.budget.delta,
-        "unit": receipt.budget.unit,
-        "rows_per_subject": receipt.budget.rows_per_subject,
-        "mechanism": model.name if method is None else f"{model.name} ({method})",
-        "dataset": receipt.dataset,
-        "entry": receipt.entry,
-        "entry_digest": receipt.digest,
-        "micro_rho": receipt.cost.micro_rho,
-        "secure": receipt.secure,
-        "declared": {name: list(facts) for name, facts in receipt.declared.items()},
-        "bought": {name: list(facts) for name, facts in receipt.bought.items()},
-    }
-
-
-def _named(dataset: str) -> str:
-    """What stands for a data set in the log of attempts, where a sketch would tell of its rows: a number of its name."""
-    return hashlib.blake2b(b"data set under a budget: " + dataset.casefold().encode(), digest_size=8).hexdigest()

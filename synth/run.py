@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from synth._callable import callable_as
 from synth.approving import Notice, export, quarantine
 from synth.config import RunConfig, tables
 from synth.data.files import read_file
-from synth.data.quarantine import refuse_real
+from synth.data.quarantine import PRIVATE, mark_of, refuse_real
 from synth.data.sources import read
 from synth.data.table import Table
 from synth.errors import ConfigError, DataError
@@ -220,8 +222,8 @@ def evaluate_files(
         check_size(others)
     for path in (synthetic, *also):
         refuse_real(Path(path))
-    claimed = read_file(Path(synthetic))  # under no schema: what breaks the real one is measured, not refused
-    again = [read_file(Path(path)) for path in also]
+    claimed = _claimed(Path(synthetic))
+    again = [_claimed(Path(path)) for path in also]
     with new_folder(out, mark="measurements.json") as folder:
         measured = evaluate(
             train,
@@ -253,6 +255,12 @@ def evaluate_files(
         write(folder / "report.html", page)
         write(folder / "report.json", to_json(measured))
     return Run(Path(out))
+
+
+def _claimed(path: Path) -> pa.Table:
+    """Rows under no schema, since what breaks the real one is measured and not refused; marked where their file is."""
+    rows = read_file(path)
+    return rows.replace_schema_metadata(PRIVATE) if mark_of(path) == "private" else rows
 
 
 def _check_model(model: Generator, train: Table, path: str | Path | None) -> None:

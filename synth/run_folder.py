@@ -34,6 +34,7 @@ from synth.gate.verdict import Verdict
 from synth.gate.waivers import Waiver, keep, kept, waive
 from synth.gate.waiving import waive as counted
 from synth.metrics.measurement import Measurements
+from synth.privacy.ledger import Ledger
 from synth.report.page import render
 from synth.report.twin import to_json
 from synth.settling import APPROVAL, ATTEMPTS, POLICY, REJECTION, REQUEST, settle
@@ -158,9 +159,10 @@ class Run:
         return verdict
 
     def check(self) -> None:
-        """Raise VerificationError where the run is not as it was measured and judged: edited, or attempts unlogged."""
+        """Raise VerificationError where the run is not as it was measured and judged: edited, or attempts or cost unlogged."""
         check_seal(self.path, trusted())
         machine = default_key().keyid
+        self._check_ledger(machine)
         own = [attempt for attempt in self.attempts if attempt["machine"] == machine]
         log = AttemptLog.of_machine()
         for attempt in own:
@@ -170,6 +172,16 @@ class Run:
                     f"{self.path} was judged: it was deleted or put back to an older state; restore it\n"
                     "(`synth attempts --check` says more)"
                 )
+
+    def _check_ledger(self, machine: str) -> None:
+        """The ledger of the machine that paid for a run under a privacy budget must still know of it."""
+        spent = self.measurements.context.get("privacy") or {}
+        if spent.get("machine") == machine and not Ledger().knows(spent["entry"], spent["entry_digest"]):
+            raise VerificationError(
+                f"the ledger of this machine ({Ledger().path}) does not know entry {spent['entry']}, by which {self.path}\n"
+                "was paid for: it was deleted, edited or put back to an older state; restore it, or name the right one in "
+                "SYNTH_LEDGER"
+            )
 
     def _real_rows(self) -> tuple[Table | None, Table | None]:
         """The real rows, for the plots of the report, where their files are still what they were."""

@@ -97,10 +97,16 @@ def track(run: Run, to: TrackingConfig) -> Tracked:
     """Write a run down in MLflow: parameters, figures, data sets by digest, verdict and report; no rows, no model.
 
     A run whose state has been tracked there before is found, and not written twice; judged or exported again it is a new one.
-    Raises DataError and VerificationError where the run is damaged or edited, TrackingError where the store fails.
+    Raises DataError and VerificationError where the run is damaged or edited, ConfigError where its figures are internal (exact
+    ones of rows made under a privacy budget), TrackingError where the store fails.
     """
     check_installed()
     run.check()
+    if run.measurements.are_internal:
+        raise ConfigError(
+            f"{run.path} holds internal figures: exact, of rows made under a privacy budget, and outside of it; they stay in "
+            "their folder.\nTrack a run of public ones (`synth evaluate --public`)"
+        )
     record = _record(run)
     try:
         with _quiet_mlflow(), _alone_in(to.uri):

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import synth
+from synth.approving import approve, export
 from synth.errors import ConfigError, DataError, InputError, NotApprovedError, NotFittedError, SchemaError
 from synth.metrics.evaluation import evaluate
-from synth.approving import approve, export
 
 
 def frame(rows: int = 400, seed: int = 0) -> pd.DataFrame:

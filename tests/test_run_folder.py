@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synth import run_folder
+from synth.approving import approve
 from synth.errors import InputError, NotApprovedError, VerificationError
 from synth.folder import home
 from synth.gate.approval import terms_of
@@ -21,7 +22,6 @@ from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.gate.verify import verify
 from synth.gate.waivers import WAIVER, Waiver
-from synth.approving import approve
 from synth.run import evaluate_files
 from synth.run_folder import Run
 

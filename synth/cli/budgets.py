@@ -21,6 +21,7 @@ def fit_under_budget(
     dataset: str | None,
     rows_per_subject: int | None,
     facts_share: float,
+    judging_share: float,
     seed: int,
     quiet: bool,
     as_json: bool,
@@ -29,7 +30,7 @@ def fit_under_budget(
 
     Whether the ledger has room is asked before the file is opened.
     """
-    from synth.data.sources import read
+    from synth.data.blind import read_blind
     from synth.generators._private import Terms
     from synth.privacy.budget import Budget
 
@@ -38,11 +39,13 @@ def fit_under_budget(
             f"a privacy budget is an epsilon and a delta, and --{'delta' if delta is None else 'epsilon'} is missing; give both"
         )
     unit: Any = "row" if rows_per_subject is None else "subject"
-    terms = Terms.of(Budget(epsilon, delta, unit, rows_per_subject), dataset, data, facts_share=facts_share)
+    budget = Budget(epsilon, delta, unit, rows_per_subject)
+    asked: dict[str, Any] = {"facts_share": facts_share, "judging_share": judging_share}
+    terms = Terms.of(budget, dataset, data, **asked)
     terms.check(model, seed, None)
-    table = read(data, **reading, check=False)
+    table = read_blind(data, **reading)
     with watching(quiet) as progress:
-        model.fit(table, budget=terms.budget, dataset=terms.dataset, facts_share=facts_share, progress=progress).save(to)
+        model.fit(table, budget=budget, dataset=terms.dataset, progress=progress, **asked).save(to)
     receipt = model.receipt
     assert receipt is not None
     if as_json:

@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 
 from synth.cli.screen import out
 from synth.metrics.measurement import Interval, Measurements
+from synth.report import words
 from synth.report.families import Gap, by_family, gaps
 from synth.report.power import power_table
 from synth.report.words import STATUSES
@@ -21,6 +22,8 @@ NAMED = 3  # figures that are named among those which are missing for one reason
 
 def show_measurements(measured: Measurements) -> None:
     """Every metric's figure, its interval and what real rows score; of its groups and columns the worst."""
+    if measured.are_internal:
+        out.print(f"[bold]INTERNAL[/] {words.INTERNAL}\n", soft_wrap=True)
     wide = out.width >= NARROW
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("figure", overflow="fold")

@@ -187,6 +187,12 @@ def fit(
     facts_share: Annotated[
         float, typer.Option(help="The share of the budget that buys what the schema does not declare.", metavar="SHARE")
     ] = 0.0,
+    judging_share: Annotated[
+        float,
+        typer.Option(
+            help="The share of the budget that buys noisy counts to judge rows by (`synth evaluate --public`).", metavar="SHARE"
+        ),
+    ] = 0.0,
     seed: Seed = 0,
     resume: Resume = False,
     quiet: Quiet = False,
@@ -216,7 +222,7 @@ def fit(
         raise ConfigError(
             "--budget-seconds goes with --policy, without which nothing is searched; name a policy, or leave it out"
         )
-    if any(value is not None for value in (epsilon, delta, dataset, rows_per_subject)) or facts_share:
+    if any(value is not None for value in (epsilon, delta, dataset, rows_per_subject)) or facts_share or judging_share:
         if rules is not None or resume:
             raise ConfigError("a budget goes with neither --policy nor --resume, which look at the rows again; leave them out")
         reading = {"schema": schema, "target": target, "sensitive": names(sensitive)}
@@ -230,6 +236,7 @@ def fit(
             dataset=dataset,
             rows_per_subject=rows_per_subject,
             facts_share=facts_share,
+            judging_share=judging_share,
             seed=seed,
             quiet=quiet,
             as_json=as_json,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +28,7 @@ from synth.cli.screen import (
     watching,
 )
 from synth.cli.tracking import tracker
-from synth.errors import InputError
+from synth.errors import ConfigError, InputError
 
 PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
 
@@ -36,9 +37,11 @@ PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policie
     epilog="Example: synth evaluate --real train.csv --holdout holdout.csv --synthetic fake.csv --target y --out reports/mine"
 )
 def evaluate(
-    real: Annotated[Path, typer.Option(help="The rows that the generator was trained on.", metavar="TRAIN")],
     synthetic: Annotated[Path, typer.Option(help="The synthetic rows, ours or anybody's.", metavar="FAKE")],
     to: Annotated[Path, typer.Option("--out", help="A folder for measurements.json and report.html.", metavar="DIR")],
+    real: Annotated[
+        Path | None, typer.Option(help="The rows that the generator was trained on; needed but with --public.", metavar="TRAIN")
+    ] = None,
     holdout: Annotated[
         Path | None,
         typer.Option(help="Real rows that the generator never saw; without them most of privacy cannot be measured."),
@@ -69,15 +72,45 @@ def evaluate(
         bool,
         typer.Option("--self-test", help="Also plant known-bad tables and show which checks would have caught each."),
     ] = False,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public",
+            help="Only the figures that may leave with rows made under a privacy budget: against the noisy counts of --model, "
+            "without a look at a real row.",
+        ),
+    ] = False,
     seed: Seed = 0,
     track: Track = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure fidelity, utility, privacy and fairness of a synthetic table, each beside what real rows score."""
+    """Measure fidelity, utility, privacy and fairness of a synthetic table, each beside what real rows score.
+
+    Of rows that were made under a privacy budget such figures are internal: exact, outside the budget, and no approval rests on
+    them. Those that may leave are measured with --public.
+    """
     from synth.run import evaluate_files
 
     note = tracker(track, quiet)
+    if public:
+        beside = (
+            real,
+            holdout,
+            target,
+            sensitive,
+            schema,
+            only,
+            also,
+            budget_seconds,
+            workers,
+            shadow or None,
+            self_test or None,
+        )
+        _show_public(model, synthetic, to, any(given is not None for given in beside), seed, quiet, as_json, note)
+        return
+    if real is None:
+        raise ConfigError("--real is missing: name the rows that the generator was trained on (or see --public)")
     with watching(quiet) as progress:
         done = evaluate_files(
             real, holdout, synthetic, to,
@@ -90,6 +123,35 @@ def evaluate(
         show_measurements(done.measurements)
         if done.self_test is not None:
             show_power(done.self_test)
+        out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
+    note(done)
+
+
+def _show_public(
+    model: Path | None,
+    synthetic: Path,
+    to: Path,
+    more: bool,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+    note: Callable[[Any], None],
+) -> None:
+    from synth.public_figures import evaluate_public_files
+
+    if model is None or more:
+        raise ConfigError(
+            "--public takes --synthetic, --model and --seed alone: it reads no real row, and the model says the rest; "
+            + ("leave the others out" if model is not None else "name the model that the rows were drawn from")
+        )
+    with watching(quiet) as progress:
+        done = evaluate_public_files(
+            model, synthetic, to, seed=seed, progress=progress, notice=(lambda text: None) if quiet else notice
+        )
+    if as_json:
+        print_json(done.measurements.to_dict())
+    else:
+        show_measurements(done.measurements)
         out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
     note(done)
 

@@ -37,17 +37,33 @@ def schema(
         Path | None, typer.Option("--out", help="Write it as a schema.yaml that can be edited and given back.")
     ] = None,
     sdv: Annotated[Path | None, typer.Option("--sdv", help="Write it as SDV's metadata JSON.", metavar="METADATA.json")] = None,
+    draft: Annotated[
+        bool,
+        typer.Option(
+            "--draft",
+            help="Write it as the draft of a declaration for a privacy budget: what was read off the rows is marked, and "
+            "refused there until a person confirms it. Without --out it is printed.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what each column is taken for: kind, role, legal values, and why."""
     from synth.data.declaration import dump_schema
+    from synth.data.drafting import drafted, dump_draft
     from synth.data.sdv_metadata import to_sdv_metadata
     from synth.data.sources import read
     from synth.folder import replace
 
     found = read(data, schema=overrides, target=target, sensitive=names(sensitive)).schema
+    if draft:
+        text, found = dump_draft(found, data.name), drafted(found)
+        if to is None and not as_json:
+            out.file.write(text)
+            return
+    else:
+        text = dump_schema(found)
     if to is not None:
-        replace(to, dump_schema(found))
+        replace(to, text)
     if sdv is not None:
         replace(sdv, json.dumps(to_sdv_metadata(found, data.stem), indent=2, ensure_ascii=False) + "\n")
     if as_json:
@@ -60,7 +76,8 @@ def schema(
     for constraint in found.constraints:
         out.print(f"constraint: {escape(constraint)}")
     if to is not None:
-        out.print(f"\nwritten to {to}; edit it and pass it with --schema", soft_wrap=True, markup=False)
+        then = "confirm what it lists as read_off_data" if draft else "edit it"
+        out.print(f"\nwritten to {to}; {then} and pass it with --schema", soft_wrap=True, markup=False)
     if sdv is not None:
         lost = "" if found.target is None and not found.sensitive else ", which has no place for target and sensitive columns"
         out.print(f"\nwritten to {sdv} for SDV{lost}", soft_wrap=True, markup=False)

@@ -19,7 +19,9 @@ from rich.table import Table as Grid
 from synth.errors import DataError
 from synth.folder import replace
 from synth.gate.verdict import Finding, Verdict
+from synth.metrics.measurement import FIGURES, INTERNAL
 from synth.progress import Progress, silent
+from synth.report import words
 from synth.report.search import search_table
 
 if TYPE_CHECKING:
@@ -150,6 +152,8 @@ def show_verdict(verdict: Verdict) -> None:
     again = f", attempt {tried.number} on this data" if tried is not None and tried.number > 1 else ""
     under = f"under {escape(verdict.policy)} {verdict.policy_version}{again}; {MAY_SEE[verdict.profile]}"
     out.print(f"\n[{STYLE[verdict.decision]}]{word}[/] {under}\n", soft_wrap=True)
+    if verdict.context.get(FIGURES) == INTERNAL:
+        out.print(f"[bold]INTERNAL[/] {words.INTERNAL}\n", soft_wrap=True)
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     grid.add_column("check", overflow="fold")
     grid.add_column("outcome", no_wrap=True)

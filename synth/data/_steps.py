@@ -43,6 +43,10 @@ class Step:
         """The columns to learn in place of `replaces`."""
         raise NotImplementedError
 
+    def blind(self, values: Values) -> Made:
+        """The same under a privacy budget: which columns there are follows from the declaration, and each row is by itself."""
+        return self.forward(values)
+
     def inverse(self, values: Values, learned: Schema) -> dict[str, np.ndarray]:
         """The replaced columns, from the learned ones."""
         raise NotImplementedError
@@ -177,11 +181,19 @@ class Computed(Step):
 
     def forward(self, values: Values) -> Made:
         complete, solved = ~np.isnan(self._sum(values)), values[self.solved.name]
-        if (~complete & ~np.isnan(solved)).any():
+        alone, missing = ~complete & ~np.isnan(solved), complete & np.isnan(solved)
+        return self._made(values, alone=bool(alone.any()), missing=bool(missing.any()))
+
+    def blind(self, values: Values) -> Made:
+        return self._made(values, alone=any(column.nullable for _, column in self.given), missing=self.solved.nullable)
+
+    def _made(self, values: Values, *, alone: bool, missing: bool) -> Made:
+        solved = values[self.solved.name]
+        if alone:
             return [(replace(self.solved, name=self.alone, role=Role.FEATURE, nullable=True, pattern=None), solved)]
-        missing = complete & np.isnan(solved)
-        if missing.any():
-            return [(Column(self.name, Kind.BOOLEAN, why=f"{self.solved.name!r} is computed"), missing.astype(np.int32))]
+        if missing:
+            there = ~np.isnan(self._sum(values)) & np.isnan(solved)
+            return [(Column(self.name, Kind.BOOLEAN, why=f"{self.solved.name!r} is computed"), there.astype(np.int32))]
         return []
 
     def inverse(self, values: Values, learned: Schema) -> dict[str, np.ndarray]:
@@ -202,6 +214,13 @@ class Composite(Step):
     """
 
     members: tuple[Column, ...]
+
+    def blind(self, values: Values) -> Made:
+        raise SchemaError(
+            f"combinations({', '.join(self.replaces)}) are those that the rows have, which tells of them, and nobody declared "
+            "which there may be;\nunder a privacy budget take it out, or declare one column whose categories are the legal "
+            "combinations"
+        )
 
     @property
     def replaces(self) -> tuple[str, ...]:

@@ -48,13 +48,23 @@ class Construction:
         return frozenset(name for step in self.steps for name in step.replaces)
 
     @property
+    def tied(self) -> frozenset[str]:
+        """The columns that some step is about: those that give way, and those that these are counted from."""
+        return self.replaced | self._needed
+
+    @property
     def _needed(self) -> frozenset[str]:
         """The columns that some step counts from."""
         return frozenset(name for step in self.steps for name in step.needs)
 
-    def forward(self, table: Table) -> Table:
-        """The table as a generator learns it. Raises SchemaError where its rows break a constraint."""
-        check_constraints(table)
+    def forward(self, table: Table, *, blind: bool = False) -> Table:
+        """The table as a generator learns it. Raises SchemaError where its rows break a constraint.
+
+        blind: under a privacy budget no row is refused, no row changes what becomes of another, and which columns there are
+        follows from the declaration. Raises SchemaError for a constraint that takes more than that.
+        """
+        if not blind:
+            check_constraints(table)
         if not self.steps:
             return table
         values = _encoded(table, {*self.replaced, *self._needed})
@@ -62,7 +72,9 @@ class Construction:
         at = {min(step.replaces, key=table.schema.names.index): step for step in self.steps}
         for column in table.schema.columns:
             if column.name in at:
-                made += [(new, decode_column(new, array, _physical(new))) for new, array in at[column.name].forward(values)]
+                step = at[column.name]
+                found = [_known(*one) for one in step.blind(values)] if blind else step.forward(values)
+                made += [(new, decode_column(new, array, physical(new))) for new, array in found]
             if column.name not in self.replaced:
                 made.append((column, table.column(column.name)))
         time = table.schema.time if table.schema.time not in self.replaced else None
@@ -195,7 +207,15 @@ def _encoded(table: Table, names: Iterable[str]) -> dict[str, np.ndarray]:
     return {name: encode_column(table.schema.column(name), table.column(name)).values for name in names if name in table.schema}
 
 
-def _physical(column: Column) -> pa.DataType:
+def _known(column: Column, values: np.ndarray) -> tuple[Column, np.ndarray]:
+    """A column that a step makes of declared ones, all of whose facts are declared by that, and its values within them."""
+    facts = ("kind", "nullable", "minimum", "maximum", "decimals")
+    if column.kind.is_number and column.minimum is not None and column.maximum is not None:
+        values = np.clip(values, float(column.minimum), float(column.maximum))  # what lies beyond is no error, which would tell
+    return replace(column, declared=tuple(fact for fact in facts if getattr(column, fact) is not None)), values
+
+
+def physical(column: Column) -> pa.DataType:
     """The physical type of a column that a step makes."""
     if column.kind is Kind.BOOLEAN:
         return pa.bool_()

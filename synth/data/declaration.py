@@ -34,6 +34,7 @@ from synth.data.yaml_text import parse_yaml
 from synth.errors import SchemaError, did_you_mean
 
 FACTS = ("kind", "role", "nullable", "categories", "minimum", "maximum", "decimals", "unit", "provider", "pattern")
+DRAFTED = "read_off_data"  # lists the facts of an entry that nobody has confirmed: see `synth.data.drafting`
 TOP = ("columns", "constraints", "time", "target", "sensitive", "key", "subject", "drop")
 
 
@@ -96,8 +97,9 @@ def check_overrides(document: Any, where: str = "the schema") -> dict[str, Any]:
                     f"{where}: column {name!r} is {entry!r}; write it as a mapping, for instance {{kind: integer}}"
                 )
             for key in entry:
-                if key not in FACTS:
+                if key not in (*FACTS, DRAFTED):
                     raise SchemaError(f"{where}: column {name!r} has an unknown key {key!r}{did_you_mean(str(key), FACTS)}")
+            _check_drafted(name, entry.get(DRAFTED), where)
     elif not isinstance(columns, list):
         raise SchemaError(f"{where}: `columns` is {columns!r}; write one entry per column under it")
     constraints = document.get("constraints")
@@ -106,6 +108,15 @@ def check_overrides(document: Any, where: str = "the schema") -> dict[str, Any]:
     ):
         raise SchemaError(f'{where}: `constraints` is {constraints!r}; list them as text, for instance ["start <= end"]')
     return dict(document)
+
+
+def _check_drafted(name: str, facts: Any, where: str) -> None:
+    """Raise SchemaError for a list of unconfirmed facts that is none."""
+    if facts is not None and not isinstance(facts, (list, tuple)):
+        raise SchemaError(f"{where}: column {name!r}: {DRAFTED} is {facts!r}; list names of facts, or leave it out")
+    for fact in facts or ():
+        if fact not in FACTS:
+            raise SchemaError(f"{where}: column {name!r}: {DRAFTED} lists {fact!r}{did_you_mean(str(fact), FACTS)}")
 
 
 def is_complete(overrides: Mapping[str, Any]) -> bool:
@@ -160,6 +171,8 @@ def _declare_column(seen: Column, entry: Mapping[str, Any]) -> Column:
     if kind is not seen.kind and not (kind.is_number and seen.kind.is_number and Kind.DATETIME not in (kind, seen.kind)):
         categories = _categories_needed(seen, kind, entry)
         seen = replace(seen, kind=kind, categories=categories, minimum=None, maximum=None, decimals=None, unit=None)
+    entry = dict(entry)
+    drafted = entry.pop(DRAFTED, None) or ()
     facts: dict[str, Any] = {}
     if "unit" in entry and entry["unit"] in TIME_UNITS:
         seen = replace(seen, unit=entry["unit"])  # which bounds are then counted in
@@ -171,10 +184,10 @@ def _declare_column(seen: Column, entry: Mapping[str, Any]) -> Column:
                 f"column {seen.name!r} is {kind}, so {fact!r} says nothing of it; {fact} belongs to {fits} columns"
             )
         facts[fact] = _CHECKS[fact](seen, value) if fact in _CHECKS else value
-    declared = tuple(fact for fact in FACTS if fact in entry or fact in seen.declared)
-    said = [fact for fact in entry if fact not in seen.declared]
+    declared = tuple(fact for fact in FACTS if (fact in entry or fact in seen.declared) and fact not in drafted)
+    said = [fact for fact in entry if fact not in seen.declared and fact not in drafted]
     why = f"{seen.why}; declared: {', '.join(said)}" if seen.why and said else seen.why
-    return replace(seen, **facts, declared=declared, why=why)
+    return replace(seen, **facts, declared=declared, read_off_data=tuple(f for f in FACTS if f in drafted), why=why)
 
 
 def _categories_needed(seen: Column, kind: Kind, entry: Mapping[str, Any]) -> Any:

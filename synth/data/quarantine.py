@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synth.data.files import write_parquet
 from synth.data.table import Mark, Provenance, Table
@@ -24,10 +24,18 @@ ORIGIN = "synth:provenance"
 # In the Parquet metadata of every file of rows that is not an export.
 QUARANTINE = {STATUS: "quarantined: not approved for release; see `synth gate` and `synth export`"}
 
+# ... of those that a model made which was fitted under a privacy budget: exact figures about them are outside of it.
+PRIVATE = {STATUS: f"{QUARANTINE[STATUS]}; made under a privacy budget"}
+
 # ... and of real rows whose missing cells were filled in.
 REAL = {STATUS: "holds real cells: real rows whose missing cells were filled in; not synthetic, never to be released"}
 
 
+_MARKS: Mapping[bytes | None, Mark] = {
+    QUARANTINE[STATUS].encode(): "quarantined",
+    PRIVATE[STATUS].encode(): "private",
+    REAL[STATUS].encode(): "real",
+}
 SIGN = ".quarantined"  # at the end of the name of the file beside
 WORDS = """\
 {name} holds synthetic rows that nobody has approved: read them to judge them, and pass them on to nobody.
@@ -38,7 +46,7 @@ A file of these rows without an attestation.json beside it was not released by s
 
 def write_quarantined(table: Table, path: Path) -> None:
     """Write synthetic rows as Parquet, marked as not approved for release. Raises DataError where that cannot be written."""
-    write_parquet(table, path, metadata=QUARANTINE, footer=origin(table.provenance))
+    write_parquet(table, path, metadata=PRIVATE if table.is_private else QUARANTINE, footer=origin(table.provenance))
 
 
 def sign_beside(path: Path) -> None:
@@ -48,13 +56,25 @@ def sign_beside(path: Path) -> None:
 
 def mark_of(file: Path) -> Mark | None:
     """What a Parquet file says of its rows; None for one that says nothing, and for what cannot be read as Parquet."""
+    import pyarrow.parquet as pq  # loaded only where a Parquet file is
+
     try:
-        status = (pq.read_schema(file).metadata or {}).get(STATUS.encode())
+        return _marked(pq.read_schema(file))
     except (pa.ArrowException, OSError):  # whoever reads it says what it is
         return None
-    if status == REAL[STATUS].encode():
-        return "real"
-    return "quarantined" if status == QUARANTINE[STATUS].encode() else None
+
+
+def mark_of_frame(frame: Any) -> Mark | None:
+    """What an Arrow table, or a pandas frame, says of its rows. A polars frame has no place for it."""
+    if isinstance(frame, pa.Table):
+        return _marked(frame.schema)
+    attributes = getattr(frame, "attrs", None)
+    status = attributes.get(STATUS) if isinstance(attributes, dict) else None
+    return _MARKS.get(status.encode()) if isinstance(status, str) else None
+
+
+def _marked(schema: pa.Schema) -> Mark | None:
+    return _MARKS.get((schema.metadata or {}).get(STATUS.encode()))
 
 
 def origin(provenance: Provenance | None) -> Mapping[str, str]:
@@ -67,6 +87,8 @@ def origin_of(file: Path) -> Provenance | None:
 
     Raises DataError for a file that cannot be read, or whose footer is damaged.
     """
+    import pyarrow.parquet as pq
+
     try:
         text = (pq.read_metadata(file).metadata or {}).get(ORIGIN.encode())
         return None if text is None else Provenance(**json.loads(text))

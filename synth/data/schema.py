@@ -73,6 +73,7 @@ class Column:
     pattern: str | None = None  # a regular expression that every value matches in full
     declared: tuple[str, ...] = ()  # which of these facts a person declared; the rest was read off the data
     why: str = ""  # how the kind and role were decided, in words
+    read_off_data: tuple[str, ...] = ()  # which facts of a draft were read off the data, and not confirmed to be public since
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -115,7 +116,7 @@ class Column:
         """The column as plain JSON values; facts that are not set are left out."""
         out: dict[str, Any] = {}
         for key, value in asdict(self).items():
-            if value is None or (key in ("declared", "why") and not value):
+            if value is None or (key in ("declared", "why", "read_off_data") and not value):
                 continue
             out[key] = list(value) if isinstance(value, tuple) else (str(value) if isinstance(value, StrEnum) else value)
         return out
@@ -132,7 +133,7 @@ class Column:
             if key not in known:
                 raise SchemaError(f"column {data.get('name', '?')!r} has an unknown key {key!r}{did_you_mean(key, known)}")
         values = dict(data)
-        for key in ("categories", "declared"):
+        for key in ("categories", "declared", "read_off_data"):
             if values.get(key) is not None:
                 values[key] = tuple(values[key])
         return cls(**values)

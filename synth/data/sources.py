@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.data.declaration import ROLE_OF, check_overrides, declare, is_complete, load_schema
+from synth.data.declaration import DRAFTED, ROLE_OF, check_overrides, declare, is_complete, load_schema
 from synth.data.facts import plain
 from synth.data.files import format_of, read_file, write, write_arrow, write_csv, write_parquet
 from synth.data.frames import to_arrow
@@ -25,6 +25,7 @@ from synth.data.image_files import holds_images
 from synth.data.images import LABEL
 from synth.data.inference import cover, infer, named_roles, reassign
 from synth.data.kinds import is_text
+from synth.data.quarantine import mark_of, mark_of_frame
 from synth.data.schema import Column, Kind, Role, Schema, member_of
 from synth.data.sdv_metadata import from_sdv_metadata, is_sdv_metadata
 from synth.data.table import FrameKind, Mark, Table
@@ -122,11 +123,11 @@ def _names_target(overrides: Mapping[str, Any]) -> bool:
 def _mark(source: Any) -> Mark | None:
     """What the rows are marked as where they come from, which they stay."""
     if isinstance(source, Table):
-        return source.mark
-    if not isinstance(source, (str, os.PathLike)) or _is_images(source) or format_of(Path(source)) != "parquet":
+        return source.mark or ("private" if source.is_private else None)
+    if not isinstance(source, (str, os.PathLike)):
+        return mark_of_frame(source)
+    if _is_images(source) or format_of(Path(source)) != "parquet":
         return None
-    from synth.data.quarantine import mark_of  # pyarrow.parquet is loaded only where a Parquet file is
-
     return mark_of(Path(source))
 
 
@@ -189,11 +190,15 @@ def _over_declared(schema: Schema, overrides: Mapping[str, Any]) -> dict[str, An
     taken = {role for key, role in ROLE_OF.items() if overrides.get(key)}
     for column in schema.columns:
         facts = column.to_dict()
-        entries[column.name] = {fact: facts[fact] for fact in column.declared if fact in facts}
+        entries[column.name] = {fact: facts[fact] for fact in (*column.declared, *column.read_off_data) if fact in facts}
+        if column.read_off_data:
+            entries[column.name][DRAFTED] = list(column.read_off_data)
         if column.role in taken or column.role is Role.FEATURE:
             entries[column.name].pop("role", None)
     for name, entry in (overrides.get("columns") or {}).items():
-        entries[name] = entries.get(name, {}) | entry
+        before = entries.get(name, {})
+        drafted = [fact for fact in before.get(DRAFTED, ()) if fact not in entry]  # what is stated anew is confirmed
+        entries[name] = before | {DRAFTED: drafted} | entry
     constraints = overrides.get("constraints") or list(schema.constraints)
     return {**overrides, "columns": entries, "constraints": constraints, "time": overrides.get("time") or schema.time}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 FrameKind = Literal["arrow", "pandas", "polars"]
-Mark = Literal["quarantined", "real"]  # what a file says of its rows: synthetic and not approved, or with real cells in them
+Mark = Literal["quarantined", "private", "real"]
+"""What a file says of its rows: synthetic and not approved, the same and made under a privacy budget, or with real cells."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Provenance:
     where: str | None = None  # the condition, in canonical words
     acceptance: float | None = None  # with a condition: rows kept, of those that were begun
     effective_rows: float | None = None  # ... and as many independent rows as these are worth (Kish's effective sample size)
+    private: bool | None = None  # True: of a model that was fitted under a privacy budget
     noise_known: bool | None = None  # True: under a budget whose noise came from a seed, in a test; such rows never leave
 
     @property
@@ -47,7 +49,7 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """The facts by name; what is only known under a condition is left out where it is not."""
-        optional = ("acceptance", "effective_rows", "noise_known")
+        optional = ("acceptance", "effective_rows", "private", "noise_known")
         return {name: fact for name, fact in asdict(self).items() if fact is not None or name not in optional}
 
 
@@ -76,7 +78,12 @@ class Table:
     @property
     def is_synthetic(self) -> bool:
         """Whether they are known to be synthetic: they came from a generator, or from a file that says so."""
-        return self.provenance is not None or self.mark == "quarantined"
+        return self.provenance is not None or self.mark in ("quarantined", "private")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether they are known to be of a model that was fitted under a privacy budget."""
+        return self.mark == "private" or (self.provenance is not None and self.provenance.private is True)
 
     # size and parts ------------------------------------------------------------------------------------------------
 
@@ -141,13 +148,25 @@ class Table:
 
     def to_arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return self.arrow
+        if not self.is_private:
+            return self.arrow
+        return self.arrow.replace_schema_metadata({**(self.arrow.schema.metadata or {}), **self._said_of_a_budget})
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas frame, with the dtypes that they came with."""
         from synth.data.frames import to_pandas
 
-        return to_pandas(self.arrow)
+        frame = to_pandas(self.arrow)
+        if self.is_private:
+            frame.attrs.update(self._said_of_a_budget)
+        return frame
+
+    @property
+    def _said_of_a_budget(self) -> Mapping[str, str]:
+        """What goes with a frame of rows that were made under a privacy budget, so that `evaluate` knows."""
+        from synth.data.quarantine import PRIVATE
+
+        return PRIVATE
 
     def to_polars(self) -> pl.DataFrame:
         """The rows as a polars frame."""

@@ -45,12 +45,18 @@ def facts(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
     noise = "drawn from the operating system's entropy; nobody can draw it again" if privacy["secure"] else "SEEDED: for tests"
     return [
         ("mechanism", str(privacy["mechanism"])),
-        ("cost", f"{privacy['micro_rho']:,} millionths of ρ (zero-concentrated differential privacy), rounded up"),
+        ("cost", _cost(privacy)),
         ("noise", noise),
+        ("judged by", str(privacy.get("judged_by") or "the noisy counts that were learned from")),
         ("ledger", f"entry {privacy['entry']}, SHA-256 `{privacy['entry_digest']}`"),
         ("declared to be public", _columns(privacy["declared"])),
         ("bought out of the budget", _columns(privacy["bought"])),
     ]
+
+
+def _cost(privacy: Mapping[str, Any]) -> str:
+    counts = f"{privacy['micro_rho']:,} millionths of ρ (zero-concentrated differential privacy), rounded up"
+    return f"{counts}, for counts; noisy steps of training for the rest (Rényi)" if privacy.get("gradients") else counts
 
 
 def _columns(facts: Mapping[str, Any]) -> str:
@@ -60,6 +66,13 @@ def _columns(facts: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.replace("<", "&lt;").replace("`", "'").replace("|", "\\|").split())
+
+
+def _drawn(privacy: Mapping[str, Any]) -> str:
+    counts = "as whole numbers, exactly, by OpenDP; no rounding of floating-point noise tells of a value"
+    if not privacy.get("gradients"):
+        return counts
+    return f"of counts {counts}; of gradients from 53 random bits each, and rounded with them to a coarse grid"
 
 
 def answers(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -80,14 +93,14 @@ def answers(privacy: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Against whom?", "whoever receives the rows and these files, with any knowledge and any computer"),
         ("Whom must one trust?", "the house that holds the rows and ran the fit (the central model)"),
         ("What bounds a unit's weight?", "declared bounds and categories: what lies beyond counts as the nearest, or as null"),
-        ("How is noise drawn?", "as whole numbers, exactly, by OpenDP; no rounding of floating-point noise tells of a value"),
+        ("How is noise drawn?", _drawn(privacy)),
         (
             "What else was spent on these people?",
             "the ledger of that machine adds all up, up to a cap; other machines' are not in it",
         ),
         (
             "Were exact figures on real rows computed for it?",
-            "none: it was judged on noisy counts that were paid for",
+            "none is in these files or behind their approval: it was judged on noisy counts that were paid for",
         ),
         ("Does utility differ between groups?", "yes, as noise is the same for all: small groups come out worst"),
         ("What is not covered?", "how long the fit took, what its operator saw, and whatever else is known of the same people"),

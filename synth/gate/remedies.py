@@ -121,6 +121,8 @@ BEGINNINGS = {"privacy.membership_": Sample(("holdout", "train"), ATTACKED, alik
 # levers ----------------------------------------------------------------------------------------------------------------
 
 REQUIRED = {
+    "requires.public_figures": "measure what may leave with `synth evaluate --public --model MODEL`, and judge that under "
+    "private-release",
     "requires.min_train": "give more training rows",
     "requires.min_holdout": "hold more real rows out (`split.holdout` in a run config, `--holdout` of `synth evaluate`)",
     "requires.min_synthetic": "sample more rows (`synth sample -n`, `sample.n` in a run config)",

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from synth.gate.rules import Meaning, PrivacyBudget, Requirements
-from synth.gate.verdict import Counted, Finding
+from synth.gate.verdict import PUBLIC_FIGURES, Counted, Finding
+from synth.metrics.measurement import FIGURES, INTERNAL
 
 WHY = "What the policy must see before any figure counts."
 
@@ -22,7 +23,20 @@ def unmet(need: Requirements, context: Mapping[str, Any], meaning: Meaning) -> l
         Finding(f"requires.{name}", "missing", "block", message, WHY, meaning=counts)
         for name, message in (*_tables(need, context), *_columns(need, context), *_fits(need, context))
     ]
-    return [*missing, *_budget(need.dp, context.get("privacy"), counts)]
+    return [*_internal(context, counts), *missing, *_budget(need.dp, context.get("privacy"), counts)]
+
+
+def _internal(context: Mapping[str, Any], counts: Counted) -> Iterator[Finding]:
+    """Whatever a policy says: no approval rests on exact figures about rows that were made under a privacy budget.
+
+    The figures would leave with the verdict, and even the one bit that they passed was not paid for (decision 030).
+    """
+    if context.get(FIGURES) == INTERNAL:
+        message = (
+            "the rows were made under a privacy budget, and these figures are exact and on real rows, outside of it: they are "
+            "internal, and nothing leaves on their word"
+        )
+        yield Finding(PUBLIC_FIGURES, "missing", "block", message, WHY, meaning=counts)
 
 
 def _tables(need: Requirements, context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -47,17 +47,32 @@ def audits_of(model: Generator, *, runs: int, progress: Progress = silent) -> li
     receipt = model.receipt
     if receipt is None:
         raise ConfigError(f"this {model.name} was fitted without a privacy budget, and claims nothing that could be audited")
+    share = 0.0 if model.judging is None else model.judging.micro_rho / receipt.budget.micro_rho
+    return audits_under(model, receipt.budget, runs=runs, judging_share=share, progress=progress)
+
+
+def audits_under(
+    method: Generator, budget: Budget, *, runs: int, judging_share: float = 0.0, progress: Progress = silent
+) -> list[Audit]:
+    """The same for a method that need not be fitted, before anything is spent: at its settings, under this budget.
+
+    Raises ConfigError for a method that takes no budget.
+    """
+    if not method.private:
+        raise ConfigError(f"{method.name} takes no privacy budget, so there is nothing to audit: {method.refusal}")
     if runs < 4:
         raise ConfigError(f"runs is {runs}; give 4 or more, and some hundreds for a bound that says anything")
-    budget = Budget(receipt.budget.epsilon, receipt.budget.delta)  # for a row: noise grows with a subject's rows as they do
-    white, black = _tried(model, budget, runs, progress)
+    row = Budget(budget.epsilon, budget.delta)  # for a row: noise grows with a subject's rows as they do
+    white, black = _tried(method, row, judging_share, runs, progress)
     found = [gaussian_control(CONTROL)]
     if white is not None:
-        found.append(audit_mu(f"{model.name}, its noisy counts", claimed_mu(budget.micro_rho), white))
-    return [*found, audit_epsilon(f"{model.name}, rows drawn", budget.epsilon, budget.delta, black, confidence=0.99)]
+        found.append(audit_mu(f"{method.name}, its noisy counts", claimed_mu(row.micro_rho), white))
+    return [*found, audit_epsilon(f"{method.name}, rows drawn", row.epsilon, row.delta, black, confidence=0.99)]
 
 
-def _tried(model: Generator, budget: Budget, runs: int, progress: Progress) -> tuple[Attempts | None, Attempts]:
+def _tried(
+    model: Generator, budget: Budget, judging_share: float, runs: int, progress: Progress
+) -> tuple[Attempts | None, Attempts]:
     """Fit both data sets so often: scores of the noisy counts, where there are any, and of the rows."""
     numbers = count(1)
     white: list[list[float]] = [[], []]
@@ -67,11 +82,13 @@ def _tried(model: Generator, budget: Budget, runs: int, progress: Progress) -> t
             for side, codes in enumerate((WORST.without, WORST.with_)):
                 number = next(numbers)
                 fitted = type(model)(**model.get_params())
-                fitted.fit(_table(codes), budget=budget, dataset="made-up", ledger=Path(folder) / f"{number}.sqlite")
+                books = Path(folder) / f"{number}.sqlite"
+                fitted.fit(_table(codes), budget=budget, dataset="made-up", ledger=books, judging_share=judging_share)
                 rows = fitted.sample_table(DRAWN, seed=number)
                 black[side].append(float(_ones(rows)))
-                measured = getattr(fitted, "measurements", None)
-                if measured is not None:
+                measured = list(getattr(fitted, "measurements", ()))
+                measured += [] if fitted.judging is None else fitted.judging.released
+                if measured:
                     named = [NoisyMarginal(tuple(map(_NAMES.index, names)), counts, sigma) for names, counts, sigma in measured]
                     white[side].append(likelihood_ratio(named, WORST))
             progress("audit", run + 1, runs)

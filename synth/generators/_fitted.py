@@ -76,7 +76,7 @@ class Fitted:
         if missing:
             raise DataError(f"column {missing[0]!r} was learned and is not in the table; give it the columns that were fitted")
         alike = Table(table.arrow.select(names), self.schema.select(names))
-        return encode(Construction.plan(self.schema).forward(alike))
+        return encode(Construction.plan(self.schema).forward(alike, blind=self.rows is None))
 
     def rebuild(self, rows: Encoded) -> Table:
         """Encoded rows as a table of the learned columns, with what construction took out put back."""

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synth.data.construction import Construction
+from synth.data.construction import Construction, physical
 from synth.data.schema import Kind, Schema
 from synth.data.table import Table
-from synth.errors import ConfigError, InputError
+from synth.errors import ConfigError, InputError, SchemaError
 from synth.generators._fitted import Fitted
 from synth.generators._hyperparameters import real_number
+from synth.generators._judging import Judging
 from synth.privacy.accounting import Curve
 from synth.privacy.accounts import Entry
 from synth.privacy.allowance import Allowance
@@ -34,7 +35,7 @@ from synth.privacy.domains import PrivateDomain, encode_rows
 from synth.privacy.ledger import Ledger
 from synth.privacy.mechanisms import Noise
 from synth.privacy.subjects import truncate_subjects
-from synth.privacy.undeclared import to_declare, undeclared
+from synth.privacy.undeclared import buyable, to_declare, undeclared
 from synth.progress import Progress
 
 if TYPE_CHECKING:
@@ -57,16 +58,25 @@ class Terms:
     dataset: str
     ledger: str | Path | None = None
     facts_share: float = 0.0  # of the budget, to buy what the schema does not declare; 0 refuses it
+    judging_share: float = 0.0  # of the budget, to buy noisy counts that rows are judged by
     noise_seed: int | None = None
 
     def __post_init__(self) -> None:
         real_number("facts_share", self.facts_share, least=0.0, most=0.9)
+        real_number("judging_share", self.judging_share, least=0.0, most=0.5)
+
+    @property
+    def aside(self) -> int:
+        """Micro-ρ of the budget for counts to judge by."""
+        return int(self.judging_share * self.budget.micro_rho)
 
     @classmethod
     def of(cls, budget: Any, dataset: str | None, source: Any, **others: Any) -> Terms:
         """The terms of a fit. Raises ConfigError for no budget, InputError where nothing names the data set."""
         if budget is None:
-            raise ConfigError("dataset, ledger, facts_share and noise_seed go with a budget; give one, or leave them out")
+            raise ConfigError(
+                "dataset, ledger, facts_share, judging_share and noise_seed go with a budget; give one, or leave them out"
+            )
         if not isinstance(budget, Budget):
             raise ConfigError(f"budget is {budget!r}; give a synth.Budget(epsilon, delta)")
         if dataset is None and isinstance(source, (str, os.PathLike)):
@@ -158,7 +168,7 @@ def affordable(method: Generator, terms: Terms, schema: Schema | None = None) ->
         raise ConfigError(f"{method.name or type(method).__name__} takes no privacy budget: {method.refusal}")
     buys = terms.facts_share > 0 and (schema is None or any("categories" in facts for facts in undeclared(schema).values()))
     delta = terms.budget.delta * THRESHOLDS if buys else 0.0
-    cost = method._private_cost(terms.budget, delta)
+    cost = method._private_cost(terms.budget, delta, terms.aside)
     ledger = Ledger(terms.ledger)
     for account in ledger.accounts():
         if account.dataset == terms.dataset:
@@ -168,10 +178,10 @@ def affordable(method: Generator, terms: Terms, schema: Schema | None = None) ->
 
 def fit_private(
     method: Generator, table: Table, terms: Terms, *, gives_table: bool, progress: Progress
-) -> tuple[Fitted, Receipt]:
+) -> tuple[Fitted, Receipt, Judging | None]:
     """Let a method learn from a table under these terms. The data set's first budget is its cap, where it has none yet."""
     made = table.select([column.name for column in table.schema.made])
-    _check(made, terms)
+    plan = _check(made, terms)
     ledger, cost, delta = affordable(method, terms, made.schema)
     entry = _pay(ledger, terms, cost, _what(method))
     noise = Noise(Allowance(cost.micro_rho), delta=delta, seed=terms.noise_seed)
@@ -179,17 +189,24 @@ def fit_private(
     k = terms.budget.rows_per_unit
     if terms.budget.unit == "subject":
         made = truncate_subjects(made, k, rng)
-    rows = encode_rows(made.select([column.name for column in made.schema.learned]))
+    learned = plan.forward(made.select([column.name for column in made.schema.learned]), blind=True)
+    rows, schema = encode_rows(learned), learned.schema
+    own = cost.micro_rho - terms.aside
     domain = PrivateDomain.of(
         rows,
-        made.schema,
+        schema,
         noise,
-        facts_micro_rho=int(terms.facts_share * cost.micro_rho),
-        bins_micro_rho=int(method.bins_share * cost.micro_rho),
+        facts_micro_rho=int(terms.facts_share * own),
+        bins_micro_rho=int(method.bins_share * own),
         delta=delta,
         rows_per_unit=k,
     )
-    method._fit_private(rows, made.schema, Access(domain, noise, terms.budget, cost, rng), progress)
+    judging = None
+    if terms.judging_share:
+        codes, target = domain.encode(rows, schema), schema.target
+        named = None if target is None or target.name not in domain.names else target.name
+        judging = Judging.bought(domain, codes, noise, terms.aside, target=named, rows_per_unit=k)
+    method._fit_private(rows, schema, Access(domain, noise, terms.budget, cost, rng), progress)
     receipt = Receipt(
         budget=terms.budget,
         dataset=terms.dataset,
@@ -202,7 +219,7 @@ def fit_private(
         declared={column.name: column.declared for column in made.schema.columns},
         bought={column.name: column.bought for column in domain.columns if column.bought},
     )
-    return _fitted(made, domain, gives_table), receipt
+    return _fitted(made, learned, domain, gives_table), receipt, judging
 
 
 def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
@@ -216,8 +233,8 @@ def _pay(ledger: Ledger, terms: Terms, cost: Curve, what: str) -> Entry:
     return ledger.spend(terms.dataset, cost, what=what, by=by, unit=budget.unit, rows_per_subject=budget.rows_per_subject)
 
 
-def _check(table: Table, terms: Terms) -> None:
-    """Refuse what cannot be kept, by the declaration alone."""
+def _check(table: Table, terms: Terms) -> Construction:
+    """Refuse what cannot be kept, by the declaration alone; how constraints are kept by construction."""
     schema = table.schema
     if not schema.learned:
         raise ConfigError("no column is left to learn: all are keys, identifiers, free text or dropped; check the schema")
@@ -230,27 +247,38 @@ def _check(table: Table, terms: Terms) -> None:
             f"column {schema.subject.name!r} says whose a row is, and the budget protects single rows;\n"
             "give unit='subject' and rows_per_subject=K, the most rows that one has"
         )
-    lacking = undeclared(schema)
-    if lacking and terms.facts_share == 0:
+    bought = terms.facts_share > 0
+    lacking = {
+        name: facts for name, facts in undeclared(schema).items() if not (bought and buyable(schema.column(name), facts))
+    }
+    if lacking:
         raise to_declare(schema, lacking)
-    tied = Construction.plan(schema).replaced
-    if tied:
-        raise ConfigError(
-            f"a constraint ties {', '.join(sorted(tied))} to other columns, and is kept by learning what rows make of it;\n"
-            "under a budget leave it out of the schema, or leave out the column that follows from the others (role: dropped)"
-        )
+    plan = Construction.plan(schema)
+    bought_ones = {name: facts for name, facts in undeclared(schema).items() if name in plan.tied}
+    if bought_ones:  # what is learned in their place follows from what is declared of them
+        raise to_declare(schema, bought_ones)
+    names = [column.name for column in schema.learned]
+    empty = plan.forward(Table(table.arrow.select(names).slice(0, 0), schema.select(names)), blind=True)  # what cannot be kept
+    for column in empty.schema.columns:
+        if column.name not in schema and column.kind.is_number and column.maximum is None:
+            raise SchemaError(f"{column.why}, and by the declared bounds it always would be; widen the bounds")
+    return plan
 
 
-def _fitted(table: Table, domain: PrivateDomain, gives_table: bool) -> Fitted:
+def _fitted(table: Table, learned: Table, domain: PrivateDomain, gives_table: bool) -> Fitted:
     """Shape and types of the rows to give back, from what was declared or bought alone."""
-    schema = domain.schema(table.schema)
+    schema, learned_schema = domain.schema(table.schema), domain.schema(learned.schema)
     layout = pa.schema([pa.field(column.name, _type(table, column.name, column.kind)) for column in schema.columns])
-    learned = schema.select([column.name for column in schema.learned])
+    made = [column.name not in schema for column in learned_schema.columns]  # in place of columns that a constraint ties
+    fields = [
+        pa.field(column.name, physical(column)) if new else layout.field(column.name)
+        for column, new in zip(learned_schema.columns, made, strict=True)
+    ]
     return Fitted(
         schema=schema,
         layout=layout,
-        learned_schema=learned,
-        learned_layout=pa.schema([layout.field(column.name) for column in learned.columns]),
+        learned_schema=learned_schema,
+        learned_layout=pa.schema(fields),
         null_rates={column.name: 0.0 for column in schema.columns if column.is_reissued},
         seen={},
         frame=table.frame,

@@ -25,7 +25,7 @@ import pyarrow as pa
 from synth.data.conditions import Where
 from synth.data.constraints import Unique, parse
 from synth.data.files import parquet_parts, write_parquet
-from synth.data.quarantine import QUARANTINE, origin
+from synth.data.quarantine import PRIVATE, QUARANTINE, origin
 from synth.data.table import HashingSink, Provenance, Table
 from synth.errors import GenerationError, TooLargeError
 from synth.generators._effort import Effort
@@ -147,8 +147,8 @@ class Joined:
         """Where the rows come from; under a condition, too, what those so far cost and are worth."""
         shards = self.shards
         receipt = shards.model.receipt
-        known = True if receipt is not None and not receipt.secure else None
-        made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n, noise_known=known)
+        private, known = (None, None) if receipt is None else (True, None if receipt.secure else True)
+        made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n, private=private, noise_known=known)
         if not shards.where:
             return made
         return replace(made, where=str(shards.where), acceptance=self._effort.acceptance, effective_rows=self._worth)
@@ -273,7 +273,8 @@ def to_file(shards: Shards, path: Path, workers: Workers | None, progress: Progr
     """
     joined = Joined(shards)
     parts = drawn_here(joined, progress) if workers is None else drawn_by(workers, joined, progress)
-    with closing(parts), parquet_parts(path, metadata=QUARANTINE, footer=lambda: origin(joined.provenance())) as append:
+    mark = QUARANTINE if shards.model.receipt is None else PRIVATE
+    with closing(parts), parquet_parts(path, metadata=mark, footer=lambda: origin(joined.provenance())) as append:
         for k, part in enumerate(parts):
             rows = _plainly_issued(part)
             if k == 0 and len(rows) < shards.n:

@@ -47,6 +47,9 @@ def serialise(model: Generator) -> dict[str, bytes]:
     }
     if model.receipt is not None:
         document["privacy"] = model.receipt.to_dict()
+    if model.judging is not None:
+        document["judging"], more = model.judging.state()
+        arrays = {**arrays, **more}
     buffer = io.BytesIO()
     np.savez(buffer, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -133,6 +136,10 @@ def _restored(folder: Path, document: dict[str, Any], arrays: dict[str, Any], me
         from synth.generators._private import Receipt
 
         model.__dict__["_receipt"] = Receipt.from_dict(document["privacy"])
+    if "judging" in document:
+        from synth.generators._judging import Judging
+
+        model.__dict__["_judging"] = Judging.restore(document["judging"], arrays)
     return model
 
 

@@ -108,11 +108,12 @@ class Autoregressive(Generator):
         self._net, self._facts = AnyOrder(layout, folded(make(), trained.weights)), trained.facts
         self._drawing = Drawing(self._net)
 
-    def _private_cost(self, budget: Budget, delta: float) -> Curve:
+    def _private_cost(self, budget: Budget, delta: float, aside: int = 0) -> Curve:
         """Counts, as zCDP, and steps with the least noise that the budget allows beside them."""
         check_torch(f"{self.name} under a budget", "opendp", "dp_accounting")
         self._check_private()
-        counts = Curve(max(1, int(self.private_counts * budget.micro_rho)), atto_delta=rounded_up(delta, ATTO))
+        own = max(1, int(self.private_counts * (budget.micro_rho - aside)))
+        counts = Curve(own + aside, atto_delta=rounded_up(delta, ATTO))
         return counts + self._noisy_steps(budget, counts).curve
 
     def _check_private(self) -> None:

@@ -39,6 +39,7 @@ from synth.seed import check_seed
 if TYPE_CHECKING:
     from synth.data.encoding import Encoded
     from synth.data.schema import Schema
+    from synth.generators._judging import Judging
     from synth.generators._private import Access, Receipt
     from synth.privacy.accounting import Curve
     from synth.privacy.budget import Budget
@@ -75,8 +76,11 @@ class Generator:
         """Learn from the encoded rows through noise and cells alone: `access.noise`, `access.domain`."""
         raise NotImplementedError
 
-    def _private_cost(self, budget: Budget, delta: float) -> Curve:
-        """What a fit under a budget costs, its thresholds taking `delta`: all the zCDP that there is in it."""
+    def _private_cost(self, budget: Budget, delta: float, aside: int = 0) -> Curve:
+        """What a fit under a budget costs, its thresholds taking `delta`: all the zCDP that there is in it.
+
+        aside: micro-ρ of the cost that are spent on other counts (`Judging`): part of its zCDP, and none of the method's.
+        """
         from synth.privacy.accounting import ATTO, Curve, micro_rho, rounded_up
 
         return Curve(micro_rho(budget.epsilon, budget.delta - delta), atto_delta=rounded_up(delta, ATTO))
@@ -126,6 +130,7 @@ class Generator:
         dataset: str | None = None,
         ledger: str | Path | None = None,
         facts_share: float = 0.0,
+        judging_share: float = 0.0,
         noise_seed: int | None = None,
         progress: Progress = silent,
     ) -> Self:
@@ -138,8 +143,9 @@ class Generator:
         budget: what may become known about any one row or subject: the method then learns through noise alone, from what the
         schema declares. It is spent on `dataset`, a name that stands for these people in the ledger (by default a path's file
         name), of which the first budget is the cap, and stays spent if the fit fails. ledger: its file, by default this
-        machine's. facts_share: the share of the budget that buys what is not declared; 0 refuses to. noise_seed: for tests
-        alone; such a model says that its noise is known, and nothing drawn from it is exported.
+        machine's. facts_share: the share of the budget that buys what is not declared; 0 refuses to. judging_share: the share
+        that buys noisy counts to judge rows by (`judging`), for methods that keep none. noise_seed: for tests alone; such a
+        model says that its noise is known, and nothing drawn from it is exported.
         Raises DataError or SchemaError for data that cannot be used, ConfigError for a hyperparameter out of range, and
         TooLargeError, before it starts, where it would need more memory than there is (or than SYNTH_MEMORY_LIMIT says);
         ConfigError for a checkpoint of a method that keeps none, DataError for one of another fit; and under a budget
@@ -154,14 +160,31 @@ class Generator:
         if resume and checkpoint is None:
             raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
         seed = check_seed(seed)
-        if budget is not None or dataset is not None or ledger is not None or facts_share or noise_seed is not None:
+        if (
+            budget is not None
+            or dataset is not None
+            or ledger is not None
+            or facts_share
+            or judging_share
+            or noise_seed is not None
+        ):
+            from synth.data.blind import read_blind
             from synth.generators._private import Terms, fit_private
 
-            terms = Terms.of(budget, dataset, data, ledger=ledger, facts_share=facts_share, noise_seed=noise_seed)
+            terms = Terms.of(
+                budget,
+                dataset,
+                data,
+                ledger=ledger,
+                facts_share=facts_share,
+                judging_share=judging_share,
+                noise_seed=noise_seed,
+            )
             terms.check(self, seed, checkpoint)  # before a row is read
-            table = as_table(data, target=target, sensitive=sensitive)
-            fitted, receipt = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
-            self.__dict__["_fitted"], self.__dict__["_receipt"] = fitted, receipt
+            reading: dict[str, Any] = {"target": target, "sensitive": sensitive}
+            table = as_table(data, **reading) if isinstance(data, Table) else read_blind(data, **reading)
+            done = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
+            self.__dict__["_fitted"], self.__dict__["_receipt"], self.__dict__["_judging"] = done
             return self
         if self.needs_budget:
             raise ConfigError(
@@ -188,6 +211,13 @@ class Generator:
         self.fitted  # noqa: B018 - raises before fit
         receipt: Receipt | None = self.__dict__.get("_receipt")
         return receipt
+
+    @property
+    def judging(self) -> Judging | None:
+        """Noisy counts that were bought to judge rows by; None for a fit without. Raises NotFittedError."""
+        self.fitted  # noqa: B018 - raises before fit
+        judging: Judging | None = self.__dict__.get("_judging")
+        return judging
 
     @property
     def has_estimate(self) -> bool:

@@ -98,7 +98,7 @@ class Marginals(Generator):
 
         Free for rows that were drawn from this model; of real rows it tells what noise has to hide.
         """
-        codes = self._domain.encode(self.fitted.encode(rows), self.fitted.schema)
+        codes = self._domain.encode(self.fitted.encode(rows), self.fitted.learned_schema)
         found = []
         for one in self._measured:
             shape = tuple(self._domain.sizes[column] for column in one.columns)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth import __version__
+from synth.data.quarantine import mark_of_frame
 from synth.data.sketch import SKETCH, sketch
 from synth.data.table import Table
 from synth.errors import DataError, InputError
 from synth.metrics.evidence import Evidence, conform
 from synth.metrics.images import left_out
-from synth.metrics.measurement import Measurement, Measurements, Status
+from synth.metrics.measurement import FIGURES, INTERNAL, Measurement, Measurements, Status
 from synth.metrics.registry import Metric, NothingThereError, SkipMetricError, chosen
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -49,6 +50,9 @@ def evaluate(
     hand; shadow: how many shadow models to fit with it for the attack on the most vulnerable rows (each costs a fit).
     budget_seconds: what has not begun by then is skipped, with that reason; the cheapest metrics are then begun first.
     workers: threads; by default as many as there are cores. The figures do not depend on it.
+    Figures about rows that were made under a privacy budget are exact and on real rows, and so outside of it: they are marked
+    internal, and no approval can rest on them (`synth.evaluate_public` gives those that may leave). Rows are known by their
+    `Table`, their file, or the model; of a frame alone nobody knows: give the model.
     A metric that fails has status "error" and the others go on; the same arguments give the same figures.
     Raises DataError where the tables cannot be compared at all, InputError for a metric that does not exist, a budget, a number
     of threads or of shadow models that is none, and shadow models without a model.
@@ -193,7 +197,7 @@ def _like(train: Table, data: Any, name: str) -> Table:
         if isinstance(data, Table):
             arrow, frame, provenance, mark = data.arrow, data.frame, data.provenance, data.mark
         else:
-            (arrow, frame), provenance, mark = to_arrow(data), None, None
+            (arrow, frame), provenance, mark = to_arrow(data), None, mark_of_frame(data)
         unknown = [c for c in arrow.column_names if c not in train.schema.names]
         if unknown and name == "synthetic":
             raise InputError(
@@ -203,6 +207,15 @@ def _like(train: Table, data: Any, name: str) -> Table:
         return Table(conform(train, arrow), schema, frame=frame, provenance=provenance, mark=mark)
     except InputError as problem:
         raise DataError(f"the {name} table cannot be compared: {problem}") from problem
+
+
+def _made_under_a_budget(evidence: Evidence) -> bool:
+    """Whether the rows, or those of another fit, are known to be of a model that was fitted under a privacy budget."""
+    model = evidence.model
+    return (
+        any(table.is_private for table in (evidence.synthetic, *evidence.repeats))
+        or (getattr(model, "is_fitted", False) and getattr(model, "receipt", None) is not None)
+    )  # fmt: skip
 
 
 def _context(evidence: Evidence) -> dict[str, Any]:
@@ -221,6 +234,8 @@ def _context(evidence: Evidence) -> dict[str, Any]:
             [real for real in (evidence.train, evidence.holdout) if real is not None], [c.name for c in schema.learned]
         ),
     }
+    if _made_under_a_budget(evidence):
+        context[FIGURES] = INTERNAL
     if evidence.synthetic.provenance is not None:
         context["provenance"] = evidence.synthetic.provenance.to_dict()
     if evidence.repeats:

@@ -6,7 +6,7 @@ import json
 from typing import Any, get_args
 
 from synth.data.sketch import SIZE, SKETCH
-from synth.metrics.measurement import FORMAT, Better, Status
+from synth.metrics.measurement import FIGURES, FORMAT, INTERNAL, PUBLIC, Better, Status
 from synth.metrics.registry import FAMILIES
 
 MAJOR = FORMAT.rsplit("/", 1)[1]
@@ -61,6 +61,7 @@ def _context() -> dict[str, Any]:
     }
     conditioned = {
         "acceptance": _of("number", "With a condition: rows kept, of those that the generator began."),
+        "private": _of("boolean", "True where the model was fitted under a privacy budget."),
         "effective_rows": _of("number", "With a condition: as many independent rows as these are worth (Kish)."),
     }
     digests = {"schema": {**SHA256, "description": "SHA-256 of the training table's schema."}}
@@ -102,6 +103,11 @@ def _context() -> dict[str, Any]:
                 "required": list(provenance),
                 "properties": provenance | conditioned,
             },
+            FIGURES: {
+                "enum": [INTERNAL, PUBLIC],
+                "description": "Only for rows made under a privacy budget. `internal`: exact figures on real rows, outside the "
+                "budget, which never leave and on which no approval rests. `public`: from what was paid for alone.",
+            },
             "search": _search(),
             "privacy": _privacy(),
         },
@@ -127,12 +133,17 @@ def _privacy() -> dict[str, Any]:
         "declared": {**facts, "description": "Facts of each column that were declared to be public."},
         "bought": {**facts, "description": "Facts of each column that were paid for."},
     }
+    more = {
+        "gradients": _of("boolean", "Whether part of it went on noisy steps of training (DP-SGD)."),
+        "machine": {"type": ["string", "null"], "description": "Key id of the machine whose ledger was debited, if known."},
+        "judged_by": {"type": ["string", "null"], "description": "Counts that were bought to judge the rows by, in words."},
+    }
     return {
         "type": "object",
         "description": "What was spent of a privacy budget. Only for rows made under one, whose figures look at no real row: "
         "rows and digests of real tables are then null.",
         "required": list(fields),
-        "properties": fields,
+        "properties": fields | more,
     }
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from synth.data.table import Table
 
 FORMAT = "synth.measurements/1"  # of measurements.json; its JSON Schema is made by `synth.metrics.format`
+FIGURES = "figures"  # key of the context: whose eyes the figures of rows made under a privacy budget are for
+INTERNAL = "internal"  # exact, on real rows: outside the budget, so that they never leave
+PUBLIC = "public"  # from what was paid for alone
 Better = Literal["lower", "higher", "nearer"]  # "nearer": to the reference
 Status = Literal["ok", "absent", "skipped", "error"]
 
@@ -142,8 +145,9 @@ class Measurements:
     context (JSON values): "rows": {"train", "holdout", "synthetic"}, "digests": {"train", "holdout", "synthetic", "schema"},
     "target", "sensitive", "seed", "synth" (the version), "data_sketch" (which real rows they are about, see
     `synth.data.sketch`); where the rows came from a model of ours "provenance" (generator, model_digest, seed, rows, where);
-    where they were given "repeats" (digests), "model" (its digest), "shadow"; and where the generator's setting was chosen by a
-    search, "search" (the record of `synth.tuning`).
+    where they were given "repeats" (digests), "model" (its digest), "shadow"; where the generator's setting was chosen by a
+    search, "search" (the record of `synth.tuning`); and of rows made under a privacy budget "figures" (`INTERNAL` or `PUBLIC`)
+    and, with public ones, "privacy" (what was spent).
     `synthetic` is the table itself while it is in memory; it is not written with the figures.
     """
 
@@ -156,6 +160,11 @@ class Measurements:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def are_internal(self) -> bool:
+        """Whether they are exact figures on real rows about rows made under a privacy budget: outside of it, never to leave."""
+        return self.context.get(FIGURES) == INTERNAL
 
     def named(self, name: str) -> tuple[Measurement, ...]:
         """All measurements of one metric (one, or one per group)."""
@@ -172,13 +181,14 @@ class Measurements:
         """A line for each figure: its value with the 95% interval, and what real rows score."""
         rows = self.context.get("rows", {})
         sizes = ", ".join(f"{size:,} {side}" for side, size in rows.items() if size is not None)
+        beside = "noise alone" if self.context.get(FIGURES) == PUBLIC else "real rows"
         width = min(48, max((len(m.label) for m in self.items), default=0))
         lines = [
             f"  {m.label:<{width}}  {f'{m.status}: {m.reason}' if m.score is None else m.score}"
-            + (f"  real rows {m.reference}" if m.reference is not None else "")
+            + (f"  {beside} {m.reference}" if m.reference is not None else "")
             for m in self.items
         ]
-        count = f"{len(self)} figure{'' if len(self) == 1 else 's'}"
+        count = f"{len(self)} {'INTERNAL ' if self.are_internal else ''}figure{'' if len(self) == 1 else 's'}"
         return "\n".join([f"Measurements({count}{f' on {sizes} rows' if sizes else ''})", *lines])
 
     def to_pandas(self) -> pd.DataFrame:

@@ -69,22 +69,40 @@ def evaluate_released(
     return Measurements(tuple(Plan(chosen(PUBLIC), 1).carry_out(evidence, progress)), context, synthetic)
 
 
+def keeps_counts(model: Any) -> bool:
+    """Whether a fitted model has noisy counts that rows can be held against: those it learned from, or bought to judge by."""
+    return hasattr(model, "measurements") or getattr(model, "judging", None) is not None
+
+
+def released_counts(model: Any) -> list[tuple[tuple[str, ...], np.ndarray, float]]:
+    """All noisy counts of a model: names of columns, counts, and the noise's standard deviation in rows."""
+    own = list(model.measurements) if hasattr(model, "measurements") else []
+    return own if model.judging is None else [*own, *model.judging.released]
+
+
 def released_rows(model: Any) -> float:
     """About how many rows a model learned from, by its noisy counts alone: the totals of all, the surest counting most."""
-    totals = np.array([counts.sum() for _, counts, _ in model.measurements], dtype=float)
-    weights = np.array([1 / (counts.size * sigma**2) for _, counts, sigma in model.measurements])
+    released = released_counts(model)
+    totals = np.array([counts.sum() for _, counts, _ in released], dtype=float)
+    weights = np.array([1 / (counts.size * sigma**2) for _, counts, sigma in released])
     return max(1.0, float((totals * weights).sum() / weights.sum()))
 
 
+def _counted(model: Any, rows: Table) -> list[np.ndarray]:
+    """How many rows lie in each place of the `released_counts`."""
+    own = list(model.counted(rows)) if hasattr(model, "measurements") else []
+    return own if model.judging is None else [*own, *model.judging.counted(rows, model.fitted)]
+
+
 def _held(evidence: Evidence) -> list[Held]:
-    if not hasattr(evidence.model, "measurements") or not hasattr(evidence.model, "counted"):
-        raise SkipMetricError("no model that releases noisy counts is behind the rows")
     model = evidence.model
-    if not model.measurements:
+    if not keeps_counts(model):
+        raise SkipMetricError("no model that releases noisy counts is behind the rows")
+    released, made = released_counts(model), _counted(model, evidence.synthetic)
+    if not released:
         raise SkipMetricError("the model measured nothing")
     total = released_rows(model)
-    made = model.counted(evidence.synthetic)
-    return [Held.of(names, noisy, sigma, m, total) for (names, noisy, sigma), m in zip(model.measurements, made, strict=True)]
+    return [Held.of(names, noisy, sigma, m, total) for (names, noisy, sigma), m in zip(released, made, strict=True)]
 
 
 @metric("fidelity.noisy_marginals", better="lower", on_request=True)

@@ -19,7 +19,7 @@ from synth.privacy.bins import Cuts
 from synth.privacy.columns import OTHER, Line, PrivateColumn
 from synth.privacy.facts import buy_bounds, buy_categories, buy_nullable
 from synth.privacy.mechanisms import Noise
-from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
+from synth.privacy.undeclared import buyable, to_declare, undeclared
 
 KEPT = ("nullable", "categories", "minimum", "maximum", "decimals", "unit", "provider", "pattern")  # facts, where declared
 
@@ -55,12 +55,8 @@ class Buyer:
         return replace(column, cuts=cuts, bought=(*column.bought, "bins"))
 
     def _can_buy(self, name: str, facts: tuple[str, ...], micro_rho: int, delta: float) -> bool:
-        column = self.schema.column(name)
-        paid = micro_rho > 0 and self.noise is not None and all(can_be_bought(column, fact) for fact in facts)
-        if "categories" not in facts:
-            return paid
-        # What is too rare needs somewhere to go: the text OTHER, or else null, which a person may have ruled out.
-        return paid and delta > 0 and (_is_text(column) or column.nullable or "nullable" not in column.declared)
+        paid = micro_rho > 0 and self.noise is not None and (delta > 0 or "categories" not in facts)
+        return paid and buyable(self.schema.column(name), facts)
 
     def _known(self, column: Column, facts: tuple[str, ...], part: int, chance: float) -> PrivateColumn:
         """A column with the facts that are declared, and these bought, a part of the share for each."""

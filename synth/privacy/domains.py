@@ -111,7 +111,9 @@ class PrivateDomain:
 
     def schema(self, schema: Schema) -> Schema:
         """The schema with what was declared or bought, and nothing else that was read off the rows: what may be saved."""
-        return schema.with_columns(*(self._by_name[c.name].column if c.is_learned else declared(c) for c in schema.columns))
+        return schema.with_columns(
+            *(self._by_name[c.name].column if c.name in self._by_name else declared(c) for c in schema.columns)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

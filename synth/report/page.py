@@ -78,6 +78,7 @@ def render(
         title=title,
         public=public,
         private=private,
+        internal=words.INTERNAL if measurements.are_internal else "",
         decision="none" if verdict is None else verdict.decision,
         headline=headline,
         says=says,

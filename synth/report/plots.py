@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from synth.data.encoding import NANOSECONDS, encode_column
+from synth.data.facts import plain
 from synth.data.kinds import is_text
 from synth.data.schema import Column, Kind
 from synth.data.table import Table
@@ -47,9 +50,14 @@ def marginal(name: str, synthetic: Table, real: Table | None) -> Plot | None:
 
 
 def _is_drawn(name: str, table: Table) -> bool:
-    """Whether the column is learned and, where it should hold numbers, does: text in its place has no place on an axis."""
-    column = table.schema.column(name)
-    return column.is_learned and (column.kind.is_category or not is_text(table.column(name).type))
+    """Whether the column is learned and holds what it should: text instead of numbers, or a category that the schema does not
+    list, has no place on an axis."""
+    column, values = table.schema.column(name), table.column(name)
+    if column.kind is Kind.CATEGORICAL or column.kind is Kind.ORDINAL:
+        held = plain(values)
+        legal = pa.array(list(column.categories or ())).cast(held.type)
+        return column.is_learned and bool(pc.all(pc.is_in(pc.unique(held).drop_null(), value_set=legal), min_count=0).as_py())
+    return column.is_learned and (column.kind.is_category or not is_text(values.type))
 
 
 def pair(names: Sequence[str], synthetic: Table, train: Table) -> Plot | None:

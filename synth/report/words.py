@@ -35,6 +35,10 @@ DECISIONS = {
     "rejected": ("Rejected", "At least one rule that can block is broken; these rows stay inside."),
     "inconclusive": ("Inconclusive", "Too uncertain to approve: more rows or missing figures are needed."),
 }
+INTERNAL = (
+    "These rows were made under a privacy budget, and these figures are exact and on real rows, outside of it: "
+    "they stay in this folder, and nothing leaves on their word."
+)
 NOT_JUDGED = ("Not judged", "No policy has been applied to these figures.")
 ARROWS = {"lower": "↓", "higher": "↑", "nearer": "→"}
 BETTER = {"lower": "lower is better", "higher": "higher is better", "nearer": "nearer to real rows is better"}

@@ -56,6 +56,25 @@ def test_more_lost_than_is_claimed_ends_with_1(cli: Callable[..., Any], tmp_path
     assert "is not true" in ended.out
 
 
+def test_a_config_is_tried_before_anything_is_read_or_spent(cli: Callable[..., Any], tmp_path: Path) -> None:
+    job = tmp_path / "run.yaml"
+    privacy = {"epsilon": 10, "delta": 1e-5, "dataset": "people", "judging_share": 0.1}
+    params = {"method": "mst", "iterations": 2}
+    document = {"name": "people", "data": "nowhere.parquet", "generator": {"name": "marginals", "params": params}}
+    job.write_text(json.dumps(document | {"policy": "private-release", "privacy": privacy}))
+    ended = cli("audit-privacy", job, "--runs", 8, "--json")
+    assert ended.code == 0, ended.err
+    assert [audit["of"] for audit in json.loads(ended.out)["audits"]] == ["μ", "μ", "ε"]
+    assert Ledger().accounts() == ()
+
+    job.write_text(json.dumps(document | {"generator": "trees", "privacy": privacy}))
+    assert "takes no privacy budget" in cli("audit-privacy", job).err
+    job.write_text(json.dumps(document))
+    without = cli("audit-privacy", job)
+    assert without.code == 2
+    assert "names no privacy budget" in without.err
+
+
 def test_a_model_without_a_budget_claims_nothing(cli: Callable[..., Any], people: Path, tmp_path: Path) -> None:
     synth.Trees().fit(synth.read(people)).save(tmp_path / "trees")
     ended = cli("audit-privacy", tmp_path / "trees")

@@ -19,14 +19,14 @@ import yaml
 
 import synth
 from synth.config import RunConfig
-from synth.errors import BudgetError, ConfigError, NotApprovedError, SchemaError
+from synth.errors import BudgetError, ConfigError, NotApprovedError, SchemaError, VerificationError
 from synth.gate.policy import Policy
 from synth.generators.marginals import Marginals
 from synth.metrics.measurement import Measurements
 from synth.metrics.released import evaluate_released
 from synth.privacy.budget import Budget
 from synth.privacy.ledger import Ledger
-from synth.private_run import privacy_facts
+from synth.public_figures import privacy_facts
 from synth.run import Run, run
 from tests.declared import COLUMNS, declared, values
 
@@ -184,12 +184,37 @@ def test_the_run_can_be_judged_again_without_another_look(done: Run, tmp_path: P
     Run.open(tmp_path / "run").export(tmp_path / "out")
 
 
+@pytest.mark.attack(
+    "deletes the privacy ledger, puts an older one back or another machine's in its place, to begin anew",
+    "the runs that it forgets are no longer judged or exported here",
+)
+@pytest.mark.parametrize("how", ["deleted", "older", "another's"])
+def test_a_ledger_that_forgets_this_run_is_noticed(
+    done: Run, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done.path, tmp_path / "run")
+    book = tmp_path / "ledger.sqlite"
+    monkeypatch.setenv("SYNTH_LEDGER", str(book))
+    if how != "deleted":
+        Ledger().open_account("people", Budget(2.0, 1e-5), by="Eve")
+    if how == "another's":
+        Ledger().spend("people", 10, what="fit of marginals", by="Eve")
+    for act in (lambda r: r.judge(Policy.load("private-release")), lambda r: r.export(tmp_path / "out")):
+        with pytest.raises(VerificationError, match="does not know entry 2"):
+            act(Run.open(tmp_path / "run"))
+    monkeypatch.delenv("SYNTH_LEDGER")
+    Run.open(tmp_path / "run").export(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"policy": "research"}, "asks for no privacy budget"),
         ({"generator": "trees"}, "takes no privacy budget"),
-        ({"generator": "autoregressive"}, "keeps no noisy counts"),
+        (
+            {"generator": "autoregressive", "privacy": {"epsilon": 1, "delta": 1e-5, "dataset": "people", "judging_share": 0}},
+            "keeps no noisy counts",
+        ),
         ({"generator": {"name": "marginals", "seed": 3}}, "generator.seed"),
         ({"privacy": {"epsilon": 1, "delta": 1e-5, "dataset": "people", "noise_seed": 3}}, "noise_seed"),
         ({"privacy": {"epsilon": 1, "delta": 1e-5, "dataset": "people", "unit": "subject"}}, "rows_per_subject"),
@@ -244,6 +269,53 @@ def test_about_as_many_rows_are_drawn_as_there_are_and_never_exactly_as_many(pla
     assert len(ended.synthetic) in (3_100, 3_200, 3_300)
 
 
+# a method that keeps no noisy counts: some are bought to judge it by ---------------------------------------------------------
+
+
+NETWORK = {"private_steps": 10, "private_rate": 0.25, "private_width": 16, "private_times": 2, "blocks": 1}
+NAMES = ("colour", "grade", "member")
+
+
+def network(folder: Path, *, torn: bool) -> Run:
+    """The run of a network that hardly learns on columns that are alike, torn from each other or not."""
+    pytest.importorskip("torch", reason="the network is trained with torch")
+    pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
+    whole = values(4_000)
+    if torn:
+        rng = np.random.default_rng(0)
+        whole = {name: [whole[name][row] for row in rng.permutation(4_000)] for name in NAMES}
+    pq.write_table(pa.table({name: whole[name] for name in NAMES}), folder / "people.parquet")
+    (folder / "schema.yaml").write_text(yaml.safe_dump({"columns": {name: COLUMNS[name] for name in NAMES}}))
+    job = document(folder, generator={"name": "autoregressive", "params": NETWORK})
+    job["privacy"] = {"epsilon": 3, "delta": 1e-5, "dataset": "people"}
+    return run(RunConfig.parse(job), out=folder / "run")
+
+
+def test_a_network_buys_counts_to_be_judged_by_and_leaves_with_them_named(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    ended = network(tmp_path, torn=True)
+    assert ended.verdict is not None
+    assert ended.verdict.decision == "approved", ended.verdict
+    assert ended.exported is not None
+    assert cli("verify", ended.exported).code == 0
+    card = (ended.exported / "README.md").read_text()
+    assert "3 noisy tables of one column and 3 of two, bought for" in card
+    assert "53 random bits" in card
+    model = synth.load(ended.path / "model")
+    assert model.receipt is not None
+    assert model.judging is not None
+    assert 0.99 * 3 < model.receipt.cost.epsilon(1e-5) <= 3  # counts to judge by, counts and steps together
+    spent = [cost for what, cost in model.receipt.spent if "to judge by" in what]
+    assert sum(spent) == model.judging.micro_rho == int(0.1 * model.receipt.budget.micro_rho)
+
+
+def test_a_network_that_learned_too_little_is_found_out_by_them(tmp_path: Path) -> None:
+    ended = network(tmp_path, torn=False)
+    assert ended.verdict is not None
+    assert ended.verdict.decision == "rejected"
+    assert "fidelity.worst_noisy_marginal" in [finding.check for finding in ended.verdict.blocking]
+    assert ended.exported is None
+
+
 # the figures, and what they catch -------------------------------------------------------------------------------------------
 
 
@@ -259,7 +331,7 @@ def judged(model: Marginals, rows: synth.Table, **privacy: Any) -> Any:
         "rows": {"train": None, "holdout": None, "synthetic": len(rows)},
         "digests": {"train": None, "holdout": None, "synthetic": rows.digest(), "schema": rows.schema.digest()},
         "target": None, "sensitive": [], "seed": 0, "synth": synth.__version__,
-        "data_sketch": ["00000000000000aa"], "privacy": facts,
+        "data_sketch": ["00000000000000aa"], "privacy": facts, "figures": "public",
     }  # fmt: skip
     return Policy.load("private-release").judge(evaluate_released(model, rows, context=context))
 

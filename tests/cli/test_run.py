@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import synth
+from synth.approving import approve
 from synth.config import RunConfig
 from synth.errors import NotApprovedError, VerificationError
 from synth.gate.policy import Policy
 from synth.metrics.measurement import Measurements
-from synth.approving import approve
 from synth.run import Run, run
 
 RUN_FILES = (

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import synth
+from synth.approving import approve, export
 from synth.data.sketch import sketch
 from synth.errors import DataError, InputError, VerificationError
 from synth.gate import attempts as module
@@ -27,7 +28,6 @@ from synth.gate.keys import PrivateKey, default_key
 from synth.gate.policy import Policy
 from synth.gate.terms import now
 from synth.metrics.evaluation import evaluate
-from synth.approving import approve, export
 from synth.report.page import render
 from synth.report.twin import to_json
 

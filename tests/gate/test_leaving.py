@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import synth
+from synth.approving import approve, documents, export
 from synth.data.sources import write_parquet
 from synth.gate.leaving import leaving_rows
 from synth.gate.policy import Policy
 from synth.gate.verify import verify
 from synth.metrics.evaluation import evaluate
-from synth.approving import approve, documents, export
 
 POLICY = """
 name: loose

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import synth
+from synth.approving import quarantine
 from synth.data.quarantine import REAL, mark_of, write_quarantined
 from synth.data.sources import write_parquet
 from synth.data.table import Table
 from synth.errors import NotApprovedError
 from synth.gate.policy import Policy
-from synth.approving import quarantine
 
 
 @pytest.fixture

@@ -58,6 +58,9 @@ def said(process: subprocess.Popen[str]) -> str:
 # the cap ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(
+    "spends a privacy budget in twenty processes at once", "never over the cap: whoever spends holds the only lock"
+)
 def test_twenty_parallel_spenders_never_pass_the_cap_and_leave_nothing_unspent(ledger: Ledger) -> None:
     cost = CAP.micro_rho // 47  # 60 are asked for, 47 fit
     with ExitStack() as running:
@@ -217,6 +220,10 @@ def test_the_unit_can_change_only_before_something_is_spent(ledger: Ledger) -> N
 # dying -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack(
+    "kills a fit to look at the data without paying, or to pay and try again for nothing",
+    "what was written before the data was touched stays spent",
+)
 @pytest.mark.parametrize(("moment", "touched", "written"), [("unwritten", False, 0), ("before", False, 1), ("after", True, 1)])
 def test_a_killed_process_has_spent_what_it_wrote(ledger: Ledger, moment: str, touched: bool, written: int) -> None:
     data = ledger.path.with_name("data.csv")
@@ -287,6 +294,7 @@ def spent(ledger: Ledger) -> Ledger:
     return ledger
 
 
+@pytest.mark.attack("edits, deletes or inserts entries of the privacy ledger", "refused by the file itself: it only grows")
 @pytest.mark.parametrize("table", ["entries", "heads"])
 @pytest.mark.parametrize(
     "statement",
@@ -319,6 +327,10 @@ def past_the_triggers(path: Path, *statements: str) -> None:
 LESS = """SET line = replace(line, '"micro_rho":4000', '"micro_rho":4')"""
 
 
+@pytest.mark.attack(
+    "edits, removes, moves or forges entries of the privacy ledger past its triggers",
+    "noticed at once by the chain; nothing is spent until it is restored",
+)
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
@@ -353,6 +365,7 @@ def test_what_is_done_past_the_triggers_is_noticed(spent: Ledger, statements: tu
         assert "nothing can be spent until then" in str(noticed.value)
 
 
+@pytest.mark.attack("drops the triggers or a table of the privacy ledger", "noticed; nothing is spent until it is restored")
 @pytest.mark.parametrize("gone", [("TRIGGER entries_kept",), ("TABLE heads",), ("TABLE heads", "TABLE entries")])
 def test_a_trigger_or_table_that_is_gone_is_noticed(spent: Ledger, gone: tuple[str, ...]) -> None:
     with closing(sqlite3.connect(spent.path)) as connection:
@@ -362,6 +375,9 @@ def test_a_trigger_or_table_that_is_gone_is_noticed(spent: Ledger, gone: tuple[s
         spent.spend("adult", 1, **FIT)
 
 
+@pytest.mark.attack(
+    "flips a bit of the privacy ledger on the disk", "noticed in any entry; elsewhere nothing that is read changes"
+)
 def test_any_flipped_bit_of_an_entry_is_noticed_and_none_elsewhere_changes_what_is_read(spent: Ledger) -> None:
     content, entries, rng = spent.path.read_bytes(), spent.entries(), random.Random(0)
     begin = content.index(entries[-1].line.encode())
@@ -391,12 +407,18 @@ def edited_with_its_head(ledger: Ledger, number: int, old: str, new: str) -> Non
     )
 
 
+@pytest.mark.attack(
+    "edits an entry of the privacy ledger and computes its head anew", "noticed by the next entry, which names the old one"
+)
 def test_an_edit_whose_head_was_computed_anew_is_noticed_by_the_next_entry(spent: Ledger) -> None:
     edited_with_its_head(spent, 3, "2000", "2")
     with pytest.raises(VerificationError, match=r"entry 4 of .* does not follow"):
         spent.spend("adult", 1, **FIT)
 
 
+@pytest.mark.attack(
+    "edits the last entry of the privacy ledger with its head", "the digest in every model and export of it is no longer known"
+)
 def test_an_edit_of_the_last_entry_and_its_head_is_known_only_by_who_kept_its_digest(spent: Ledger) -> None:
     last = spent.entries()[-1]
     edited_with_its_head(spent, 5, "4000", "4")
@@ -404,6 +426,9 @@ def test_an_edit_of_the_last_entry_and_its_head_is_known_only_by_who_kept_its_di
     assert not spent.knows(last.number, last.digest)
 
 
+@pytest.mark.attack(
+    "cuts the end off the privacy ledger, head and entry", "the digest in every model and export of it is no longer known"
+)
 def test_an_end_cut_off_both_tables_is_known_only_by_who_kept_its_digest(spent: Ledger) -> None:
     """What one file cannot show by itself, as the module says."""
     last, before = spent.entries()[-1], spent.entries()[-2]
@@ -416,6 +441,10 @@ def test_an_end_cut_off_both_tables_is_known_only_by_who_kept_its_digest(spent: 
     assert not spent.knows(last.number, last.digest)
 
 
+@pytest.mark.attack(
+    "puts an older copy of the privacy ledger back, or deletes it",
+    "the digest in every model and export since is no longer known",
+)
 def test_an_older_copy_or_no_file_is_known_by_who_kept_a_digest(spent: Ledger) -> None:
     older = spent.path.with_name("older.sqlite")
     shutil.copy(spent.path, older)
