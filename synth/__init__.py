@@ -43,6 +43,8 @@ _WHERE = {
     "fit_to_policy": "synth.tuning",
     "Tuned": "synth.tuning",
     "run": "synth.run",
+    "balance": "synth.balance",
+    "Balance": "synth.balance",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }

@@ -6,6 +6,7 @@ Exit codes everywhere: 0 done or approved, 1 rejected, 2 error (bad input, bad u
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sys
 from types import FrameType
@@ -19,7 +20,21 @@ from synth.errors import SynthError
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
+    *(
+        "demo",
+        "run",
+        "balance",
+        "fit",
+        "sample",
+        "impute",
+        "evaluate",
+        "gate",
+        "approve",
+        "reject",
+        "waive",
+        "export",
+        "revoke",
+    ),
     *(
         "verify",
         "replay",
@@ -34,6 +49,21 @@ ORDER = (  # in which `synth --help` shows the commands: as they follow each oth
         "keys",
         "doctor",
     ),
+)
+
+
+MODULES = (  # that add commands, each when it is imported
+    "attempts",
+    "auditing",
+    "balancing",
+    "deciding",
+    "jobs",
+    "judging",
+    "ledger",
+    "listing",
+    "policies",
+    "receiving",
+    "tracking",
 )
 
 
@@ -65,7 +95,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
+        for name in MODULES:
+            importlib.import_module(f"synth.cli.{name}")
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:
