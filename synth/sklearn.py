@@ -13,10 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_target_type
+from imblearn.utils._validation import _check_X
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
 from synth.balance import is_apart
-from synth.errors import DataError
+from synth.errors import DataError, MissingExtraError
 from synth.generators import by_name, create
 
 STRANGERS = 60  # rows of classes that need none which the generator is handed, since each class is learned apart
@@ -42,9 +45,21 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
         self.generator = generator
         self.random_state = random_state
 
-    def _fit_resample(self, X: Any, y: Any, **params: Any) -> tuple[Any, Any]:
-        import pandas as pd
+    def _check_X_y(self, X: Any, y: Any) -> tuple[Any, Any, bool]:  # noqa: N802 - imbalanced-learn's name
+        """A frame is taken as it is, with its categories, text and nulls, as `RandomOverSampler` takes it."""
+        y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
+        X = _check_X(X)
+        validate_data(self, X=X, y=y, reset=True, skip_check_array=True)
+        return X, y, binarize_y
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = False
+        return tags
+
+    def _fit_resample(self, X: Any, y: Any, **params: Any) -> tuple[Any, Any]:
+        pd = _pandas()
         by_name(self.generator)  # raises for a name that is none, before any work
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         y = np.asarray(y)
@@ -62,7 +77,7 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
         short = [int(np.searchsorted(classes, label)) for label in wanted]
         for code in short:
             if (codes == code).sum() < 2:
-                raise DataError(f"the class {classes[code]!r} has one row; a generator needs at least 2 to learn from")
+                raise DataError(f"the class {str(classes[code])!r} has one row; a generator needs at least 2 to learn from")
         kept = np.ones(len(y), dtype=bool)
         if is_apart(self.generator):
             other = ~np.isin(codes, short)
@@ -77,6 +92,15 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
         self.generator_ = model
         whole = pd.concat(made, ignore_index=True)
         return (whole if isinstance(X, pd.DataFrame) else whole.to_numpy(dtype=np.asarray(X).dtype)), np.concatenate(labels)
+
+
+def _pandas() -> Any:
+    """The package. Raises MissingExtraError where it is not installed."""
+    try:
+        import pandas
+    except ImportError as problem:
+        raise MissingExtraError("SynthSampler", "pandas", "pandas") from problem
+    return pandas
 
 
 def _numbers(X: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`synth balance`: an honest answer, then a table that is judged; a sampler outside the fold is what the protocol is against."""
+"""`synth balance`: an honest answer, then a table that is judged; a sampler outside the fold changes the numbers."""
 
 from __future__ import annotations
 

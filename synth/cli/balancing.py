@@ -59,10 +59,11 @@ def balance(
     from synth.balance import default_folder
 
     folder = default_folder(data) if to is None else to
+    kinds: Any = names(learners) or ()  # what is none of them is refused by name
     with watching(quiet) as progress:
         done = find(
             data, target=target, out=folder, rare=rare, generators=names(generators) or (), ratios=_numbers(ratios),
-            learners=names(learners) or (), folds=folds, precision=precision, anyway=anyway, max_rows=max_rows,
+            learners=kinds, folds=folds, precision=precision, anyway=anyway, max_rows=max_rows,
             budget_seconds=budget_seconds, schema=schema, sensitive=names(sensitive), policy=policy,
             formats=names(formats) or (), seed=seed, progress=progress, notice=(lambda text: None) if quiet else notice,
         )  # fmt: skip

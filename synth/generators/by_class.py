@@ -104,11 +104,8 @@ class ByClass(Generator):
             model = self._method(len(here))
             own = np.random.default_rng([seed, *(code + 1 for code in group)])  # whatever the other classes are
 
-            def so_far(stage: str, at: int, of: int, done: int = done) -> None:
-                progress(stage, done * of + at, len(groups) * of)
-
             mine = self._learned_by(group, rows.take(here))
-            model._fit(mine, schema.select(tuple(mine)), own, so_far)
+            model._fit(mine, schema.select(tuple(mine)), own, _part_of(progress, done, len(groups)))
             self._parts.append(_Part(group, len(here), model))
 
     def _groups(self) -> list[tuple[int, ...]]:
@@ -217,7 +214,8 @@ class ByClass(Generator):
     # saving --------------------------------------------------------------------------------------------------------
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        parts, arrays = [], {}
+        parts: list[dict[str, Any]] = []
+        arrays: dict[str, np.ndarray] = {}
         for place, part in enumerate(self._parts):
             state, held = part.model._state()
             parts.append({"codes": list(part.codes), "rows": part.rows, "state": state})
@@ -235,6 +233,15 @@ class ByClass(Generator):
             held = {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
             model._restore(saved["state"], held, self._learned_by(codes, template))
             self._parts.append(_Part(codes, saved["rows"], model))
+
+
+def _part_of(progress: Progress, place: int, parts: int) -> Progress:
+    """How one of several parts reports itself."""
+
+    def so_far(stage: str, done: int, total: int) -> None:
+        progress(stage, place * total + done, parts * total)
+
+    return so_far
 
 
 def _target_of(rows: Encoded, schema: Schema) -> str | None:
