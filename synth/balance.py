@@ -43,7 +43,7 @@ FORMAT = "synth.balance/1"
 HOLDOUT = 0.2  # share of the rows that no comparison sees: what is made is judged on them
 RATIOS = (0.25, 1.0)  # of the rare class to all others
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
-MOST_ROWS = 20_000  # training rows that remedies are compared on
+MOST_ROWS, MOST_CELLS = 20_000, 400_000  # training rows that remedies are compared on, and cells of them: a few minutes
 ENOUGH = 80  # rows of the rare class for which more rows than that are compared on
 NETWORKS = ("autoregressive", "diffusion", "gan")  # which learn a class from all rows: few rows of its own teach them nothing
 FEWEST = 200  # rows below which comparing makes no sense
@@ -99,7 +99,7 @@ def balance(
     folds: int = 5,
     precision: float = PRECISION,
     anyway: bool = False,
-    max_rows: int = MOST_ROWS,
+    max_rows: int | None = None,
     budget_seconds: float | None = None,
     schema: str | Path | None = None,
     sensitive: Iterable[str] | None = None,
@@ -114,7 +114,8 @@ def balance(
     """Try every remedy for a rare class of the target; where made rows help, make a balanced table and let it be judged.
 
     data: a path, "bundled:arrests", a `Table`, or a pandas, polars or Arrow frame. A fifth of the rows is held out; remedies
-    are compared on the others alone, by nested cross-validation (`synth.metrics.nested`), on at most `max_rows` of them.
+    are compared on the others alone, by nested cross-validation (`synth.metrics.nested`), on at most `max_rows` of them; by
+    default as many as take a few minutes, 20,000 where columns are few.
     out: a folder for balance.json, balance.html and, where rows are made, all that a run leaves, with export/ once they are
     approved; it appears when everything is done. None: the comparison alone, and nothing is written.
     rare: the class; by default the rarest with enough rows. generators: whose rows are tried, at each of `ratios` (of the rare
@@ -207,7 +208,7 @@ def is_apart(generator: str) -> bool:
 # what is compared ------------------------------------------------------------------------------------------------------
 
 
-def _check(generators: tuple[str, ...], max_rows: int, anyway: bool, out: str | Path | None) -> None:
+def _check(generators: tuple[str, ...], max_rows: int | None, anyway: bool, out: str | Path | None) -> None:
     """Raise InputError or ConfigError for arguments that make no sense, before any row is read."""
     for name in generators:
         if name == "by-class" or by_name(name).needs_budget:
@@ -215,12 +216,13 @@ def _check(generators: tuple[str, ...], max_rows: int, anyway: bool, out: str | 
         create("by-class", {"of": name, "apart": is_apart(name)})._validate()
     if anyway and (out is None or not generators):
         raise InputError("a table is to be made anyway, and there is no folder or no generator for it; give both")
-    if isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < FEWEST:
+    if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < FEWEST):
         raise InputError(f"max_rows is {max_rows!r}; give {FEWEST} rows or more to compare on")
 
 
-def _compared(train: Table, rare: str | None, most: int, seed: int) -> tuple[Table, tuple[str, ...]]:
+def _compared(train: Table, rare: str | None, max_rows: int | None, seed: int) -> tuple[Table, tuple[str, ...]]:
     """The training rows that remedies are compared on, and what is to be said of them."""
+    most = max_rows or min(MOST_ROWS, MOST_CELLS // max(1, len(train.schema.learned)))
     if rare is not None and train.schema.target is not None:
         share = float(np.mean(class_labels(train) == rare))
         most = max(most, round(ENOUGH / share)) if share > 0 else most

@@ -154,9 +154,9 @@ def arrests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SHORT = ("--target", "released", "--folds", "3", "--learners", "linear", "--ratios", "1")
 
 
-def test_from_a_csv_to_an_answer_and_a_verified_table(cli: Callable[..., object], arrests: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_from_a_table_to_an_answer_and_a_verified_export(cli: Callable[..., object], tmp_path: Path) -> None:  # noqa: F811
     out = tmp_path / "balanced"
-    ended = cli("balance", arrests, *SHORT, "--out", out, "--anyway", "--format", "parquet,csv", "--json")
+    ended = cli("balance", "bundled:arrests", *SHORT, "--out", out, "--anyway", "--format", "parquet,csv", "--json")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
     assert told["rows"] == {"generator": "trees", "ratio": 1.0}

@@ -36,7 +36,9 @@ def balance(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Make the table even where no made rows are found to help, of the best ones.")
     ] = False,
-    max_rows: Annotated[int, typer.Option(help="Training rows to compare on, at most.", min=200)] = 20_000,
+    max_rows: Annotated[
+        int | None, typer.Option(help="Training rows to compare on; by default as many as take a few minutes.", min=200)
+    ] = None,
     budget_seconds: Annotated[
         float | None, typer.Option(help="Folds that have not begun by then are left out, but for three.", metavar="S")
     ] = None,
@@ -131,7 +133,7 @@ def _show(done: Any) -> None:
     generator, ratio = done.rows
     why = "" if done.answer.kind == "rows" else "; they were asked for, and not found to help"
     out.print(
-        f"The balanced table holds rows of {generator}, {found.rare} at {ratio:g} of all others{why}.",
+        f"The balanced table holds rows of {generator}, {found.rare} at 1:{1 / ratio:.3g} to all others{why}.",
         soft_wrap=True,
         markup=False,
     )
