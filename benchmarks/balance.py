@@ -147,7 +147,7 @@ def verdict(found: dict[str, dict[str, np.ndarray]]) -> str:
     if helping:
         return "rows" if any(name.startswith("rows") for name in helping) else "remedy"
     tuned = found["threshold tuning"]["balanced_accuracy"] - found["nothing"]["balanced_accuracy"]
-    return "threshold" if interval(tuned, len(tried) + 1)[1] > 0 else "nothing"
+    return "threshold" if interval(tuned, 1)[1] > 0 else "nothing"
 
 
 # both, and the page ---------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_WHERE[name]), name)
         globals()[name] = value
         return value
-    if name in ("check", "errors", "generators", "metrics", "gate", "data", "privacy", "report", "scale"):
+    if name in ("check", "errors", "generators", "metrics", "gate", "data", "privacy", "report", "scale", "sklearn"):
         return importlib.import_module(f"synth.{name}")
     raise AttributeError(f"module 'synth' has no attribute {name!r}")
 

@@ -26,6 +26,7 @@ from synth.gate.keys import Signer
 from synth.gate.policy import Policy
 from synth.generators import by_name, create
 from synth.generators._estimate import in_seconds
+from synth.generators.by_class import learns_apart
 from synth.metrics.answer import RANKING, Answer, answer
 from synth.metrics.models import Learner
 from synth.metrics.nested import Comparison, MakeRows, class_labels, compare_remedies, rare_label, remedy_of
@@ -45,7 +46,6 @@ RATIOS = (0.25, 1.0)  # of the rare class to all others
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
 MOST_ROWS, MOST_CELLS = 20_000, 400_000  # training rows that remedies are compared on, and cells of them: a few minutes
 ENOUGH = 80  # rows of the rare class for which more rows than that are compared on
-NETWORKS = ("autoregressive", "diffusion", "gan")  # which learn a class from all rows: few rows of its own teach them nothing
 FEWEST = 200  # rows below which comparing makes no sense
 STRANGERS = 60  # rows of other classes that a method is handed beside the class, since each class is learned apart
 
@@ -191,18 +191,12 @@ def rows_of(train: Table, rare: str, generator: str, n: int, seed: int) -> Table
     """n rows of a class of the target, whose label is text, by a generator fitted to the training rows."""
     target = train.schema.target
     assert target is not None
-    apart = is_apart(generator)
-    if apart:  # the class is learned by itself: what the others are makes no difference to it
+    if learns_apart(generator):  # the class is learned by itself: what the others are makes no difference to it
         mine = class_labels(train) == rare
         train = train.filter(mine | (np.cumsum(~mine) <= STRANGERS))
-    model = create("by-class", {"of": generator, "apart": apart}).fit(train, seed=seed)
+    model = create("by-class", {"of": generator}).fit(train, seed=seed)
     value = next(value for value in target.categories or () if str(value) == rare)
     return model.sample_table(n, where={target.name: value}, seed=seed)
-
-
-def is_apart(generator: str) -> bool:
-    """Whether a method learns a class from its own rows alone; networks learn it from all, and are asked for the class."""
-    return generator not in NETWORKS
 
 
 # what is compared ------------------------------------------------------------------------------------------------------
@@ -213,7 +207,7 @@ def _check(generators: tuple[str, ...], max_rows: int | None, anyway: bool, out:
     for name in generators:
         if name == "by-class" or by_name(name).needs_budget:
             raise ConfigError(f"rows of {name} cannot be compared; name methods such as trees, copula or autoregressive")
-        create("by-class", {"of": name, "apart": is_apart(name)})._validate()
+        create("by-class", {"of": name})._validate()
     if anyway and (out is None or not generators):
         raise InputError("a table is to be made anyway, and there is no folder or no generator for it; give both")
     if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < FEWEST):
@@ -257,7 +251,7 @@ def _expected(
     parts = [f"{round(models * len(learners) * folds)} models about {in_seconds(seconds)}"]
     for name in generators:
         method = create(name)
-        if method.has_estimate and not is_apart(name):
+        if method.has_estimate and not learns_apart(name):
             parts.append(f"{folds} fits of {name} about {in_seconds(folds * method.estimate(table).seconds)}")
     return f"comparing remedies on {len(table):,} rows × {len(table.columns)} columns in {folds} folds: {', '.join(parts)}"
 
@@ -306,7 +300,7 @@ def _config(
 def _with_rows(config: RunConfig, train: Table, rare: str, generator: str, ratio: float) -> RunConfig:
     """The config of a run that makes as many other rows as there are, and the rare class up to its ratio to them."""
     others = int((class_labels(train) != rare).sum())
-    params = {"of": generator, "ratio": ratio, "rare": rare, "apart": is_apart(generator)}
+    params = {"of": generator, "ratio": ratio, "rare": rare}
     return config.model_copy(
         update={
             "generator": GeneratorConfig(name="by-class", params=params),

@@ -18,9 +18,9 @@ from imblearn.utils._validation import _check_X
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from synth.balance import is_apart
 from synth.errors import DataError, MissingExtraError
 from synth.generators import by_name, create
+from synth.generators.by_class import learns_apart
 
 STRANGERS = 60  # rows of classes that need none which the generator is handed, since each class is learned apart
 TARGET = "target"
@@ -79,10 +79,10 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
             if (codes == code).sum() < 2:
                 raise DataError(f"the class {str(classes[code])!r} has one row; a generator needs at least 2 to learn from")
         kept = np.ones(len(y), dtype=bool)
-        if is_apart(self.generator):
+        if learns_apart(self.generator):
             other = ~np.isin(codes, short)
             kept = ~other | (np.cumsum(other) <= STRANGERS)
-        model = create("by-class", {"of": self.generator, "apart": is_apart(self.generator)})
+        model = create("by-class", {"of": self.generator})
         model.fit(columns[kept].reset_index(drop=True), target=TARGET, seed=seed)
         made, labels = [frame], [y]
         for code, (label, count) in zip(short, wanted.items()):

@@ -26,6 +26,12 @@ from synth.progress import Progress
 FEW = 20  # rows below which a class has no model of its own: it shares one with the next larger classes
 LEAF_SHARE = 0.01  # of a class's rows that a leaf of its trees holds, from FINEST to the method's own default
 FINEST, FINEST_SMOOTH = 15, 5  # min_samples_leaf, and for numbers that others settle: decision 031
+NETWORKS = ("autoregressive", "diffusion", "gan", "sdv-ctgan", "sdv-tvae")  # few rows of a class alone teach them nothing
+
+
+def learns_apart(method: str) -> bool:
+    """Whether a method learns a class from its own rows alone; networks learn it from all rows, and are asked for the class."""
+    return method not in NETWORKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,7 @@ class ByClass(Generator):
     of: str = "trees"  # the method behind it, with its defaults
     ratio: float | None = None  # rows of the rare class to all others, at least; None: every class as often as it was
     rare: str | None = None  # the rare class; None: the rarest one that has a model of its own
-    apart: bool = True  # each class by itself; False: one model of all rows, asked for each class (networks need the rows)
+    apart: bool | None = None  # each class by itself, or one model of all rows, asked for each class; None: networks the latter
 
     name: ClassVar[str] = "by-class"
     summary: ClassVar[str] = (
@@ -61,8 +67,8 @@ class ByClass(Generator):
     refusal: ClassVar[str] = "how rare each class is is read off the rows; fit marginals, which counts classes through noise"
 
     def _validate(self) -> None:
-        if not isinstance(self.apart, bool):
-            raise ConfigError(f"apart is {self.apart!r}; give true or false")
+        if self.apart is not None and not isinstance(self.apart, bool):
+            raise ConfigError(f"apart is {self.apart!r}; give true, false or nothing")
         if self.rare is not None and (not isinstance(self.rare, str) or self.ratio is None):
             raise ConfigError(
                 f"rare is {self.rare!r}; give the class as text, and a ratio beside it, which is about that class"
@@ -74,12 +80,16 @@ class ByClass(Generator):
             raise ConfigError(f"of is {self.of!r}, which cannot be fitted to a class by itself; name trees or copula")
         method._validate()
 
+    @property
+    def _is_apart(self) -> bool:
+        return learns_apart(self.of) if self.apart is None else self.apart
+
     def _method(self, rows: int) -> Generator:
         """The method behind it, for a class of so many rows."""
         from synth.generators import create
 
         made = create(self.of)
-        if self.of == "trees" and self.apart:
+        if self.of == "trees" and self._is_apart:
             usual: Any = made
             made.set_params(
                 min_samples_leaf=int(np.clip(LEAF_SHARE * rows, FINEST, usual.min_samples_leaf)),
@@ -110,7 +120,7 @@ class ByClass(Generator):
 
     def _groups(self) -> list[tuple[int, ...]]:
         """The classes that are learned together, the smallest first."""
-        if not self.apart or self._target is None:
+        if not self._is_apart or self._target is None:
             return [tuple(self._counts)]
         groups: list[tuple[int, ...]] = []
         open_, size = [], 0
@@ -129,7 +139,7 @@ class ByClass(Generator):
         labels = [str(value) for value in schema.column(self._target).categories or ()]
         if self.rare is not None and self.rare not in labels:
             raise ConfigError(f"no class {self.rare!r} of the target {self._target!r}{did_you_mean(self.rare, labels)}")
-        alone = [group[0] for group in groups if len(group) == 1] if self.apart else [c for c in self._counts if c >= 0]
+        alone = [group[0] for group in groups if len(group) == 1] if self._is_apart else [c for c in self._counts if c >= 0]
         able = [code for code in alone if code >= 0 and (self.rare is None or labels[code] == self.rare)]
         if not able or len(self._counts) < 2:
             raise ConfigError(

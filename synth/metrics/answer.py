@@ -45,7 +45,8 @@ class Answer:
 def answer(found: Comparison) -> Answer:
     """The answer for the kind of model that ranks best as it is; what is good for a weaker one is said of that one alone.
 
-    A remedy helps where its paired interval lies above 0, corrected (Bonferroni) for how many were tried.
+    A remedy helps where the paired interval of its average precision lies above 0, corrected (Bonferroni) for how many were
+    tried; else a tuned threshold does, where that of its balanced accuracy lies above 0.
     """
     learners = list(dict.fromkeys(o.learner for o in found.outcomes))
     learners.sort(key=lambda learner: -found.of(NOTHING, learner).figures[RANKING])
@@ -62,7 +63,7 @@ def made(outcome: Outcome) -> bool:
 
 def _of(found: Comparison, learner: str) -> tuple[Kind, str | None, str]:
     """What one kind of model says: the kind of answer, the remedy, and the sentence."""
-    ranked = _gains(found, learner, RANKING, without=(NOTHING, THRESHOLD))
+    ranked = _gains(found, learner)
     helping = [name for name, gain in ranked.items() if gain.low > 0]
     if helping:
         rows = [name for name in helping if made(found.of(name, learner))]
@@ -70,8 +71,9 @@ def _of(found: Comparison, learner: str) -> tuple[Kind, str | None, str]:
         return ("rows" if rows else "remedy"), best, _helps(found, learner, best, ranked)
     best = max(ranked, key=lambda name: ranked[name].value)
     none = f"no benefit found in average precision (the most is {_said(ranked[best])}, with {best})"
-    decided = _gains(found, learner, DECIDING, without=(NOTHING,))
-    if decided[THRESHOLD].low <= 0:
+    if (
+        found.of(THRESHOLD, learner).difference(DECIDING).low <= 0
+    ):  # one remedy that is named beforehand: nothing to correct for
         return "nothing", None, none + "."
     return "threshold", THRESHOLD, f"{_tuned(found, learner)}; {none}."
 
@@ -103,10 +105,10 @@ def _tuned(found: Comparison, learner: str) -> str:
     return told
 
 
-def _gains(found: Comparison, learner: str, figure: str, without: tuple[str, ...]) -> dict[str, Interval]:
-    """Each remedy's difference to nothing, corrected for how many are looked at."""
-    tried = [o for o in found.outcomes if o.learner == learner and o.remedy not in without]
-    return {o.remedy: o.difference(figure, len(tried)) for o in tried}
+def _gains(found: Comparison, learner: str) -> dict[str, Interval]:
+    """What each remedy that could rank better gains in average precision, corrected for how many are looked at."""
+    tried = [o for o in found.outcomes if o.learner == learner and o.remedy not in (NOTHING, THRESHOLD)]
+    return {o.remedy: o.difference(RANKING, len(tried)) for o in tried}
 
 
 def _model(learner: str) -> str:
