@@ -47,6 +47,8 @@ _WHERE = {
     "plan_release": "synth.release",
     "release": "synth.release",
     "run": "synth.run",
+    "balance": "synth.balance",
+    "Balance": "synth.balance",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_WHERE[name]), name)
         globals()[name] = value
         return value
-    if name in ("check", "errors", "generators", "metrics", "gate", "data", "privacy", "report", "scale"):
+    if name in ("check", "errors", "generators", "metrics", "gate", "data", "privacy", "report", "scale", "sklearn"):
         return importlib.import_module(f"synth.{name}")
     raise AttributeError(f"module 'synth' has no attribute {name!r}")
 

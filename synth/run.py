@@ -84,62 +84,82 @@ def run(
         log = Log(folder / "log.jsonl")
         train, holdout = tables(config)
         log("read", train=len(train), holdout=len(holdout))
-
-        search = _search(config, policy, train, progress, notice) if config.generator.fit_to_policy else None
-        if search is None:
-            generator.fit(train, seed=config.seed_of(config.generator), checkpoint=kept, resume=resume, progress=progress)
-        else:
-            generator = search.model
-            write_json(folder / SEARCH, search.to_dict())
-            log("search", attempts=len(search.attempts), outcome=search.outcome, chosen=search.params)
-        log("fit", generator=generator.name)
-
-        n, seed = config.sample.n or len(train), config.seed_of(config.sample)
-        synthetic = generator.sample(n, where=config.sample.where, seed=seed, progress=progress)
-        log("sample", rows=len(synthetic))
-        if synthetic.provenance.notice:
-            notice(synthetic.provenance.notice)
-
-        again = tuple(_again(config, generator, train, number, progress) for number in range(1, config.evaluate.fits + 1))
-        if again:
-            log("fit again", fits=len(again))
-
-        measured = evaluate(
-            train,
-            holdout,
-            synthetic,
-            seed=config.seed,
-            only=config.evaluate.only,
-            repeats=again,
-            model=generator,
-            shadow=config.evaluate.shadow,
-            budget_seconds=config.evaluate.budget_seconds,
-            progress=progress,
-        )
-        measured = with_record(measured, None if search is None else search.record)
-        log("evaluate", measurements=len(measured))
-
-        verdict = policy.judge(measured)
-        log("judge", policy=policy.name, decision=verdict.decision)
-
-        write(folder / "config.yaml", config.to_yaml())
-        write_json(folder / "schema.json", train.schema.to_dict())
-        write_json(folder / "split.json", _split_facts(config, train, holdout))
-        generator.save(folder / "model")
-        quarantine(synthetic, folder)
-        write_json(folder / "measurements.json", measured.to_dict())
-        write(folder / SEAL, seal_run(folder, default_key(notice=notice)))
-        page = render(measured, verdict, train=train, holdout=holdout, synthetic=synthetic, title=config.title or config.name)
-        write(folder / "report.html", page)
-        write(folder / "report.json", to_json(measured, verdict))
-        approval = settle(folder, verdict, key=key, by=by, notice=notice)
-        if approval is not None:
-            export(synthetic, approval, folder / "export", formats=config.export.formats)
-            log("export", formats=config.export.formats)
+        work(config, generator, policy, train, holdout, folder, log, checkpoint=kept, resume=resume, key=key, by=by,
+             progress=progress, notice=notice)  # fmt: skip
     done = Run(target)
     if config.tracking is not None:
         notice(str(track(done, config.tracking)))
     return done
+
+
+def work(
+    config: RunConfig,
+    generator: Generator,
+    policy: Policy,
+    train: Table,
+    holdout: Table,
+    folder: Path,
+    log: Log,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    key: Signer | None = None,
+    by: str | None = None,
+    progress: Progress = silent,
+    notice: Notice = lambda text: None,
+) -> None:
+    """From tables that were read to an export: what `run` does in its folder, for whoever has a folder of their own."""
+    search = _search(config, policy, train, progress, notice) if config.generator.fit_to_policy else None
+    if search is None:
+        generator.fit(train, seed=config.seed_of(config.generator), checkpoint=checkpoint, resume=resume, progress=progress)
+    else:
+        generator = search.model
+        write_json(folder / SEARCH, search.to_dict())
+        log("search", attempts=len(search.attempts), outcome=search.outcome, chosen=search.params)
+    log("fit", generator=generator.name)
+
+    n, seed = config.sample.n or len(train), config.seed_of(config.sample)
+    synthetic = generator.sample(n, where=config.sample.where, seed=seed, progress=progress)
+    log("sample", rows=len(synthetic))
+    if synthetic.provenance.notice:
+        notice(synthetic.provenance.notice)
+
+    again = tuple(_again(config, generator, train, number, progress) for number in range(1, config.evaluate.fits + 1))
+    if again:
+        log("fit again", fits=len(again))
+
+    measured = evaluate(
+        train,
+        holdout,
+        synthetic,
+        seed=config.seed,
+        only=config.evaluate.only,
+        repeats=again,
+        model=generator,
+        shadow=config.evaluate.shadow,
+        budget_seconds=config.evaluate.budget_seconds,
+        progress=progress,
+    )
+    measured = with_record(measured, None if search is None else search.record)
+    log("evaluate", measurements=len(measured))
+
+    verdict = policy.judge(measured)
+    log("judge", policy=policy.name, decision=verdict.decision)
+
+    write(folder / "config.yaml", config.to_yaml())
+    write_json(folder / "schema.json", train.schema.to_dict())
+    write_json(folder / "split.json", _split_facts(config, train, holdout))
+    generator.save(folder / "model")
+    quarantine(synthetic, folder)
+    write_json(folder / "measurements.json", measured.to_dict())
+    write(folder / SEAL, seal_run(folder, default_key(notice=notice)))
+    page = render(measured, verdict, train=train, holdout=holdout, synthetic=synthetic, title=config.title or config.name)
+    write(folder / "report.html", page)
+    write(folder / "report.json", to_json(measured, verdict))
+    approval = settle(folder, verdict, key=key, by=by, notice=notice)
+    if approval is not None:
+        export(synthetic, approval, folder / "export", formats=config.export.formats)
+        log("export", formats=config.export.formats)
 
 
 def checkpoint_of(made: Path, generator: Generator, *, resume: bool = False, searching: bool = False) -> Path | None:

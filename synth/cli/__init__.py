@@ -20,27 +20,13 @@ from synth.errors import SynthError
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *(
-        "demo",
-        "release",
-        "run",
-        "fit",
-        "sample",
-        "impute",
-        "evaluate",
-        "gate",
-        "approve",
-        "reject",
-        "waive",
-        "export",
-        "revoke",
-    ),
-    *("verify", "replay", "attempts", "ledger", "audit-privacy", "compare", "track", "schema", "generators", "metrics"),
-    *("policies", "keys", "doctor"),
+    *("demo", "init", "balance", "release", "audit", "repair", "run", "fit", "sample", "impute", "evaluate", "gate"),
+    *("approve", "reject", "waive", "export", "revoke", "verify", "replay", "attempts", "ledger", "audit-privacy"),
+    *("compare", "track", "schema", "generators", "metrics", "policies", "keys", "doctor"),
 )
 ROOMS = (  # the modules that add commands
-    *("attempts", "auditing", "comparing", "deciding", "jobs", "judging", "ledger", "listing", "policies", "receiving"),
-    *("releasing", "tracking"),
+    *("attempts", "auditing", "balancing", "comparing", "deciding", "fairness", "jobs", "judging", "ledger", "listing"),
+    *("policies", "receiving", "releasing", "tracking"),
 )
 
 

@@ -139,6 +139,8 @@ def _grow(
         return single_leaf(codes)
     size = min(max(2, round(manner.subsample * n)), manner.grow_rows, n - 1 if manner.honest else n)
     order = rng.permutation(n)
+    if classify and 2 * len(np.unique(target[order[:size]])) > size:  # nearly every row is a class of its own
+        return single_leaf(codes)
     return grow(
         table,
         target,

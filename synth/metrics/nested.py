@@ -8,6 +8,7 @@ tuned by a further cross-validation inside it, and the test folds keep the natur
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from synth.seed import check_seed
 MakeRows = Callable[[Table, int, int], Table]  # (training fold, rows wanted, seed) -> rows; those of the rare class are used
 CAP = 1_000_000  # training rows of a fold
 LEAST_TESTED = 5  # rows of the rare class in a test fold
+LEAST_FOLDS = 3  # that are tried: the interval comes from how much they differ
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Comparison:
     rows: int
     rare_rows: int
     folds: int
+    tried: int  # of the folds; fewer where the time was up
     seed: int
     precision: float
     outcomes: tuple[Outcome, ...]
@@ -76,6 +79,17 @@ class Comparison:
                 return outcome
         known = [o.remedy for o in self.outcomes if o.learner == learner] or sorted({o.learner for o in self.outcomes})
         raise InputError(f"{remedy!r} was not tried with {learner!r}{did_you_mean(remedy, known)}")
+
+    def between(self, remedy: str, other: str, figure: str, learner: str = "boosted") -> Interval:
+        """A remedy's figure minus another one's, from how their difference varies between folds: the corrected resampled t-test
+        (Nadeau & Bengio 2003)."""
+        from scipy.special import stdtrit
+
+        apart = np.subtract(self.of(remedy, learner).folds[figure], self.of(other, learner).folds[figure])
+        value, many = float(apart.mean()), len(apart)
+        spread = float(apart.std(ddof=1)) * math.sqrt(1 / many + 1 / (self.folds - 1))
+        reach = spread * float(stdtrit(many - 1, (1 + LEVEL) / 2))
+        return Interval(value, value - reach, value + reach, many)
 
     def sentence(self, figure: str = "average_precision") -> str:
         """The answer: for each kind of model which remedy raises the figure, or that none does.
@@ -120,6 +134,7 @@ def compare_remedies(
     learners: Iterable[Learner] = ("boosted", "linear"),
     rare: str | None = None,
     precision: float = PRECISION,
+    budget_seconds: float | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Try every remedy for a table's rare class by nested cross-validation.
@@ -129,28 +144,33 @@ def compare_remedies(
     those of the rare class are used: condition on it. Several makers by name; None for the other remedies only.
     ratios: of the rare class to all others that adding made rows aims at, in (0, 1]; each is a remedy of its own.
     rare: the class; by default the rarest with enough rows. precision: at which recall is taken.
-    The same arguments give the same figures. Raises InputError for arguments that make no sense, DataError where there is no
-    rare class, or too few of its rows in a fold or among those that were made.
+    budget_seconds: folds that have not begun by then are left out, but for the first three; `Comparison.tried` says how many
+    were tried, and what is found then depends on the machine's speed. Else the same arguments give the same figures.
+    Raises InputError for arguments that make no sense, DataError where there is no rare class, or too few of its rows in a fold
+    or among those that were made.
     """
     seed, ratios, learners = check_seed(seed), tuple(ratios), tuple(learners)
     _check(folds, ratios, learners, precision)
     try:
-        label = _rare_label(table, rare)
-        labels = _labels(table)
+        label = rare_label(table, rare)
+        labels = class_labels(table)
         place = _folds(table, labels == label, folds, seed)
-        tried = []
+        tried: list[_Tried] = []
+        started = time.monotonic()
         for k in range(folds):
+            if k >= LEAST_FOLDS and budget_seconds is not None and time.monotonic() - started >= budget_seconds:
+                break
             progress("balance: fold", k, folds)
             fold = _Fold(table.filter(place != k), table.filter(place == k), label, ratios, precision, seed + k)
             tried.append(fold.compare(_named(make_rows), learners))
     except SkipMetricError as reason:
         raise DataError(f"the remedies cannot be compared: {reason}") from reason
     progress("balance: done", folds, folds)
-    outcomes = tuple(outcome for learner in learners for outcome in _outcomes(learner, tried))
+    outcomes = tuple(outcome for learner in learners for outcome in _outcomes(learner, tried, folds))
     leaked = {name: float(np.mean([fold.leaked[name] for fold in tried])) for name in tried[0].leaked}
     assert table.schema.target is not None
     name, rare_rows = table.schema.target.name, int((labels == label).sum())
-    return Comparison(name, label, len(table), rare_rows, folds, seed, precision, outcomes, leaked)
+    return Comparison(name, label, len(table), rare_rows, folds, len(tried), seed, precision, outcomes, leaked)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +217,7 @@ class _Fold:
         made = make(self.train, max(self._wanted(ratio) for ratio in self.ratios), self.seed)
         names = [c.name for c in self.train.schema.made]
         made = Table(conform(self.train, made.arrow), self.train.schema.select(names))
-        found = made.filter(_labels(made) == self.label)
+        found = made.filter(class_labels(made) == self.label)
         if len(found) < LEAST_RARE:
             raise DataError(
                 f"make_rows ({name}) made {len(found)} rows of the class {self.label}; {LEAST_RARE} are needed: "
@@ -207,7 +227,7 @@ class _Fold:
 
     def _wanted(self, ratio: float) -> int:
         """Rows of the rare class that are missing to a ratio to all others."""
-        rare = int((_labels(self.train) == self.label).sum())
+        rare = int((class_labels(self.train) == self.label).sum())
         return max(LEAST_RARE, round(ratio * (len(self.train) - rare)) - rare)
 
     def _parts(self, made: Mapping[str, Table]) -> dict[str, slice]:
@@ -215,8 +235,7 @@ class _Fold:
         parts, start = {}, 0
         for name, rows in made.items():
             for ratio in self.ratios:
-                said = f"rows from {name}" if len(self.ratios) == 1 else f"rows from {name} to 1:{1 / ratio:.3g}"
-                parts[said] = slice(start, start + min(len(rows), self._wanted(ratio)))
+                parts[remedy_of(name, ratio, self.ratios)] = slice(start, start + min(len(rows), self._wanted(ratio)))
             start += len(rows)
         return parts
 
@@ -229,7 +248,12 @@ class _Fold:
         return found
 
 
-def _outcomes(learner: Learner, tried: list[_Tried]) -> list[Outcome]:
+def remedy_of(maker: str, ratio: float, ratios: tuple[float, ...]) -> str:
+    """The name of the remedy that adds a maker's rows up to one of these ratios."""
+    return f"rows from {maker}" if len(ratios) == 1 else f"rows from {maker} to 1:{1 / ratio:.3g}"
+
+
+def _outcomes(learner: Learner, tried: list[_Tried], folds: int) -> list[Outcome]:
     """The outcome of each remedy with one kind of model."""
     remedies = [remedy for other, remedy in tried[0].figures if other == learner]
     names = list(tried[0].figures[learner, remedies[0]])
@@ -237,7 +261,7 @@ def _outcomes(learner: Learner, tried: list[_Tried]) -> list[Outcome]:
     beyond = {key: _beyond(figures) for key, figures in apart.items()}
     found = []
     for remedy in remedies:
-        folds = {name: tuple(figure.value for figure in apart[remedy, name]) for name in names}
+        apiece = {name: tuple(figure.value for figure in apart[remedy, name]) for name in names}
         errors = {}
         for name in names:
             if all(figure.error == 0 for figure in apart[remedy, name]):  # the same chances: nothing differs
@@ -245,9 +269,9 @@ def _outcomes(learner: Learner, tried: list[_Tried]) -> list[Outcome]:
                 continue
             # a remedy's own spread comes from few folds: it is never taken for less than that of all remedies together
             pooled = float(np.mean([beyond[other, name] for other in remedies if other not in (NOTHING, THRESHOLD)]))
-            errors[name] = _error_of_mean(apart[remedy, name], max(pooled, beyond[remedy, name]))
+            errors[name] = _error_of_mean(apart[remedy, name], max(pooled, beyond[remedy, name]), folds)
         means = {name: float(np.mean([fold.figures[learner, remedy][name].value for fold in tried])) for name in names}
-        found.append(Outcome(learner, remedy, float(np.mean([fold.added[remedy] for fold in tried])), means, folds, errors))
+        found.append(Outcome(learner, remedy, float(np.mean([fold.added[remedy] for fold in tried])), means, apiece, errors))
     return found
 
 
@@ -256,10 +280,11 @@ def _beyond(folds: list[Figure]) -> float:
     return max(0.0, float(np.var([f.value for f in folds], ddof=1)) - float(np.mean([f.error**2 for f in folds])))
 
 
-def _error_of_mean(folds: list[Figure], training: float) -> float:
-    """Of the mean over folds: test rows are each in one, training rows in several, as Nadeau & Bengio (2003) allow for."""
-    many = len(folds)
-    return math.sqrt(sum(f.error**2 for f in folds) / many**2 + training * (1 / many + 1 / (many - 1)))
+def _error_of_mean(tried: list[Figure], training: float, folds: int) -> float:
+    """Of the mean over the folds that were tried: test rows are each in one, training rows in several, as Nadeau & Bengio
+    (2003) allow for."""
+    many = len(tried)
+    return math.sqrt(sum(f.error**2 for f in tried) / many**2 + training * (1 / many + 1 / (folds - 1)))
 
 
 def _named(make_rows: MakeRows | Mapping[str, MakeRows] | None) -> Mapping[str, MakeRows]:
@@ -269,7 +294,7 @@ def _named(make_rows: MakeRows | Mapping[str, MakeRows] | None) -> Mapping[str, 
 
 
 def _check(folds: int, ratios: tuple[float, ...], learners: tuple[str, ...], precision: float) -> None:
-    if not isinstance(folds, int) or folds < 3:
+    if not isinstance(folds, int) or folds < LEAST_FOLDS:
         raise InputError(f"folds is {folds!r}; give 3 or more: the interval comes from how much they differ")
     if not ratios or not all(0 < ratio <= 1 for ratio in ratios):
         raise InputError(
@@ -282,8 +307,8 @@ def _check(folds: int, ratios: tuple[float, ...], learners: tuple[str, ...], pre
         raise InputError(f"precision is {precision!r}; give one above 0 and below 1")
 
 
-def _rare_label(table: Table, rare: str | None) -> str:
-    """The rare class that was asked for, or the rarest with enough rows."""
+def rare_label(table: Table, rare: str | None = None) -> str:
+    """The rare class that was asked for, or the rarest with enough rows. Raises InputError; DataError where there is none."""
     target = table.schema.target
     if target is None:
         raise InputError("no target is named; name one with target=")
@@ -291,13 +316,16 @@ def _rare_label(table: Table, rare: str | None) -> str:
     if column is None:
         raise InputError(f"the target {target.name!r} is not learned; it cannot be predicted")
     if rare is None:
-        return column.label(rare_class(column, CAP, 0))
+        try:
+            return column.label(rare_class(column, CAP, 0))
+        except SkipMetricError as reason:
+            raise DataError(f"the remedies cannot be compared: {reason}") from reason
     if rare not in column.labels:
         raise InputError(f"no class {rare!r} of the target {target.name!r}{did_you_mean(rare, list(column.labels))}")
     return rare
 
 
-def _labels(table: Table) -> np.ndarray:
+def class_labels(table: Table) -> np.ndarray:
     """The class of each row in words, "null" where it is not known: shape (rows,)."""
     assert table.schema.target is not None
     values = table.column(table.schema.target.name)

@@ -87,6 +87,27 @@ def gap(
     return Markup(f'<svg class="gap" viewBox="0 0 92 18" aria-hidden="true" focusable="false">{body}</svg>')
 
 
+def differences(lines: Sequence[tuple[str, float, float, float]], words: str) -> Markup:
+    """Named differences with their intervals, one under the other, beside a line at 0: (name, value, low, high) each."""
+    left, height = 150, 22
+    ends = [end for _, _, low, high in lines for end in (low, high)]
+    start, end = min(0.0, *ends), max(0.0, *ends)
+    span = (end - start) or 1.0
+
+        return round(left + 8 + (WIDTH - 16) * (mark - start) / span, 1)
+
+    low_end = len(lines) * height + 4
+    body = f'<line class="limit" x1="{x(0)}" x2="{x(0)}" y1="0" y2="{low_end}"/>'
+    for place, (name, value, low, high) in enumerate(lines):
+        y = place * height + height / 2 + 2
+        body += f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{escape(name)}</text>'
+        body += f'<line class="interval" x1="{x(low)}" x2="{x(high)}" y1="{y:g}" y2="{y:g}"/>'
+        body += f'<circle class="value" cx="{x(value)}" cy="{y:g}" r="4.5"/>'
+    body += f'<text x="{left + 8}" y="{low_end + 12}">{start:+.3f}</text>'
+    body += f'<text x="{left + WIDTH - 8}" y="{low_end + 12}" text-anchor="end">{end:+.3f}</text>'
+    return frame(left + WIDTH, low_end + 16, words, body)
+
+
 def histogram(synthetic: Sequence[float], real: Sequence[float] | None, ends: tuple[str, str], words: str) -> Markup:
     """Shares per bin, the last one for nulls: synthetic as filled bars, real as an outline."""
     top = max([*synthetic, *(real or ()), 1e-9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -15,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
-from synth.cli import app, jobs, judging, listing
+from synth.cli import MODULES, app
 
-MODULES = (jobs, judging, listing)  # importing them registers every command
+for module in MODULES:  # importing them registers every command
+    importlib.import_module(f"synth.cli.{module}")
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 
