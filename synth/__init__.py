@@ -43,6 +43,7 @@ _WHERE = {
     "fit_to_policy": "synth.tuning",
     "Tuned": "synth.tuning",
     "run": "synth.run",
+    "audit": "synth.audit",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }

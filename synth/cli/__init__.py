@@ -19,7 +19,7 @@ from synth.errors import SynthError
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
+    *("demo", "run", "fit", "sample", "impute", "evaluate", "audit", "gate", "approve", "reject", "waive", "export", "revoke"),
     *(
         "verify",
         "replay",
@@ -65,7 +65,19 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
+        from synth.cli import (  # noqa: F401
+            attempts,
+            auditing,
+            deciding,
+            fairness,
+            jobs,
+            judging,
+            ledger,
+            listing,
+            policies,
+            receiving,
+            tracking,
+        )
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:
