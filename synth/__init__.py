@@ -44,6 +44,7 @@ _WHERE = {
     "Tuned": "synth.tuning",
     "run": "synth.run",
     "audit": "synth.audit",
+    "repair": "synth.repair",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }

@@ -19,7 +19,22 @@ from synth.errors import SynthError
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "audit", "gate", "approve", "reject", "waive", "export", "revoke"),
+    *(
+        "demo",
+        "run",
+        "fit",
+        "sample",
+        "impute",
+        "evaluate",
+        "audit",
+        "repair",
+        "gate",
+        "approve",
+        "reject",
+        "waive",
+        "export",
+        "revoke",
+    ),
     *(
         "verify",
         "replay",

@@ -1,4 +1,4 @@
-"""The command that audits a synthetic table for fairness."""
+"""Commands about groups: audit, which asks whether rows are fair to them, and repair, which tries to bring them to parity."""
 
 from __future__ import annotations
 
@@ -77,6 +77,70 @@ def audit(
         show_audit(done.found)
         out.print(f"\nreport   {to / 'report.html'}", soft_wrap=True, markup=False)
     raise typer.Exit(EXIT[done.decision])
+
+
+@app.command(
+    epilog="Example: synth repair models/adult --real train.csv --holdout held.csv --target income --sensitive sex,race "
+    "--toward labels --out reports/repaired"
+)
+def repair(
+    model: Annotated[Path, typer.Argument(help="A folder made by `synth fit` or a run's model/.", metavar="MODEL")],
+    real: Annotated[Path, typer.Option(help="The real rows that the model was fitted to.", metavar="TRAIN")],
+    holdout: Annotated[Path, typer.Option(help="Real rows that it never saw: whether it helps is judged on them.")],
+    to: Annotated[Path, typer.Option("--out", help="A folder for the rows, report.html and repair.json.", metavar="DIR")],
+    toward: Annotated[
+        str, typer.Option(help="counts: equally many rows of every group; labels: every group the outcome as often as all.")
+    ] = "counts",
+    by: Annotated[
+        str | None, typer.Option(help="The sensitive columns whose crossing makes the groups; by default all.", metavar="A,B")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", "--rows", min=1, help="How many rows; by default as many as TRAIN has.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="How far toward parity, from 0 to 1.")] = 1.0,
+    draws: Annotated[
+        int, typer.Option(help="Tables before and after that models are trained on; more see smaller changes.")
+    ] = 4,
+    target: Target = None,
+    sensitive: Sensitive = None,
+    schema: SchemaFile = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads; by default one for each core. The figures do not depend on it.")
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw rows toward parity between groups, and say whether models trained on them treat real people more alike.
+
+    The rows are quarantined like any sample; `synth gate` judges them, under a policy that lets shares differ on purpose. Ends
+    with 0 also where no benefit is found, which is an answer.
+    """
+    from synth.repair import repair as repair_rows
+
+    with watching(quiet) as progress:
+        done = repair_rows(
+            model, real, holdout, toward=toward, by=names(by), n=n, strength=strength, target=target,
+            sensitive=names(sensitive), schema=schema, draws=draws, out=to, seed=seed, workers=workers, progress=progress,
+            notice=(lambda text: None) if quiet else notice,
+        )  # fmt: skip
+    if as_json:
+        print_json({"folder": str(to), **done.to_dict()})
+        return
+    out.print(f"\n[bold]{'IT HELPS' if done.helps else 'NOT SHOWN TO HELP'}[/] {escape(done.answer)}", soft_wrap=True)
+    out.print(f"[dim]{escape(done.meaning)}[/]\n", soft_wrap=True)
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for heading in ("figure", "of", "real", "before", "after", "change [95%]", ""):
+        grid.add_column(heading, overflow="fold", justify="right" if heading in ("real", "before", "after") else "left")
+    for e in done.effects:
+        figures = (f"{value:.3f}" for value in (e.real, e.before, e.after))
+        change = f"{e.change.value:+.3f} [{e.change.low:+.3f}, {e.change.high:+.3f}]"
+        grid.add_row(escape(e.what), escape(e.of), *figures, escape(change), e.says if e.says != "no change shown" else "")
+    out.print(grid)
+    if done.plan.left:
+        few = "; ".join(" × ".join(group.values()) for group in done.plan.left)
+        out.print(f"\nleft at their natural share, with under 30 training rows: {few}", soft_wrap=True, markup=False)
+    out.print(f"\nreport   {to / 'report.html'}\nrows     {to / 'synthetic.parquet'}", soft_wrap=True, markup=False)
 
 
 def show_audit(found: Fairness) -> None:

@@ -28,13 +28,8 @@ OPEN = 24  # groups that a table shows at once; the others are folded
 NUMBERS = ("fairness.calibration_gap", "fairness.tstr_gap", "fairness.group_membership", *LIKENESS)
 
 
-def render(
-    measurements: Measurements, verdict: Any, found: Fairness, *, title: str, repair: Mapping[str, Any] | None = None
-) -> str:
-    """One self-contained HTML page without a script; the same arguments give the same bytes.
-
-    repair: what a repair did, as `Repaired.to_dict` gives it, on the page of its rows.
-    """
+def render(measurements: Measurements, verdict: Any, found: Fairness, *, title: str) -> str:
+    """One self-contained HTML page without a script; the same arguments give the same bytes."""
     _, says = words.DECISIONS[verdict.decision]
     return _template().render(
         title=title,
@@ -49,7 +44,6 @@ def render(
         explained=[(MODEL[name], said) for name, said in EXPLAINED.items()],
         rules=[f for f in verdict.findings if f.outcome in CALLED_OUT],
         facts=_facts(measurements, verdict),
-        repair=repair,
     )
 
 
