@@ -212,6 +212,6 @@ def _names(divisions: tuple[Division, ...]) -> tuple[str, ...]:
 def _whole(wanted: np.ndarray, n: int) -> np.ndarray:
     """Whole numbers of rows that add up to n, each less than one from what is wanted (largest remainders)."""
     scaled = wanted * (n / wanted.sum())
-    rows = np.floor(scaled).astype(np.int64)
+    rows: np.ndarray = np.floor(scaled).astype(np.int64)
     rows[np.argsort(rows - scaled, kind="stable")[: n - int(rows.sum())]] += 1
     return rows

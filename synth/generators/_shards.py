@@ -182,12 +182,10 @@ class Joined:
         receipt = shards.model.receipt
         known = True if receipt is not None and not receipt.secure else None
         made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n, noise_known=known)
-        if not any(part.where for part in shards.parts):
-            return made
-        told = {"acceptance": self._effort.acceptance, "effective_rows": self._worth}
-        if len(shards.parts) == 1:
-            return replace(made, where=str(shards.parts[0].where), **told)
-        return replace(made, parts=tuple((part.rows, str(part.where) or None) for part in shards.parts), **told)
+        if any(part.where for part in shards.parts):
+            made = replace(made, acceptance=self._effort.acceptance, effective_rows=self._worth)
+        said = tuple((part.rows, str(part.where) or None) for part in shards.parts)
+        return replace(made, parts=said) if len(said) > 1 else replace(made, where=said[0][1])
 
     @cached_property
     def _rules(self) -> list[Unique]:
