@@ -49,6 +49,8 @@ _WHERE = {
     "run": "synth.run",
     "balance": "synth.balance",
     "Balance": "synth.balance",
+    "audit": "synth.audit",
+    "repair": "synth.repair",
     "replay": "synth.replay",
     "verify": "synth.gate.verify",
 }

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from synth._callable import callable_as
+from synth.approving import Notice
 from synth.config import GeneratorConfig, RunConfig, SampleConfig
 from synth.data.constraints import check_constraints
 from synth.data.sources import read
@@ -32,7 +33,6 @@ from synth.metrics.models import Learner
 from synth.metrics.nested import Comparison, MakeRows, class_labels, compare_remedies, rare_label, remedy_of
 from synth.metrics.rare_class import PRECISION
 from synth.progress import Progress, silent
-from synth.release import Notice
 from synth.report.balance import render
 from synth.run import RUNS, Run, work
 from synth.seed import check_seed

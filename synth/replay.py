@@ -29,7 +29,7 @@ from synth.gate.database import is_address
 from synth.gate.provenance import PROVENANCE, Entry, Sample, entries
 from synth.gate.statement import shown
 from synth.gate.verify import Keys, verify
-from synth.generators._shards import Shards, drawn_again
+from synth.generators._shards import Part, Shards, drawn_again
 from synth.generators._storage import load
 from synth.generators.base import Generator
 from synth.progress import Progress, silent
@@ -118,8 +118,9 @@ def _shards(sample: Sample, model: Generator) -> Shards:
             f"this is not the model that made the rows: it is {model.name} {model.digest()[:16]}…, and they come from "
             f"{shown(sample.generator)} {shown(sample.model_digest[:16])}…"
         )
-    where = Where.parse(sample.where, model.fitted.schema)
-    return Shards(model, sample.rows, where, sample.seed, sample.shard_rows)
+    parts = sample.parts or ((sample.rows, sample.where),)
+    asked = tuple(Part(rows, Where.parse(where, model.fitted.schema)) for rows, where in parts)
+    return Shards(model, asked, sample.seed, sample.shard_rows)
 
 
 def _drawn(shards: Shards, wanted: Sequence[Entry], progress: Progress) -> Table:

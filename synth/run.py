@@ -236,7 +236,7 @@ def evaluate_files(
     record = None if model is None else recorded(model)
     train = read(real, schema=schema, target=target, sensitive=sensitive)
     if behind is not None:
-        _check_model(behind, train, model)
+        check_model(behind, train, model)
     others = None if holdout is None else read(holdout, schema=train.schema)
     if self_test:
         check_size(others)
@@ -283,13 +283,14 @@ def _claimed(path: Path) -> pa.Table:
     return rows.replace_schema_metadata(PRIVATE) if mark_of(path) == "private" else rows
 
 
-def _check_model(model: Generator, train: Table, path: str | Path | None) -> None:
+def check_model(model: Generator, train: Table, path: str | Path | None) -> None:
+    """Raise DataError where a model was fitted to other columns than a table has."""
     made, real = model.fitted.schema.names, tuple(column.name for column in train.schema.made)
     if set(made) != set(real):
         other = sorted(set(made) ^ set(real))[0]
         raise DataError(
-            f"the model {path} was not fitted on the columns of the training table ({other!r} is in one of them only);\n"
-            "give the model that made the rows, or leave it out"
+            f"the model {path or model.name} was not fitted on the columns of the training table "
+            f"({other!r} is in one of them only);\ngive the model that made the rows, or leave it out"
         )
 
 

@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from docs.build import pages
-from synth.cli import MODULES, app
+from synth.cli import ROOMS, app
 
 HERE = Path(__file__).resolve().parents[1]
 README = (HERE / "README.md").read_text(encoding="utf-8")
@@ -27,10 +27,35 @@ def test_every_python_block_of_the_readme_runs(tmp_path: Path) -> None:
     assert (tmp_path / "exports" / "arrests" / "attestation.json").is_file()
 
 
+HOW_TOS = sorted((HERE / "docs" / "how-to").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_the_python_blocks_of_a_how_to_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    assert blocks
+    subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(blocks)], cwd=tmp_path, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_every_command_and_option_of_a_how_to_exists(page: Path) -> None:
+    from typer.main import get_command
+
+    from synth.cli import deciding, fairness, jobs, judging, ledger, listing, policies, receiving
+
+    assert all((deciding, fairness, jobs, judging, ledger, listing, policies, receiving))
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for line in re.findall(r"^synth (.*)", page.read_text(encoding="utf-8"), flags=re.M):
+        name, *words = line.split()
+        assert name in known, line
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert {word.split("=")[0] for word in words if word.startswith("-")} <= options, line
+
+
 def test_every_command_in_the_readme_exists() -> None:
     from typer.main import get_command
 
-    for name in MODULES:
+    for name in ROOMS:
         importlib.import_module(f"synth.cli.{name}")
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert set(re.findall(r"^synth ([\w-]+)", README, flags=re.M)) <= known

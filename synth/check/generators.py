@@ -25,7 +25,7 @@ from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
 from synth.data.table import Table
 from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, SynthError
-from synth.generators._shards import Joined, Shards, drawn_here
+from synth.generators._shards import Joined, Part, Shards, drawn_here
 from synth.generators._storage import FILES, load
 from synth.generators.base import Generator
 from synth.progress import silent
@@ -252,12 +252,12 @@ def _shards(case: _Case) -> None:
         for condition in (None, *([] if where is None else [where])):
             n, size = 3 * SHARD_ROWS - 7, SHARD_ROWS
             asked = Where.parse(condition, case.model.fitted.schema)
-            here = [_bytes(part.arrow) for part in drawn_here(Joined(Shards(case.model, n, asked, 6, size)), silent)]
+            here = [_bytes(part.arrow) for part in drawn_here(Joined(Shards(case.model, (Part(n, asked),), 6, size)), silent)]
             alone = {}
             for k in (2, 1, 0):
                 loaded = load(Path(parent) / "model", method=type(case.generator))
-                alone[k] = Shards(loaded, n, asked, 6, size).draw(k)
-            joined = Joined(Shards(case.model, n, asked, 6, size))
+                alone[k] = Shards(loaded, (Part(n, asked),), 6, size).draw(k)
+            joined = Joined(Shards(case.model, (Part(n, asked),), 6, size))
             there = [_bytes(joined.add(k, alone[k]).arrow) for k in (0, 1, 2)]
             require(here == there, "a part of a sample depends on what was drawn before it by the same worker")
             require(len(set(here)) == 3, "two parts of a sample hold the same rows")

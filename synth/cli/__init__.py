@@ -26,7 +26,7 @@ ORDER = (  # in which `synth --help` shows the commands: as they follow each oth
 )
 ROOMS = (  # the modules that add commands
     *("attempts", "auditing", "balancing", "comparing", "deciding", "fairness", "jobs", "judging", "ledger", "listing"),
-    *("policies", "receiving", "releasing", "tracking"),
+    *("policies", "receiving", "releasing", "starting", "tracking"),
 )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+NAMED_PARTS = 6  # of a sample of several conditions that are told in words
 FrameKind = Literal["arrow", "pandas", "polars"]
 Mark = Literal["quarantined", "private", "real"]
 """What a file says of its rows: synthetic and not approved, the same and made under a privacy budget, or with real cells."""
@@ -35,6 +36,19 @@ class Provenance:
     effective_rows: float | None = None  # ... and as many independent rows as these are worth (Kish's effective sample size)
     private: bool | None = None  # True: of a model that was fitted under a privacy budget
     noise_known: bool | None = None  # True: under a budget whose noise came from a seed, in a test; such rows never leave
+    parts: tuple[tuple[int, str | None], ...] = ()  # of several conditions: each part's rows, and what they satisfy
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple((int(rows), where) for rows, where in self.parts))  # lists, as read from JSON
+
+    @property
+    def condition(self) -> str | None:
+        """What the rows satisfy, in words, those of several parts part by part; None where they may be any."""
+        if not self.parts:
+            return self.where
+        said = [f"{where or 'any row'} ({rows:,} rows)" for rows, where in self.parts[:NAMED_PARTS]]
+        more = len(self.parts) - NAMED_PARTS
+        return "; or ".join(said) + (f"; and {more} more parts" if more > 0 else "")
 
     @property
     def notice(self) -> str | None:
@@ -50,7 +64,8 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         """The facts by name; what is only known under a condition is left out where it is not."""
         optional = ("acceptance", "effective_rows", "private", "noise_known")
-        return {name: fact for name, fact in asdict(self).items() if fact is not None or name not in optional}
+        facts = asdict(self) | {"parts": [list(part) for part in self.parts] or None}
+        return {name: fact for name, fact in facts.items() if fact is not None or name not in (*optional, "parts")}
 
 
 @dataclass(frozen=True, eq=False)

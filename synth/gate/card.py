@@ -108,7 +108,7 @@ def _made(release: Release) -> str:
             "from a source that synth did not make. They were judged by the figures below; how they came about is for their "
             "maker to say."
         )
-    under = f" under the condition `{_line(origin.where)}`" if origin.where else ""
+    under = f" under the condition `{_line(origin.condition)}`" if origin.condition else ""
     return (
         f"made by the generator `{origin.generator}` of {release.made_by}{under}. They were drawn from a model, not taken from "
         "records; by chance some may equal one."

@@ -128,7 +128,7 @@ def _responsible(release: Release) -> dict[str, Any]:
     waived = [f"Waived until {w['expires']}: {w['check']}; {w['owner']} answers for it: {w['reason']}" for w in verdict.waivers]
     collection = "Synthetic rows from a source that synth did not make."
     if origin is not None:
-        under = f", under the condition {origin.where}" if origin.where else ""
+        under = f", under the condition {origin.condition}" if origin.condition else ""
         collection = (
             f"Synthetic: drawn from the generator {origin.generator} of {release.made_by}, fitted to a real table{under}."
         )

@@ -88,7 +88,9 @@ def _made(graph: _Graph, release: Release, train: str, synthetic: str) -> str:
     assert origin is not None
     model = graph.entity(f"sha256:{origin.model_digest}", "Model", {"synth:generator": origin.generator})
     fit = graph.activity("fit")
-    sample = graph.activity("sample", {"synth:seed": origin.seed} | ({"synth:where": origin.where} if origin.where else {}))
+    sample = graph.activity(
+        "sample", {"synth:seed": origin.seed} | ({"synth:where": origin.condition} if origin.condition else {})
+    )
     graph.relate("used", fit, train)
     graph.relate("wasGeneratedBy", model, fit)
     graph.relate("wasDerivedFrom", model, train)

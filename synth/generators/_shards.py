@@ -44,22 +44,54 @@ SHARD = 100_000  # rows; also those of a row group, so that each is written as i
 MOST_REFILLS = 200  # draws of what a shard misses before the rows that may not repeat are taken to be used up
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows of a sample that satisfy a condition of their own."""
+
+    rows: int
+    where: Where
+
+
+def cut(parts: Iterable[int], size: int) -> list[tuple[int, range]]:
+    """The shards of a sample whose parts have so many rows each: the part's place, and which rows of the sample.
+
+    No shard holds rows of two parts, and none more than `size`; there is always one.
+    """
+    shards, start = [], 0
+    for place, rows in enumerate(parts):
+        shards += [(place, range(start + at, start + min(at + size, rows))) for at in range(0, rows, size)]
+        start += rows
+    return shards or [(0, range(0))]
+
+
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """n rows of a fitted model under a condition, in parts."""
+    """Rows of a fitted model, in one part or in several, each under a condition of its own."""
 
     model: Generator
-    n: int
-    where: Where
+    parts: tuple[Part, ...]
     seed: int
     size: int = SHARD
 
+    @cached_property
+    def _cut(self) -> list[tuple[int, range]]:
+        return cut([part.rows for part in self.parts], self.size)
+
+    @property
+    def n(self) -> int:
+        """All rows of all parts."""
+        return sum(part.rows for part in self.parts)
+
     def __len__(self) -> int:
-        return max(1, -(-self.n // self.size))
+        return len(self._cut)
 
     def rows(self, k: int) -> range:
         """Which rows of the sample are in shard k."""
-        return range(k * self.size, min(self.n, (k + 1) * self.size))
+        return self._cut[k][1]
+
+    def where(self, k: int) -> Where:
+        """What the rows of shard k satisfy."""
+        return self.parts[self._cut[k][0]].where
 
     def draw(self, k: int, progress: Progress = silent) -> Shard:
         """Shard k by itself: its learned columns, and those of the others that need not know of earlier shards."""
@@ -81,12 +113,13 @@ class Shards:
         """n rows of the learned columns, for shard k, and what they cost."""
         rng = np.random.default_rng([self.seed, 1, k, *([attempt] if attempt else [])])
         try:
-            return draw(self.model, n, self.where, rng, progress)
+            return draw(self.model, n, self.where(k), rng, progress)
         except GenerationError as problem:
             if len(self) == 1:
                 raise
             rows = self.rows(k)
-            raise GenerationError(f"rows {rows.start + 1:,} to {rows.stop:,} of {self.n:,}: {problem}") from problem
+            under = f" ({where})" if len(self.parts) > 1 and (where := self.where(k)) else ""
+            raise GenerationError(f"rows {rows.start + 1:,} to {rows.stop:,} of {self.n:,}{under}: {problem}") from problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +182,10 @@ class Joined:
         receipt = shards.model.receipt
         private, known = (None, None) if receipt is None else (True, None if receipt.secure else True)
         made = Provenance(shards.model.name, shards.model.digest(), shards.seed, shards.n, private=private, noise_known=known)
-        if not shards.where:
-            return made
-        return replace(made, where=str(shards.where), acceptance=self._effort.acceptance, effective_rows=self._worth)
+        if any(part.where for part in shards.parts):
+            made = replace(made, acceptance=self._effort.acceptance, effective_rows=self._worth)
+        said = tuple((part.rows, str(part.where) or None) for part in shards.parts)
+        return replace(made, parts=said) if len(said) > 1 else replace(made, where=said[0][1])
 
     @cached_property
     def _rules(self) -> list[Unique]:
@@ -228,8 +262,7 @@ def drawn_by(workers: Workers, joined: Joined, progress: Progress) -> Parts:
         settings: dict[str, Any] = {
             "model": str(folder),
             "method": name_of(type(shards.model)),
-            "n": shards.n,
-            "where": str(shards.where) or None,
+            "parts": [(part.rows, str(part.where) or None) for part in shards.parts],
             "seed": shards.seed,
             "size": shards.size,
         }
@@ -240,12 +273,12 @@ def drawn_by(workers: Workers, joined: Joined, progress: Progress) -> Parts:
                 progress("sample", shards.rows(k).stop, shards.n)
 
 
-def drawer(model: str, method: str, n: int, where: str | None, seed: int, size: int) -> Work:
+def drawer(model: str, method: str, parts: Iterable[tuple[int, str | None]], seed: int, size: int) -> Work:
     """What a worker starts with: a function that gives shard k as bytes."""
     from synth.generators._storage import load
 
     loaded = load(model, method=named(method))
-    shards = Shards(loaded, n, Where.parse(where, loaded.fitted.schema), seed, size)
+    shards = Shards(loaded, tuple(Part(n, Where.parse(where, loaded.fitted.schema)) for n, where in parts), seed, size)
     return lambda k: shards.draw(k).to_bytes()
 
 

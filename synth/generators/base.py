@@ -31,7 +31,7 @@ from synth.data.table import Table
 from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, did_you_mean
 from synth.generators._estimate import Estimate, TableSize, check_memory
 from synth.generators._fitted import Fitted
-from synth.generators._shards import SHARD, Shards, in_memory, to_file
+from synth.generators._shards import SHARD, Part, Shards, in_memory, to_file
 from synth.generators._training import Checkpoint
 from synth.progress import Progress, silent
 from synth.seed import check_seed
@@ -310,14 +310,30 @@ class Generator:
         to_file(self._shards(n, where, seed), file, workers, progress)
         return file
 
+    def sample_parts(self, parts: Iterable[tuple[int, Any]], *, seed: int = 0, progress: Progress = silent) -> Table:
+        """One sample of several parts, each with its number of rows and its condition, one part after the other.
+
+        What must not repeat among the rows of a sample, such as a key, repeats in no two parts either; the provenance names
+        each part. Raises as `sample` does, and ConfigError for no part at all.
+        """
+        asked = tuple(parts)
+        if not asked:
+            raise ConfigError("no part is given to draw; give at least one, as (rows, condition)")
+        return in_memory(self._shards_of(asked, seed), progress)
+
     def _shards(self, n: int, where: Any, seed: int) -> Shards:
-        """What `sample` was asked for, checked."""
-        fitted = self.fitted
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
-        condition = Where.parse(where, fitted.schema)
-        self._check_condition(condition, fitted)
-        return Shards(self, int(n), condition, check_seed(seed), self._shard_rows)
+        return self._shards_of(((n, where),), seed)
+
+    def _shards_of(self, asked: tuple[tuple[int, Any], ...], seed: int) -> Shards:
+        """What was asked for, checked."""
+        fitted, parts = self.fitted, []
+        for n, where in asked:
+            if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+                raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
+            condition = Where.parse(where, fitted.schema)
+            self._check_condition(condition, fitted)
+            parts.append(Part(int(n), condition))
+        return Shards(self, tuple(parts), check_seed(seed), self._shard_rows)
 
     def _check_condition(self, where: Where, fitted: Fitted) -> None:
         for clause in where.clauses:

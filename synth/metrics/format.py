@@ -63,6 +63,11 @@ def _context() -> dict[str, Any]:
         "acceptance": _of("number", "With a condition: rows kept, of those that the generator began."),
         "private": _of("boolean", "True where the model was fitted under a privacy budget."),
         "effective_rows": _of("number", "With a condition: as many independent rows as these are worth (Kish)."),
+        "parts": {
+            "description": "Of a sample of several parts: the rows of each in turn, and the condition that they satisfy.",
+            "type": "array",
+            "items": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": ["string", "null"]}]},
+        },
     }
     digests = {"schema": {**SHA256, "description": "SHA-256 of the training table's schema."}}
     return {

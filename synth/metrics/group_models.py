@@ -135,7 +135,7 @@ def _models(evidence: Evidence) -> Models:
     drawn = shuffled(evidence, "train", usable, evidence.rng("fairness.parts"))
     says = tuple(trained_on(evidence, play, np.sort(drawn[i * size : (i + 1) * size])) for i in range(PARTS))
     truth = outcome.hits(play.truth)
-    told = [_told(play, outcome, said, spread) for said in (play.synthetic, play.real, *says)]
+    told = [told_of(play, outcome, said, spread) for said in (play.synthetic, play.real, *says)]
     observed = truth.astype(np.float64) if play.target.is_category else play.truth / spread
     who = subjects(evidence, "holdout")
     who = None if who is None else who[play.test]
@@ -157,7 +157,7 @@ def told_by(fit: Evidence, at: Models) -> Told:
     target = fit.column(at.play.target.name)
     usable = np.flatnonzero(~target.null("synthetic"))
     drawn = np.sort(fit.rng("fairness.fits").permutation(usable)[: at.play.rows])
-    return _told(at.play, at.outcome, trained_on(fit, at.play, drawn, synthetic=True), at.spread)
+    return told_of(at.play, at.outcome, trained_on(fit, at.play, drawn, synthetic=True), at.spread)
 
 
 def trained_on(evidence: Evidence, play: Contest, rows: np.ndarray, synthetic: bool = False) -> np.ndarray:
@@ -178,7 +178,7 @@ def trained_on(evidence: Evidence, play: Contest, rows: np.ndarray, synthetic: b
     return out
 
 
-def _told(play: Contest, outcome: Favoured, said: np.ndarray, spread: float) -> Told:
+def told_of(play: Contest, outcome: Favoured, said: np.ndarray, spread: float) -> Told:
     if outcome.code is None:
         return Told(said > outcome.above, said / spread)
     place = np.flatnonzero(play.classes == outcome.code)

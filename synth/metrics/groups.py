@@ -26,6 +26,7 @@ class Division:
     column: Compared
     labels: tuple[str, ...]
     codes: dict[Side, np.ndarray]
+    cuts: tuple[float, ...] = ()  # between the groups of a number; the first group is of what is not above the first cut
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ def divide(column: Compared) -> Division:
     cuts = np.unique(np.quantile(known, QUARTERS, method="inverted_cdf")) if len(known) else np.empty(0)
     labels = (*(_span(low, high) for low, high in pairwise([-np.inf, *cuts, np.inf])), "null")
     codes = {side: np.where(column.null(side), len(cuts) + 1, np.searchsorted(cuts, column.of(side), "left")) for side in SIDES}
-    return Division(column, labels, codes)
+    return Division(column, labels, codes, tuple(float(value) for value in cuts))
 
 
 def _span(low: float, high: float) -> str:

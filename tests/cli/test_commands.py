@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
-from synth.cli import MODULES, app
+from synth.cli import ROOMS, app
 
-for module in MODULES:  # importing them registers every command
+for module in ROOMS:  # importing them registers every command
     importlib.import_module(f"synth.cli.{module}")
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 

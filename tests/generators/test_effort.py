@@ -19,7 +19,7 @@ from synth.data.table import Provenance, Table
 from synth.errors import DataError, GenerationError
 from synth.generators import _given
 from synth.generators._effort import Effort
-from synth.generators._shards import Joined, Shard, Shards
+from synth.generators._shards import Joined, Part, Shard, Shards
 from synth.generators.base import Generator
 from synth.generators.trees import Trees
 from synth.scale import Processes
@@ -61,7 +61,7 @@ class Backwards:
 
 def _alone(model: Trees, n: int, where: str, seed: int) -> Iterator[tuple[int, Effort]]:
     """How many rows each shard has, and what it cost, each drawn by itself."""
-    shards = Shards(model, n, Where.parse(where, model.fitted.schema), seed, 1_000)
+    shards = Shards(model, (Part(n, Where.parse(where, model.fitted.schema)),), seed, 1_000)
     for k in range(len(shards)):
         yield len(shards.rows(k)), shards.draw(k).effort
 
@@ -107,7 +107,7 @@ def test_a_shard_that_does_not_say_what_it_cost_is_seen(model: Trees, tmp_path: 
 def test_rows_that_were_drawn_again_count_too(tmp_path: Path) -> None:
     model = Trees(trees_per_column=1).fit(_table(("unique(day, room)",)))
     where = "size > 9"
-    shards = Shards(model, 4_000, Where.parse(where, model.fitted.schema), 3, 1_000)
+    shards = Shards(model, (Part(4_000, Where.parse(where, model.fitted.schema)),), 3, 1_000)
     joined, first = Joined(shards), Effort()
     for k in range(len(shards)):
         shard = shards.draw(k)
@@ -136,7 +136,7 @@ def test_one_shard_alone_speaks_of_no_parts(model: Trees) -> None:
 
 
 def test_an_effort_travels_as_it_is(model: Trees) -> None:
-    shard = Shards(model, 70, Where.parse(RARE, model.fitted.schema), 1).draw(0)
+    shard = Shards(model, (Part(70, Where.parse(RARE, model.fitted.schema)),), 1).draw(0)
     again = Shard.from_bytes(shard.to_bytes())
     assert again.effort == shard.effort
     assert again.rows.equals(shard.rows, check_metadata=True)

@@ -24,7 +24,7 @@ from synth.data.quarantine import QUARANTINE, write_quarantined
 from synth.data.schema import Column, Kind, Role, Schema
 from synth.data.table import Table
 from synth.errors import ConfigError, DataError, GenerationError, WorkerError
-from synth.generators._shards import Joined, Shards, drawer
+from synth.generators._shards import Joined, Part, Shards, drawer
 from synth.generators.base import Generator
 from synth.generators.independent import Independent
 from synth.scale import Processes
@@ -93,7 +93,7 @@ def _written(table: Table) -> pa.BufferReader:
 
 
 def test_rows_do_not_depend_on_those_of_another_shard(model: Independent) -> None:
-    shards = Shards(model, 500, synth.data.conditions.Where((), model.fitted.schema), 7, 100)
+    shards = Shards(model, (Part(500, synth.data.conditions.Where((), model.fitted.schema)),), 7, 100)
     alone = shards.draw(3).rows
     for k in (0, 1, 2):
         shards.draw(k)
