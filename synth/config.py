@@ -232,12 +232,17 @@ class RunConfig(Part):
             raise ConfigError(f"config {file} cannot be read: {problem.strerror}; give the path of a YAML file") from problem
         except UnicodeDecodeError as problem:
             raise ConfigError(f"config {file} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
-        document = value_of(text, f"config {file}")
+        return cls.from_text(text, overrides, origin=f"config {file}")
+
+    @classmethod
+    def from_text(cls, text: str, overrides: Sequence[str] = (), *, origin: str = "config") -> RunConfig:
+        """The config that a YAML text holds, as `load` reads it from a file. Raises ConfigError."""
+        document = value_of(text, origin)
         if not isinstance(document, dict):
-            raise ConfigError(f"config {file} is empty or not a mapping; it needs at least `name` and `data`")
+            raise ConfigError(f"{origin} is empty or not a mapping; it needs at least `name` and `data`")
         for override in overrides:
             _set(document, override)
-        return cls.parse(_expand(document), origin=str(file))
+        return cls.parse(_expand(document), origin=origin.removeprefix("config "))
 
     @classmethod
     def parse(cls, document: dict[str, Any], *, origin: str = "config") -> RunConfig:

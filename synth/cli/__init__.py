@@ -19,7 +19,7 @@ from synth.errors import SynthError
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]  # click's, or typer's copy of it
 
 ORDER = (  # in which `synth --help` shows the commands: as they follow each other in a job
-    *("demo", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
+    *("demo", "init", "run", "fit", "sample", "impute", "evaluate", "gate", "approve", "reject", "waive", "export", "revoke"),
     *(
         "verify",
         "replay",
@@ -56,6 +56,23 @@ app = typer.Typer(
 )
 
 
+def load_commands() -> None:
+    """Import every module that adds commands, so that `app` has them all."""
+    from synth.cli import (  # noqa: F401
+        attempts,
+        auditing,
+        deciding,
+        jobs,
+        judging,
+        ledger,
+        listing,
+        policies,
+        receiving,
+        starting,
+        tracking,
+    )
+
+
 class Interrupted(BaseException):
     """Ctrl-C or a request to end. No Exception, so that nothing which survives a crashed metric survives this."""
 
@@ -65,7 +82,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving, tracking  # noqa: F401
+        load_commands()
 
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Interrupted:
@@ -84,7 +101,7 @@ def main() -> None:
         _fail(f"{about}{problem.strerror or problem}; check the path, or choose another", 2)
     except UsageError as problem:  # three lines, where typer draws a box of five or more
         command = problem.ctx.command_path if problem.ctx is not None else "synth"
-        _fail(f"{' '.join(problem.format_message().split())}; `{command} --help` shows what it takes", 2)
+        _fail(f"{' '.join(problem.format_message().split()).removesuffix('.')}; `{command} --help` shows what it takes", 2)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

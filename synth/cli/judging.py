@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.figures import show_measurements, show_power
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import (
@@ -29,7 +29,14 @@ from synth.cli.screen import (
 from synth.cli.tracking import tracker
 from synth.errors import InputError
 
-PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        help="A packaged policy (`synth policies`) or a policy file.",
+        metavar="NAME_OR_FILE",
+        autocompletion=completing.policies,
+    ),
+]
 
 
 @app.command(
@@ -47,7 +54,12 @@ def evaluate(
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
     only: Annotated[
-        str | None, typer.Option(help="Metrics or families to compute; `synth metrics` lists them.", metavar="A,B")
+        str | None,
+        typer.Option(
+            help="Metrics or families to compute; `synth metrics` lists them.",
+            metavar="A,B",
+            autocompletion=completing.metrics,
+        ),
     ] = None,
     also: Annotated[
         str | None, typer.Option(help="Rows of further fits, for the spread between fits.", metavar="FAKE2,FAKE3")

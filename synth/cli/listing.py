@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import AsJson, out, print_json
 
@@ -82,7 +82,10 @@ def _legal(column: Any) -> str:
 
 @app.command(epilog="Example: synth generators trees")
 def generators(
-    name: Annotated[str | None, typer.Argument(help="Show one method's hyperparameters.")] = None, as_json: AsJson = False
+    name: Annotated[
+        str | None, typer.Argument(help="Show one method's hyperparameters.", autocompletion=completing.generators)
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the methods, or one method's hyperparameters and their defaults."""
     from synth.generators import by_name
@@ -106,7 +109,10 @@ def generators(
 
 @app.command(epilog="Example: synth metrics privacy")
 def metrics(
-    name: Annotated[str | None, typer.Argument(help="Show one family, or one metric.", metavar="FAMILY_OR_METRIC")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show one family, or one metric.", metavar="FAMILY_OR_METRIC", autocompletion=completing.metrics),
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of measurements.json.")] = False,
     as_json: AsJson = False,
 ) -> None:
