@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Any, Never
+from typing import Annotated, Any, Never
 
 import typer
 from typer.core import TyperGroup
@@ -44,12 +44,21 @@ class InOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
+WHAT_NEXT = """synthetic tables that are judged, and leave only when a policy approves and a key signs
+
+  synth demo                  a bundled real table through everything, to a verified export: half a minute
+  synth init YOUR.csv         a commented run config for a table of yours; then: synth run run.yaml
+  synth doctor                what is installed, what this machine has, what is missing
+  synth --help                all commands; each has --help and --json
+
+Tab completes commands, methods, policies and columns after: synth --install-completion"""
+
+
 app = typer.Typer(
     name="synth",
     cls=InOrder,
-    help="Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs.",
     epilog="Start with `synth demo`. Exit codes: 0 done or approved, 1 rejected, 2 error, 3 inconclusive, 4 not verified.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,6 +71,7 @@ def load_commands() -> None:
         attempts,
         auditing,
         deciding,
+        doctor,
         jobs,
         judging,
         ledger,
@@ -71,6 +81,21 @@ def load_commands() -> None:
         starting,
         tracking,
     )
+
+
+@app.callback()
+def begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs."""
+    import synth
+
+    if version:
+        print(synth.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(f"synth {synth.__version__}: {WHAT_NEXT}")
 
 
 class Interrupted(BaseException):
@@ -84,7 +109,7 @@ def main() -> None:
     try:
         load_commands()
 
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+        sys.exit(app(sys.argv[1:], standalone_mode=False) or 0)
     except Interrupted:
         _fail("interrupted; nothing half-done was left behind", 2)
     except SynthError as problem:

@@ -5,13 +5,14 @@ Only headers are read, never rows. A shell must not be shown an error, so where 
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 
-DATA = ("data", "real")  # the parameters that name the file whose columns are meant
+LINES = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")  # where zsh, fish and PowerShell, and bash, leave the line for typer
 Offered = list[tuple[str, str]]  # each with what it is, which some shells show
 
 
@@ -58,22 +59,25 @@ def datasets(incomplete: str) -> Offered:
     return _starting(incomplete, lambda: ((account.dataset, "") for account in Ledger().accounts()))
 
 
-def column(ctx: typer.Context, incomplete: str) -> Offered:
+def column(incomplete: str) -> Offered:
     """A column of the file that the line names."""
-    return _starting(incomplete, lambda: ((name, "") for name in _names(ctx.params)))
+    return _starting(incomplete, lambda: ((name, "") for name in _names()))
 
 
-def columns(ctx: typer.Context, incomplete: str) -> Offered:
+def columns(incomplete: str) -> Offered:
     """Columns of the file that the line names, with commas between them; a comma inside a name is written twice."""
-    return _listed(incomplete, lambda: ((name.replace(",", ",,"), "") for name in _names(ctx.params)))
+    return _listed(incomplete, lambda: ((name.replace(",", ",,"), "") for name in _names()))
 
 
-def _names(params: dict[str, Any]) -> list[str]:
-    file = next((Path(params[name]) for name in DATA if params.get(name)), None)
-    if file is None or not file.is_file():
+def _names() -> list[str]:
+    """The columns of the first word that is a file of rows: a line that ends in `--target ` is not parsed to its parts."""
+    from synth.data.files import SUFFIXES, format_of
+
+    line = next((os.environ[name] for name in LINES if os.environ.get(name)), "")
+    words = (Path(word).expanduser() for word in shlex.split(line))
+    file = next((word for word in words if word.suffix.lower() in SUFFIXES and word.is_file()), None)
+    if file is None:
         return []
-    from synth.data.files import format_of
-
     kind = format_of(file)
     if kind == "csv":
         from synth.data.csv_text import header_of

@@ -95,6 +95,7 @@ def evaluate(
             real, holdout, synthetic, to,
             target=target, sensitive=names(sensitive), schema=schema, only=names(only), also=names(also) or (), model=model,
             shadow=shadow, budget_seconds=budget_seconds, workers=workers, self_test=self_test, seed=seed, progress=progress,
+            notice=(lambda text: None) if quiet else notice,
         )  # fmt: skip
     if as_json:
         print_json(done.measurements.to_dict() | ({"self_test": done.self_test} if self_test else {}))
