@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from docs import attacks
+from docs import attacks, errors
 from synth.cli import ORDER
 from synth.cli.policies import settings
 from synth.config import RunConfig
@@ -49,6 +49,7 @@ def pages() -> dict[str, str]:
     return {
         "attacks.md": attacks.page(),
         "command-line.md": _command_line(),
+        "errors.md": errors.page(),
         "generators.md": _generators(),
         "metrics.md": _metrics(),
         "policies.md": _policies(),

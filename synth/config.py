@@ -290,7 +290,7 @@ def value_of(text: str, origin: str) -> Any:
 def _set(document: dict[str, Any], override: str) -> None:
     path, mark, text = override.partition("=")
     if not mark or not path:
-        raise ConfigError(f"--set {override!r} is not of the form a.b=value")
+        raise ConfigError(f"--set {override!r} is not of the form a.b=value; write, for instance, generator.name=trees")
     *parents, last = path.strip().split(".")
     at: Any = document
     for name in parents:

@@ -288,7 +288,7 @@ def _params(changes: list[str] | tuple[()]) -> dict[str, Any]:
     for change in changes:
         name, mark, text = change.partition("=")
         if not mark:
-            raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE")
+            raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE; write, for instance, min_samples_leaf=100")
         params[name.strip()] = value_of(text, f"--set {change!r}")
     return params
 

@@ -46,7 +46,10 @@ def audits_of(model: Generator, *, runs: int, progress: Progress = silent) -> li
     """
     receipt = model.receipt
     if receipt is None:
-        raise ConfigError(f"this {model.name} was fitted without a privacy budget, and claims nothing that could be audited")
+        raise ConfigError(
+            f"this {model.name} was fitted without a privacy budget, and claims nothing that could be audited; "
+            "fit one with --epsilon"
+        )
     if runs < 4:
         raise ConfigError(f"runs is {runs}; give 4 or more, and some hundreds for a bound that says anything")
     budget = Budget(receipt.budget.epsilon, receipt.budget.delta)  # for a row: noise grows with a subject's rows as they do
