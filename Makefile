@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test check audit controls calibrate bench size docs clean
+.PHONY: setup demo test check audit controls calibrate bench size docs site clean
 
 setup: $(INSTALLED)
 
@@ -56,6 +56,10 @@ size: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m docs.build
 
+# The site, from docs/ and the committed results: site/index.html opens without a server.
+site: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports/runs reports/demo reports/demo.*
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports/runs reports/demo reports/demo.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

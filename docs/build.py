@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from docs import attacks
+import synth
+import synth.check
+import synth.errors
+from docs import attacks, errors
 from synth.cli import ORDER
 from synth.cli.policies import settings
 from synth.config import RunConfig
@@ -23,6 +27,18 @@ from synth.metrics.registry import FAMILIES, Metric, metrics
 HERE = Path(__file__).resolve().parent
 WITHIN = {"policies": ("policies show", "policies validate", "policies diff"), "keys": ("keys new", "keys trust")}
 COMMANDS = tuple(one for command in ORDER for one in (command, *WITHIN.get(command, ())))
+
+SHOW_HELP = """
+import contextlib, io, sys
+from synth.cli import app, load_commands
+
+load_commands()
+for command in sys.stdin.read().split("\\n"):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        app([*command.split(), "--help"], prog_name="synth", standalone_mode=False)
+    print(shown.getvalue(), end="\\0")
+"""
 
 POLICY_FILES = (
     "A policy of your own is a YAML file of the same form; [its JSON Schema](schemas/policy.schema.json) helps an editor;",
@@ -51,9 +67,13 @@ def pages() -> dict[str, str]:
     return {
         "attacks.md": attacks.page(),
         "command-line.md": _command_line(),
+        "decisions/index.md": _decisions(),
+        "errors.md": errors.page(),
         "generators.md": _generators(),
         "metrics.md": _metrics(),
         "policies.md": _policies(),
+        "python.md": _python(),
+        "run-config.md": _run_config(),
         "schemas/measurements.schema.json": form.text(),
         "schemas/policy.schema.json": schemas.text(schemas.policy()),
         "schemas/verdict.schema.json": schemas.text(schemas.verdict()),
@@ -63,18 +83,125 @@ def pages() -> dict[str, str]:
 
 def _command_line() -> str:
     parts = ["# Command line", "", "Made by `make docs` from `--help`.", ""]
-    for command in ("", *COMMANDS):
-        shown = f"synth {command}".strip()
-        parts += [f"## {shown}", "", "```text", _help(command), "```", ""]
+    for command, said in zip(("", *COMMANDS), _helps(("", *COMMANDS)), strict=True):
+        parts += [f"## {f'synth {command}'.strip()}", "", "```text", said, "```", ""]
     return "\n".join(parts)
 
 
-def _help(command: str) -> str:
+def _helps(commands: tuple[str, ...]) -> list[str]:
+    """What `--help` says of each command, in a process of its own: a terminal's width and colours are read when it begins."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "FORCE_COLOR": ""}
-    arguments = [sys.executable, "-m", "synth", *command.split(), "--help"]
-    ended = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
-    lines = [line.rstrip().replace("python -m synth", "synth") for line in ended.stdout.strip().splitlines()]
-    return "\n".join(lines)
+    ended = subprocess.run(
+        [sys.executable, "-c", SHOW_HELP],
+        input="\n".join(commands),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    said = ended.stdout.split("\0")[:-1]
+    return ["\n".join(line.rstrip() for line in text.strip().splitlines()) for text in said]
+
+
+def _decisions() -> str:
+    parts = ["# Decisions", "", "Made by `make docs`. What was decided, why, and what was tried; a page each.", ""]
+    for file in sorted((HERE / "decisions").glob("[0-9]*.md")):
+        title = file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        parts.append(f"- [{title}]({file.name})")
+    return "\n".join([*parts, ""])
+
+
+def _python() -> str:
+    """What the site's build fills in from the docstrings; the names are `synth.__all__`."""
+    parts = [
+        "# Python",
+        "",
+        "Made by `make docs`: everything that `import synth` gives, from its docstrings (filled in by `make site`).",
+        "Every name is imported when it is first used. A method of scikit-learn's habits: `get_params`, `set_params`, `clone`.",
+        "",
+    ]
+    for name in synth.__all__:
+        if name in synth._WHERE:
+            parts += [f"## synth.{name}", "", f"::: {synth._WHERE[name]}.{name}", ""]
+    for module, public in {"synth.check": synth.check.__all__, "synth.errors": ("SynthError", "did_you_mean")}.items():
+        for name in public:
+            if name.isupper():
+                continue
+            value = getattr(sys.modules[module], name)
+            parts += [f"## {module}.{name}", "", f"::: {value.__module__}.{name}", ""]
+    return "\n".join(parts)
+
+
+def _run_config() -> str:
+    """Every key of a run config, from its JSON Schema."""
+    document = RunConfig.json_schema()
+    parts = [
+        "# Run config",
+        "",
+        "Made by `make docs` from the code; [its JSON Schema](schemas/run-config.schema.json) helps an editor, and",
+        "`synth init DATA` writes one for your own table. `${NAME}` and `${NAME:-default}` stand for environment variables. A",
+        "path that is not absolute starts at the working folder. `synth run FILE --set a.b=value` changes one for one run.",
+        "",
+        *_keys("", document, document["$defs"]),
+    ]
+    for name, part in document["properties"].items():
+        within = _part_of(part, document["$defs"])
+        if within is not None:
+            parts += [f"## {name}", "", *_said(within), *_keys(f"{name}.", within, document["$defs"])]
+    return "\n".join(parts)
+
+
+def _said(part: Mapping[str, Any]) -> list[str]:
+    return [part["description"], ""] if "description" in part else []
+
+
+def _keys(path: str, part: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+    lines = ["| key | value | default | what it is |", "|---|---|---|---|"]
+    for name, value in part["properties"].items():
+        within = _part_of(value, parts)
+        needed = name in part.get("required", ())
+        default = (
+            "needed"
+            if needed
+            else ""
+            if "default" not in value or within is not None
+            else f"`{json.dumps(value.get('default'), ensure_ascii=False)}`"
+        )
+        about = value.get("description") or ("see below" if within is not None else "")
+        lines.append(f"| `{path}{name}` | {_kind(value, parts)} | {default} | {about} |")
+    return [*lines, ""]
+
+
+def _part_of(value: Mapping[str, Any], parts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The part of a config that a value is, or may be."""
+    for one in (value, *value.get("anyOf", ())):
+        if "$ref" in one:
+            return dict(parts[one["$ref"].rsplit("/", 1)[1]])
+    return None
+
+
+def _kind(value: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    if "$ref" in value:
+        return "a mapping"
+    if "enum" in value:
+        return ", ".join(f"`{one}`" for one in value["enum"])
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "anyOf" in value:
+        return " or ".join(dict.fromkeys(_kind(one, parts) for one in value["anyOf"] if one.get("type") != "null"))
+    if value.get("type") == "array":
+        items = value.get("items", {})
+        return f"a list of {_kind(items, parts)}" if items else "a list"
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    kinds = {
+        "string": "text",
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "object": "a mapping",
+    }
+    said = kinds.get(str(value.get("type")), "anything")
+    return said + "".join(f" {sign} {value[key]:g}" for key, sign in bounds.items() if key in value)
 
 
 def _generators() -> str:

@@ -43,12 +43,12 @@ class DataConfig(Part):
     otherwise: str | None = Field(None, description="what to read where `source` is a file that is not there")
     holdout: str | None = Field(None, description="a file of rows never trained on; without it the source is split")
     schema_: str | dict[str, Any] | None = Field(None, alias="schema", description="a schema file, or overrides in place")
-    target: str | None = None
-    sensitive: list[str] | None = None
+    target: str | None = Field(None, description="the column that models are to predict")
+    sensitive: list[str] | None = Field(None, description="the columns that people must be treated alike by")
     subject: str | None = Field(None, description="the column that names the person a row is about")
-    key: str | None = None
+    key: str | None = Field(None, description="the column that names the row; it is issued anew")
     time: str | None = Field(None, description="the column that orders the rows in time")
-    drop: list[str] | None = None
+    drop: list[str] | None = Field(None, description="columns that are left out of everything made")
 
 
 class SplitConfig(Part):
@@ -62,8 +62,8 @@ class SplitConfig(Part):
 class GeneratorConfig(Part):
     """Which method, with which hyperparameters."""
 
-    name: str = "trees"
-    params: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field("trees", description="a method of `synth generators`")
+    params: dict[str, Any] = Field(default_factory=dict, description="its hyperparameters; by default its own")
     seed: int | None = Field(None, ge=0, description="by default the run's seed")
     fit_to_policy: bool = Field(
         False,
@@ -97,7 +97,7 @@ class SampleConfig(Part):
     n: int | None = Field(
         None, ge=1, description="by default as many as the training table has; under a budget about as many, by noisy counts"
     )
-    where: str | dict[str, Any] | None = None
+    where: str | dict[str, Any] | None = Field(None, description="a condition that every row satisfies")
     seed: int | None = Field(None, ge=0, description="by default the run's seed")
 
 
@@ -121,7 +121,9 @@ class EvaluateConfig(Part):
 class ExportConfig(Part):
     """Which files an approved table leaves in."""
 
-    formats: tuple[Literal["parquet", "csv", "arrow", "huggingface"], ...] = Field(("parquet",), min_length=1)
+    formats: tuple[Literal["parquet", "csv", "arrow", "huggingface"], ...] = Field(
+        ("parquet",), min_length=1, description="`huggingface`, a folder for its hub, goes alone"
+    )
 
     @model_validator(mode="after")
     def _one_folder(self) -> Self:
@@ -137,13 +139,13 @@ class TrackingConfig(Part):
         description="an MLflow store: `sqlite:///FILE`, or the `http://…` or `https://…` of a server",
         pattern=r"^(sqlite:///|https?://)[^\s]+$",
     )
-    experiment: str = Field(EXPERIMENT, min_length=1, max_length=500)
+    experiment: str = Field(EXPERIMENT, min_length=1, max_length=500, description="made where it is not there")
 
 
 class PrivacyConfig(Part):
     """The privacy budget of a run: what may become known about any one row or subject, and of which data set it is spent."""
 
-    epsilon: float = Field(gt=0, allow_inf_nan=False)
+    epsilon: float = Field(gt=0, allow_inf_nan=False, description="the most that may become known; 1 is strict, 10 is loose")
     delta: float = Field(gt=0, lt=1, description="the chance that ε may be missed by; far below one over the rows")
     dataset: str = Field(min_length=1, description="the ledger's name for these people, the same whenever they are looked at")
     unit: Literal["row", "subject"] = Field("row", description="what is protected: a row, or all rows of a subject")
@@ -170,8 +172,8 @@ class RunConfig(Part):
     """One job: a real table in, a judged synthetic table out."""
 
     name: str = Field(description="names the run folder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    title: str | None = None
-    seed: int = Field(0, ge=0)
+    title: str | None = Field(None, description="heads the report; by default the name")
+    seed: int = Field(0, ge=0, description="same data, config and seed: the same bytes")
     data: DataConfig
     split: SplitConfig = SplitConfig()
     generator: GeneratorConfig = GeneratorConfig()
@@ -247,12 +249,17 @@ class RunConfig(Part):
             raise ConfigError(f"config {file} cannot be read: {problem.strerror}; give the path of a YAML file") from problem
         except UnicodeDecodeError as problem:
             raise ConfigError(f"config {file} is not UTF-8 text (byte {problem.start}); save it as UTF-8") from problem
-        document = value_of(text, f"config {file}")
+        return cls.from_text(text, overrides, origin=f"config {file}")
+
+    @classmethod
+    def from_text(cls, text: str, overrides: Sequence[str] = (), *, origin: str = "config") -> RunConfig:
+        """The config that a YAML text holds, as `load` reads it from a file. Raises ConfigError."""
+        document = value_of(text, origin)
         if not isinstance(document, dict):
-            raise ConfigError(f"config {file} is empty or not a mapping; it needs at least `name` and `data`")
+            raise ConfigError(f"{origin} is empty or not a mapping; it needs at least `name` and `data`")
         for override in overrides:
             _set(document, override)
-        return cls.parse(_expand(document), origin=str(file))
+        return cls.parse(_expand(document), origin=origin.removeprefix("config "))
 
     @classmethod
     def parse(cls, document: dict[str, Any], *, origin: str = "config") -> RunConfig:
@@ -300,7 +307,7 @@ def value_of(text: str, origin: str) -> Any:
 def _set(document: dict[str, Any], override: str) -> None:
     path, mark, text = override.partition("=")
     if not mark or not path:
-        raise ConfigError(f"--set {override!r} is not of the form a.b=value")
+        raise ConfigError(f"--set {override!r} is not of the form a.b=value; write, for instance, generator.name=trees")
     *parents, last = path.strip().split(".")
     at: Any = document
     for name in parents:

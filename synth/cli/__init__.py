@@ -10,7 +10,7 @@ import importlib
 import signal
 import sys
 from types import FrameType
-from typing import Any, Never
+from typing import Annotated, Any, Never
 
 import typer
 from typer.core import TyperGroup
@@ -25,8 +25,8 @@ ORDER = (  # in which `synth --help` shows the commands: as they follow each oth
     *("compare", "track", "schema", "generators", "metrics", "policies", "keys", "doctor"),
 )
 ROOMS = (  # the modules that add commands
-    *("attempts", "auditing", "balancing", "comparing", "deciding", "fairness", "jobs", "judging", "ledger", "listing"),
-    *("policies", "receiving", "releasing", "starting", "tracking"),
+    *("attempts", "auditing", "balancing", "comparing", "deciding", "doctor", "fairness", "jobs", "judging", "ledger"),
+    *("listing", "policies", "receiving", "releasing", "starting", "tracking"),
 )
 
 
@@ -37,16 +37,49 @@ class InOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
+WHAT_NEXT = """synthetic tables that are judged, and leave only when a policy approves and a key signs
+
+  synth demo                  a bundled real table through everything, to a verified export: half a minute
+  synth balance YOUR.csv      which remedy helps a rare class, honestly tested; then the balanced table
+  synth release YOUR.csv      a table that may leave the house, with the evidence for whoever answers for it
+  synth audit --help          is a synthetic table fair to every group? anybody's, not only ours
+  synth init YOUR.csv         a commented run config for a table of yours; then: synth run run.yaml
+  synth doctor                what is installed, what this machine has, what is missing
+  synth --help                all commands; each has --help and --json
+
+Tab completes commands, methods, policies and columns after: synth --install-completion"""
+
+
 app = typer.Typer(
     name="synth",
     cls=InOrder,
-    help="Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs.",
     epilog="Start with `synth demo`. Exit codes: 0 done or approved, 1 rejected, 2 error, 3 inconclusive, 4 not verified.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def load_commands() -> None:
+    """Import every module that adds commands, so that `app` has them all."""
+    for name in ROOMS:
+        importlib.import_module(f"synth.cli.{name}")
+
+
+@app.callback()
+def begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Make synthetic tables, judge them against real ones, and release only what a policy approves and a key signs."""
+    import synth
+
+    if version:
+        print(synth.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(f"synth {synth.__version__}: {WHAT_NEXT}")
 
 
 class Interrupted(BaseException):
@@ -58,9 +91,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        for name in ROOMS:
-            importlib.import_module(f"synth.cli.{name}")
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+        load_commands()
+
+        sys.exit(app(sys.argv[1:], standalone_mode=False) or 0)
     except Interrupted:
         _fail("interrupted; nothing half-done was left behind", 2)
     except SynthError as problem:
@@ -77,7 +110,7 @@ def main() -> None:
         _fail(f"{about}{problem.strerror or problem}; check the path, or choose another", 2)
     except UsageError as problem:  # three lines, where typer draws a box of five or more
         command = problem.ctx.command_path if problem.ctx is not None else "synth"
-        _fail(f"{' '.join(problem.format_message().split())}; `{command} --help` shows what it takes", 2)
+        _fail(f"{' '.join(problem.format_message().split()).removesuffix('.')}; `{command} --help` shows what it takes", 2)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.budgets import fit_under_budget
 from synth.cli.screen import (
     EXIT,
@@ -31,8 +31,14 @@ from synth.cli.screen import (
 )
 from synth.errors import ConfigError, DataError
 
-Sensitive = Annotated[str | None, typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B")]
-Target = Annotated[str | None, typer.Option(help="The column that models are trained to predict.", metavar="COL")]
+Sensitive = Annotated[
+    str | None,
+    typer.Option(help="Sensitive columns, with commas between them.", metavar="A,B", autocompletion=completing.columns),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(help="The column that models are trained to predict.", metavar="COL", autocompletion=completing.column),
+]
 SchemaFile = Annotated[Path | None, typer.Option("--schema", help="Overrides of the inferred schema, or SDV's metadata.")]
 
 WORTH_SAYING = 5.0  # seconds that a fit is expected to take, from which on it is said beforehand
@@ -157,16 +163,22 @@ def _do(
 def fit(
     data: Annotated[Path, typer.Argument(help="A table: CSV, Parquet or Arrow IPC.", metavar="DATA")],
     to: Annotated[Path, typer.Option("--out", help="The model's folder.", metavar="MODEL")],
-    generator: Annotated[str, typer.Option(help="The method; `synth generators` lists them.")] = "trees",
+    generator: Annotated[
+        str, typer.Option(help="The method; `synth generators` lists them.", autocompletion=completing.generators)
+    ] = "trees",
     target: Target = None,
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter.", metavar="NAME=VALUE")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A hyperparameter.", metavar="NAME=VALUE", autocompletion=completing.hyperparameters),
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             help="Choose the most faithful setting that keeps this policy's limits on membership, on an inner split.",
             metavar="NAME_OR_FILE",
+            autocompletion=completing.policies,
         ),
     ] = None,
     budget_seconds: Annotated[
@@ -283,7 +295,7 @@ def _params(changes: list[str] | tuple[()]) -> dict[str, Any]:
     for change in changes:
         name, mark, text = change.partition("=")
         if not mark:
-            raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE")
+            raise ConfigError(f"--set {change!r} is not of the form NAME=VALUE; write, for instance, min_samples_leaf=100")
         params[name.strip()] = value_of(text, f"--set {change!r}")
     return params
 

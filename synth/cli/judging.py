@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.figures import show_measurements, show_power
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import (
@@ -30,7 +30,14 @@ from synth.cli.screen import (
 from synth.cli.tracking import tracker
 from synth.errors import ConfigError, InputError
 
-PolicyName = Annotated[str, typer.Option(help="A packaged policy (`synth policies`) or a policy file.", metavar="NAME_OR_FILE")]
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        help="A packaged policy (`synth policies`) or a policy file.",
+        metavar="NAME_OR_FILE",
+        autocompletion=completing.policies,
+    ),
+]
 
 
 @app.command(
@@ -50,7 +57,12 @@ def evaluate(
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
     only: Annotated[
-        str | None, typer.Option(help="Metrics or families to compute; `synth metrics` lists them.", metavar="A,B")
+        str | None,
+        typer.Option(
+            help="Metrics or families to compute; `synth metrics` lists them.",
+            metavar="A,B",
+            autocompletion=completing.metrics,
+        ),
     ] = None,
     also: Annotated[
         str | None, typer.Option(help="Rows of further fits, for the spread between fits.", metavar="FAKE2,FAKE3")
@@ -116,6 +128,7 @@ def evaluate(
             real, holdout, synthetic, to,
             target=target, sensitive=names(sensitive), schema=schema, only=names(only), also=names(also) or (), model=model,
             shadow=shadow, budget_seconds=budget_seconds, workers=workers, self_test=self_test, seed=seed, progress=progress,
+            notice=(lambda text: None) if quiet else notice,
         )  # fmt: skip
     if as_json:
         print_json(done.measurements.to_dict() | ({"self_test": done.self_test} if self_test else {}))

@@ -8,14 +8,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.screen import AsJson, out, print_json
 from synth.errors import InputError
 
 
 @app.command(epilog="Example: synth ledger adult --cap-epsilon 3 --cap-delta 1e-6 --by Ada")
 def ledger(
-    dataset: Annotated[str | None, typer.Argument(help="The declared name of one.", metavar="DATASET")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(help="The declared name of one.", metavar="DATASET", autocompletion=completing.datasets),
+    ] = None,
     cap_epsilon: Annotated[float | None, typer.Option(help="Set its cap: ε of all releases together.", metavar="E")] = None,
     cap_delta: Annotated[float | None, typer.Option(help="The cap's δ, far below one over the rows.", metavar="D")] = None,
     unit: Annotated[Literal["row", "subject"] | None, typer.Option(help="Whom the cap protects; else a row.")] = None,

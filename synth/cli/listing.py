@@ -1,12 +1,9 @@
-"""Commands that show what there is: schema, generators, metrics, doctor."""
+"""Commands that show what there is: schema, generators, metrics."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
-import os
-import platform
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import AsJson, out, print_json
 
@@ -99,7 +96,10 @@ def _legal(column: Any) -> str:
 
 @app.command(epilog="Example: synth generators trees")
 def generators(
-    name: Annotated[str | None, typer.Argument(help="Show one method's hyperparameters.")] = None, as_json: AsJson = False
+    name: Annotated[
+        str | None, typer.Argument(help="Show one method's hyperparameters.", autocompletion=completing.generators)
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the methods, or one method's hyperparameters and their defaults."""
     from synth.generators import by_name
@@ -123,7 +123,10 @@ def generators(
 
 @app.command(epilog="Example: synth metrics privacy")
 def metrics(
-    name: Annotated[str | None, typer.Argument(help="Show one family, or one metric.", metavar="FAMILY_OR_METRIC")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show one family, or one metric.", metavar="FAMILY_OR_METRIC", autocompletion=completing.metrics),
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of measurements.json.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -161,57 +164,3 @@ def _show(heading: str, found: list[Any]) -> None:
     out.print(f"[bold]{escape(heading)}[/]")
     out.print(grid)
     out.print()
-
-
-@app.command(epilog="Example: synth doctor")
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is installed, what this machine has, and where keys and real tables are looked for."""
-    import synth
-    from synth.folder import home
-
-    extras = {
-        "demo": "scikit-lego",
-        "pandas": "pandas",
-        "polars": "polars",
-        "torch": "torch",
-        "dp": "opendp",
-        "sdv": "sdv",
-        "ray": "ray",
-        "sql": "sqlalchemy",
-        "mlflow": "mlflow-skinny",
-    }
-    data = Path(os.environ.get("SYNTH_DATA", "../shared/data"))
-    facts: dict[str, Any] = {
-        "synth": synth.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "core": {
-            name: _version(name) for name in ("numpy", "pyarrow", "scikit-learn", "imbalanced-learn", "cryptography", "faker")
-        },
-        "extras": {extra: _version(package) for extra, package in extras.items()},
-        "keys": str(home() / "keys"),
-        "real_tables": str(data) if data.is_dir() else None,
-    }
-    if as_json:
-        print_json(facts)
-        return
-    grid = _grid("what", "found")
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            for part, version in value.items():
-                missing = f"not installed; pip install 'synth[{part}]'" if name == "extras" else "not installed"
-                grid.add_row(f"{name}: {part}", escape(version or missing))
-        else:
-            grid.add_row(
-                name.replace("_", " "), escape(str(value)) if value is not None else "none; set SYNTH_DATA to use them"
-            )
-    out.print(grid)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -9,14 +9,17 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from typer.core import TyperGroup
 
-from synth.cli import app
+from synth.cli import app, completing
 from synth.cli.screen import AsJson, out, print_json
 
 if TYPE_CHECKING:
     from synth.gate.policy import Policy
     from synth.gate.rules import Check
 
-Named = Annotated[str, typer.Argument(help="A packaged policy, or a policy file.", metavar="NAME_OR_FILE")]
+Named = Annotated[
+    str,
+    typer.Argument(help="A packaged policy, or a policy file.", metavar="NAME_OR_FILE", autocompletion=completing.policies),
+]
 JSON = "--json"
 
 

@@ -34,7 +34,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def read_csv(path: Path) -> pa.Table:
     """The rows of a CSV file. Raises DataError, naming the line or byte, for a file that is not one table of text."""
-    delimiter, names, skip = _header(path)
+    delimiter, names, skip = header_of(path)
     check_names(names)
     try:
         table = pa.csv.read_csv(
@@ -57,7 +57,7 @@ def read_csv(path: Path) -> pa.Table:
     return pa.table([_typed(values, delimiter) for values in table.columns], names=names)
 
 
-def _header(path: Path) -> tuple[str, list[str], int]:
+def header_of(path: Path) -> tuple[str, list[str], int]:
     """The delimiter, the column names, and how many lines come before the first row."""
     with path.open("rb") as source:
         start = source.read(SAMPLE)

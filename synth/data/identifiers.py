@@ -120,7 +120,9 @@ def _cast(numbers: pa.Array, column: Column, kind: pa.DataType) -> pa.Array:
             f"column {column.name!r} of type {kind} cannot hold {len(numbers):,} different values; ask for fewer rows"
         ) from None
     except pa.ArrowNotImplementedError:
-        raise GenerationError(f"column {column.name!r} has the type {kind}, of which no new values can be issued") from None
+        raise GenerationError(
+            f"column {column.name!r} has the type {kind}, of which no new values can be issued; make it text or whole numbers"
+        ) from None
 
 
 def _digits(texts: pa.Array) -> pa.Array:

@@ -41,7 +41,7 @@ def read_images(path: Path) -> pa.Table:
     """
     images, labels = _from_folder(path) if path.is_dir() else _from_idx(path)
     if not len(images):
-        raise DataError(f"{path} holds no image")
+        raise DataError(f"{path} holds no image; give a file or folder with some")
     if images[0].size > MOST_PIXELS:
         raise DataError(
             f"an image of {path} has {images[0].size:,} numbers, each of which would be a column; at most {MOST_PIXELS:,} "
@@ -66,9 +66,15 @@ def _from_idx(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"the labels of {path.name} are not there: no {beside.name}, nor {beside.name}.gz, in {path.parent}")
     labels = _idx(found[-1])
     if images.ndim not in (3, 4) or labels.ndim != 1:
-        raise DataError(f"{path.name} and {found[-1].name} have {images.ndim} and {labels.ndim} dimensions, not 3 or 4 and 1")
+        raise DataError(
+            f"{path.name} and {found[-1].name} have {images.ndim} and {labels.ndim} dimensions, not 3 or 4 and 1; "
+            "give the pair as MNIST's pages name it"
+        )
     if len(images) != len(labels):
-        raise DataError(f"{path.name} holds {len(images):,} images, and {found[-1].name} {len(labels):,} labels")
+        raise DataError(
+            f"{path.name} holds {len(images):,} images, and {found[-1].name} {len(labels):,} labels; "
+            "give the labels of these images"
+        )
     return images, labels
 
 
@@ -87,7 +93,7 @@ def _idx(path: Path) -> np.ndarray:
     wanted = int(np.prod(sizes, dtype=object))
     if len(content) - start != wanted:
         said = f"{wanted:,} bytes ({' × '.join(map(str, sizes))})"
-        raise DataError(f"{path} says that it holds {said}, and holds {len(content) - start:,}")
+        raise DataError(f"{path} says that it holds {said}, and holds {len(content) - start:,}; fetch it again")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(sizes)
 
 

@@ -256,5 +256,6 @@ def _check_rows(schema: Schema, arrow: pa.Table) -> None:
             for text in pc.unique(plain(values)).drop_null().to_pylist():
                 if not pattern.fullmatch(text):
                     raise SchemaError(
-                        f"column {column.name!r} holds {text!r}, which does not match its pattern {column.pattern!r}"
+                        f"column {column.name!r} holds {text!r}, which does not match its pattern {column.pattern!r}; "
+                        "correct one of them"
                     )

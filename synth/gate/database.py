@@ -65,7 +65,7 @@ def address(url: str, table: str | None = None) -> Address:
     within = parsed.query.get("table")
     names = {name for name in (table, within) if name is not None}
     if len(names) != 1:
-        raise InputError("name one table, with --table NAME or as ?table=NAME at the end of the URL")
+        raise InputError(f"{len(names)} tables are named; name one, with --table NAME or as ?table=NAME at the end of the URL")
     (name,) = names
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(f"a table cannot be named {name!r} here; use at most 40 letters, digits and underscores")

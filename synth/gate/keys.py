@@ -64,8 +64,8 @@ class PublicKey:
         try:
             key = load_pem_public_key(content)
         except (ValueError, UnsupportedAlgorithm) as problem:
-            hint = "; this is a private key: give the .pub file" if b"PRIVATE KEY" in content else ""
-            raise InputError(f"{path} is not a public key in PEM form{hint}") from problem
+            hint = "this is a private key: give the .pub file" if b"PRIVATE KEY" in content else "give the .pub file of one"
+            raise InputError(f"{path} is not a public key in PEM form; {hint}") from problem
         if not isinstance(key, Ed25519PublicKey):
             raise InputError(f"{path} holds a key of another kind; synth signs with Ed25519")
         return cls(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
@@ -117,8 +117,8 @@ class PrivateKey:
         except TypeError as problem:
             raise InputError(f"{origin} is locked with a passphrase; give a key without one") from problem
         except (ValueError, UnsupportedAlgorithm) as problem:
-            hint = "; this is a public key: give the .pem file" if b"PUBLIC KEY" in content else ""
-            raise InputError(f"{origin} is not a private key in PEM form{hint}") from problem
+            hint = "this is a public key: give the .pem file" if b"PUBLIC KEY" in content else "give the .pem file of one"
+            raise InputError(f"{origin} is not a private key in PEM form; {hint}") from problem
         if not isinstance(key, Ed25519PrivateKey):
             raise InputError(f"{origin} holds a key of another kind; synth signs with Ed25519")
         return cls(key)

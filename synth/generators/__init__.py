@@ -28,7 +28,7 @@ def by_name(name: str) -> type[Generator]:
     for member in vars(module).values():
         if isinstance(member, type) and getattr(member, "name", None) == name and member.__module__ == module.__name__:
             return member
-    raise ConfigError(f"the module of generator {name!r} defines no class of that name")
+    raise ConfigError(f"the module of generator {name!r} defines no class of that name; give its class name = {name!r}")
 
 
 def create(name: str, params: Mapping[str, Any] | None = None) -> Generator:

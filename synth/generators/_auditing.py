@@ -46,7 +46,10 @@ def audits_of(model: Generator, *, runs: int, progress: Progress = silent) -> li
     """
     receipt = model.receipt
     if receipt is None:
-        raise ConfigError(f"this {model.name} was fitted without a privacy budget, and claims nothing that could be audited")
+        raise ConfigError(
+            f"this {model.name} was fitted without a privacy budget, and claims nothing that could be audited; "
+            "fit one with --epsilon"
+        )
     share = 0.0 if model.judging is None else model.judging.micro_rho / receipt.budget.micro_rho
     return audits_under(model, receipt.budget, runs=runs, judging_share=share, progress=progress)
 

@@ -135,7 +135,8 @@ class GraphicalModel:
                 shares = masks[order.rank[column]] = np.asarray(mask, dtype=np.float64)
                 if shares.shape != (self.sizes[column],):
                     raise ConfigError(
-                        f"a mask of shape {np.shape(mask)} for column {column}, which has {self.sizes[column]} cells"
+                        f"a mask of shape {np.shape(mask)} for column {column}, which has {self.sizes[column]} cells; "
+                        "give a number for each"
                     )
                 if not ((shares >= 0) & (shares <= 1)).all():
                     raise ConfigError(f"a mask for column {column} is outside 0 to 1; give booleans, or shares")

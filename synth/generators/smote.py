@@ -126,7 +126,9 @@ class Smote(Generator):
             if clause.column == self._target:
                 allowed = clause.holds(self._classes)
                 if not allowed.any():
-                    raise GenerationError(f"no training row has the class that the condition on {self._target!r} asks for")
+                    raise GenerationError(
+                        f"no training row has the class that the condition on {self._target!r} asks for; widen the condition"
+                    )
         return self._make(n, allowed, rng)
 
     def _make(self, n: int, allowed: np.ndarray, rng: np.random.Generator) -> Encoded:

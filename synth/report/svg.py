@@ -94,6 +94,7 @@ def differences(lines: Sequence[tuple[str, float, float, float]], words: str) ->
     start, end = min(0.0, *ends), max(0.0, *ends)
     span = (end - start) or 1.0
 
+    def x(mark: float) -> float:
         return round(left + 8 + (WIDTH - 16) * (mark - start) / span, 1)
 
     low_end = len(lines) * height + 4

@@ -116,15 +116,16 @@ class _Worker:
             send(self.questions, ANSWER, content)
 
     def _died(self, part: int) -> Never:
-        code = self.process.wait()
-        if code >= 0:
-            why = f"ended by itself with exit code {code}; what it printed says why"
-        else:
-            name = signal.Signals(-code).name
-            why = f"was ended by {name}"
-            if name == "SIGKILL":
-                why += ", as it is when the machine runs out of memory; use fewer workers, or free some memory"
-        raise WorkerError(f"worker process {self.process.pid}, at part {part + 1} of the job, {why}")
+        raise WorkerError(f"worker process {self.process.pid}, at part {part + 1} of the job, {reason_of(self.process.wait())}")
+
+
+def reason_of(code: int) -> str:
+    """Why a process ended with this code (negative: by a signal), and what to do."""
+    if code >= 0:
+        return f"ended by itself with exit code {code}; what it printed says why"
+    name = signal.Signals(-code).name
+    short = ", as it is when the machine runs out of memory; use fewer workers, or free some memory"
+    return f"was ended by {name}" + (short if name == "SIGKILL" else "; begin it again")
 
 
 def _error(said: Mapping[str, str]) -> Exception:

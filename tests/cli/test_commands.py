@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pty
@@ -16,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
-from synth.cli import ROOMS, app
+from synth.cli import app, load_commands
 
-for module in ROOMS:  # importing them registers every command
-    importlib.import_module(f"synth.cli.{module}")
+load_commands()
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -1,0 +1,44 @@
+"""What the site adds to docs/: the committed results under reports/benchmarks, and links that also work in the repository.
+
+In the repository a page links to reports/, configs/ and tests/ beside docs/. In the site the results are pages of their own,
+and a link to what is no page becomes its name.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path("reports/benchmarks")
+
+_LINK = re.compile(r"(!?)\[([^\]]*)\]\(((?:\.\./)+)([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add every committed result as a page or picture of the site."""
+    for file in sorted((ROOT / RESULTS).rglob("*")):
+        if file.suffix in (".md", ".svg"):
+            files.append(File.generated(config, file.relative_to(ROOT).as_posix(), content=file.read_bytes()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Point links that leave docs/ at the site's own copy, where there is one."""
+    here = posixpath.dirname(page.file.src_uri)
+
+    def point(match: re.Match[str]) -> str:
+        picture, text, up, place, anchor = match.groups()
+        there = posixpath.normpath(posixpath.join("docs", here, up, place))
+        if not there.startswith(RESULTS.as_posix()):
+            inside = posixpath.relpath(there, "docs")
+            return match.group(0) if not inside.startswith("..") else text
+        relative = os.path.relpath(there, here or ".")
+        return f"{picture}[{text}]({relative}{anchor or ''})"
+
+    return _LINK.sub(point, markdown)
