@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from synth.data.schema import Schema
+from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.generators._exact_counts import ExactCounts
 from synth.generators._factors import NoisyMarginal
@@ -35,6 +35,7 @@ from synth.privacy.audit import (
     gaussian_mu,
     likelihood_ratio,
 )
+from synth.privacy.columns import PrivateColumn
 from synth.privacy.domains import PrivateDomain, encode_rows
 from synth.privacy.mechanisms import Noise
 from synth.privacy.neighbours import NEIGHBOURS, told_apart
@@ -208,6 +209,28 @@ def raw_conditions(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
     return not audit_epsilon("conditions", zcdp_epsilon(SMALL_RHO / 1e6, 1e-5), 1e-5, tries).holds
 
 
+def raw_conditions_of_gan(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
+    """The same in the GAN's own code: what its writer is given follows from exact counts, not from those that were bought."""
+    from synth.generators import _private_cells
+    from synth.generators._gan_net import ColumnFacts
+    from synth.generators._modes import Modes
+    from synth.generators._private_gan import conditions
+
+    columns = tuple(Column(name, Kind.CATEGORICAL, categories=("a", "b"), declared=("categories",)) for name in "abc")
+    domain = PrivateDomain(tuple(PrivateColumn(column) for column in columns))
+    like = domain.decode(np.zeros((0, 3), dtype=np.int32), np.random.default_rng(0)).columns
+
+    def release(codes: np.ndarray, noise: Noise) -> np.ndarray:
+        counts = _private_cells.counted(domain, codes, noise, rows_per_unit=1)
+        if planted:
+            counts = [np.bincount(codes[:, place], minlength=2).astype(float) for place in range(3)]
+        books = [_private_cells.private_book(*of) for of in zip(domain.columns, like, counts, strict=True)]
+        return np.array([float(share[1]) for share in conditions([ColumnFacts.of(Modes.of_book(book, 5)) for book in books])])
+
+    tries = attempts(release, lambda shares, _: float(shares.sum()), noises(SMALL_RHO, seed), runs=runs)
+    return not audit_epsilon("conditions of gan", zcdp_epsilon(SMALL_RHO / 1e6, 1e-5), 1e-5, tries).holds
+
+
 def refit_in_sampling(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
     """Each call of `sample` measures the rows again (synthcity AIM), here three; a sound model knows one measurement alone."""
     samples = 3
@@ -271,6 +294,7 @@ MUTATIONS = (
     Mutation("dropped constants", "constant columns left out", "neighbours", dropped_constants),
     Mutation("naive threshold", "observed categories sold as pure DP", "rate of a unique category", naive_threshold),
     Mutation("raw condition vector", "smartnoise DP-CTGAN", "black box, ε", raw_conditions),
+    Mutation("raw condition vector in gan", "smartnoise DP-CTGAN", "black box, ε", raw_conditions_of_gan),
     Mutation("refit in sampling", "synthcity AIM", "white box, μ", refit_in_sampling),
     Mutation("shuffled batches", "synthcity DPGAN", "white box, ε", shuffled_batches),
 )

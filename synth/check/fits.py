@@ -21,9 +21,12 @@ FACTS = ("kind", "role", "nullable", "categories", "minimum", "maximum", "decima
 
 
 def fit(generator: Generator, table: Table, seed: int = 0, **options: Any) -> Any:
-    """What `fit` returns; under a budget the noise has this seed, and the ledger is one of its own."""
-    if not generator.needs_budget:
-        return generator.fit(table, seed=seed, **options)
+    """What `fit` returns, of a method that learns under a budget alone as `paid` gives it."""
+    return paid(generator, table, seed, **options) if generator.needs_budget else generator.fit(table, seed=seed, **options)
+
+
+def paid(generator: Generator, table: Table, seed: int = 0, **options: Any) -> Any:
+    """What `fit` returns under a budget: the noise has this seed, and the ledger is one of its own."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "ledger.sqlite"
         return generator.fit(table, budget=GENEROUS, dataset="conformance", ledger=ledger, noise_seed=seed, **options)

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from synth.check.alternatives import alternatives
 from synth.check.conformance import Broken, CannotRun, Conformance, conform, require
-from synth.check.fits import declared, fit
+from synth.check.fits import declared, fit, paid
 from synth.data.conditions import Where
 from synth.data.encoding import encode
 from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
 from synth.data.table import Table
-from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, SynthError
+from synth.errors import BudgetError, ConditionError, ConfigError, DataError, GenerationError, NotFittedError, SynthError
 from synth.generators._shards import Joined, Part, Shards, drawn_here
 from synth.generators._storage import FILES, load
 from synth.generators.base import Generator
@@ -371,6 +371,46 @@ def _hyperparameters(case: _Case) -> None:
             )
 
 
+def _budget(case: _Case) -> None:
+    """Under a privacy budget: refused before it costs, or paid for, legal, conditioned, saved; each knob for it does something."""
+    if case.generator.needs_budget:
+        raise CannotRun("it learns under a budget alone, so all other checks are of that")
+    if not case.generator.private:
+        _must_raise(ConfigError, lambda: paid(case.fresh(), case.table), "a budget given to a method that takes none")
+        return
+    table = declared(case.table)
+    model = paid(case.fresh(), table)
+    require(model.receipt is not None and not model.receipt.secure, "a fit under a budget with a seed gives no receipt of both")
+    rows = model.sample(CONDITIONED_ROWS)
+    try:
+        encode(rows)
+    except DataError as problem:
+        raise Broken(f"under a budget a value outside the schema is drawn: {problem}") from problem
+    require(rows.arrow.schema.equals(case.made.arrow.schema), "under a budget rows have other physical types than the table")
+    where = next(example_conditions(case.made), None)
+    if where is not None:
+        given = model.sample(CONDITIONED_ROWS, where=where, seed=2)
+        require(len(given) == len(given.where(where)) == CONDITIONED_ROWS, f"under a budget rows break where {where}")
+    with tempfile.TemporaryDirectory() as parent:
+        model.save(Path(parent) / "model")
+        again = load(Path(parent) / "model", method=type(case.generator))
+    require(again.receipt == model.receipt, "loading loses the receipt")
+    require(
+        _bytes(again.sample(60).arrow) == _bytes(model.sample(60).arrow), "a model loaded after a paid fit gives other rows"
+    )
+    hints = typing.get_type_hints(type(case.generator))
+    for name in [name for name in case.generator.get_params() if name.startswith(UNDER_BUDGET)]:
+        _must_raise(ConfigError, lambda name=name: paid(case.fresh(**{name: NONSENSE}), table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
+        value = case.generator.get_params()[name]
+        for other in alternatives(value, hints[name], ()):
+            try:
+                changed = paid(case.fresh(**{name: other}), table)
+            except (ConfigError, BudgetError):
+                continue
+            require(_learned(changed) != _learned(model), f"hyperparameter {name!r} changes nothing under a budget")
+            break
+
+
 CHECKS: dict[str, Callable[[_Case], None]] = {
     "parameters": _params,
     "not fitted": _not_fitted,
@@ -390,4 +430,5 @@ CHECKS: dict[str, Callable[[_Case], None]] = {
     "impute": _impute,
     "frames": _frames,
     "hyperparameters": _hyperparameters,
+    "budget": _budget,
 }

@@ -9,10 +9,9 @@ value.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -154,7 +153,12 @@ class Cells:
 
     @classmethod
     def of(cls, rows: Encoded) -> Cells:
-        return cls(tuple(Cell.of(Codebook.of(column)[0]) for column in rows.columns))
+        return cls.of_books(Codebook.of(column)[0] for column in rows.columns)
+
+    @classmethod
+    def of_books(cls, books: Iterable[Codebook]) -> Cells:
+        """The cells of columns whose values are known, in their order."""
+        return cls(tuple(Cell.of(book) for book in books))
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -225,7 +229,6 @@ class Cells:
     @classmethod
     def from_arrays(cls, nulls: list[int], arrays: Mapping[str, np.ndarray], template: Encoded) -> Cells:
         """The inverse of `to_arrays` and `nulls`."""
-        books: list[Any] = [
+        return cls.of_books(
             Codebook.from_arrays(f"{place}", arrays, column, nulls[place]) for place, column in enumerate(template.columns)
-        ]
-        return cls(tuple(Cell.of(book) for book in books))
+        )

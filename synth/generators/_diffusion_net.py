@@ -90,9 +90,9 @@ class Denoiser(Learner):
         self.register_buffer("place_column", torch.tensor(form.place_column, dtype=torch.int64), persistent=False)
         places, parts = len(form.gates), len(form.gates) + len(form.sizes)
         if form.sizes:
-            self.states = nn.EmbeddingBag(int((sizes + 1).sum()), width, mode="sum")
+            self.states: nn.Module = nn.EmbeddingBag(int((sizes + 1).sum()), width, mode="sum")
             self.logits = nn.Linear(width, int(sizes.sum()))
-            nn.init.normal_(self.states.weight, std=1 / math.sqrt(parts))
+            nn.init.normal_(self.states.get_parameter("weight"), std=1 / math.sqrt(parts))
             nn.init.zeros_(self.logits.weight)
             self.logits.bias.data.copy_(torch.log(torch.tensor(form.shares)))
         if places:
@@ -131,14 +131,20 @@ class Denoiser(Learner):
         return found
 
     def forward(self, batch: tuple[Tensor, ...], rng: torch.Generator, turn: str) -> Tensor:
-        """EDM's weighted squared error of the places and the bound on the tokens' likelihood, for each row."""
+        """The loss of each row at a time of its own, evenly over the batch (Kingma et al. 2021)."""
+        rows, device = len(batch[0]), batch[0].device
+        return self.losses(
+            batch, (torch.arange(rows, device=device) / rows + torch.rand(1, generator=rng, device=device)) % 1, rng
+        )
+
+    def losses(self, batch: tuple[Tensor, ...], t: Tensor, rng: torch.Generator) -> Tensor:
+        """EDM's weighted squared error of the places and the bound on the tokens' likelihood, for each row at its time t."""
         tokens, low, high = batch
         rows, device = len(tokens), tokens.device
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=rng, device=device)
 
-        t = (torch.arange(rows, device=device) / rows + uniform(1)) % 1  # evenly over the batch (Kingma et al. 2021)
         t = t.clamp(1e-3, 1 - 1e-3)
         sigma = sigma_at(t)[:, None]
         x0 = torch.special.ndtri((low + (high - low) * uniform(*low.shape)).clamp(PLACE_EDGE, 1 - PLACE_EDGE))

@@ -202,16 +202,16 @@ class GanLearner(Learner):
         known = (given >= 0).float()
         if turn == "writer":
             x, moved, _, _ = self.writer(given, rng)
-            loss = -weight * self._judge(self._seen(x, moved), known)
+            loss = -weight * self.judge(self.seen(x, moved), known)
             if self.classifier is not None:
                 loss = loss + self.manner.classifier * self._misclassified(x, moved)
             return loss
         with torch.no_grad():
             x, moved, _, _ = self.writer(given, rng)
-            fake = self._seen(x, moved)
+            fake = self.seen(x, moved)
             x = self.writer.one_hot(states)
-            real = self._seen(x, positions)
-        loss = weight * (self._judge(fake, known) - self._judge(real, known))
+            real = self.seen(x, positions)
+        loss = weight * (self.judge(fake, known) - self.judge(real, known))
         loss = loss + self.manner.gradient_penalty * self._steepness(real, fake, known, rng)
         return loss if self.classifier is None else loss + self._misclassified(x, positions)
 
@@ -230,12 +230,12 @@ class GanLearner(Learner):
         many = known.sum(1)
         return torch.where(many > 0, (each * known).sum(1) / many.clamp_min(1), 1.0)
 
-    def _seen(self, x: Tensor, positions: Tensor) -> Tensor:
+    def seen(self, x: Tensor, positions: Tensor) -> Tensor:
         """Rows as the critic sees them: with the place of each number on its normal scale beside states and positions."""
         scale = x @ self.middles + (x @ self.halves) * (positions @ self.moves)
         return torch.cat([x, positions, scale], 1)
 
-    def _judge(self, rows: Tensor, known: Tensor) -> Tensor:
+    def judge(self, rows: Tensor, known: Tensor) -> Tensor:
         judged: Tensor = self.critic(torch.cat([rows, known], 1))[:, 0].float()
         return judged
 
@@ -243,7 +243,7 @@ class GanLearner(Learner):
         """How far the critic's slope is from 1 at a point between each row and the written one beside it."""
         share = torch.rand(len(real), 1, generator=rng, device=real.device)
         point = (share * real + (1 - share) * fake).requires_grad_(True)
-        slope = torch.autograd.grad(self._judge(point, known).sum(), point, create_graph=True)[0]
+        slope = torch.autograd.grad(self.judge(point, known).sum(), point, create_graph=True)[0]
         return torch.square(slope.float().norm(2, 1) - 1)
 
     def _misclassified(self, x: Tensor, positions: Tensor) -> Tensor:

@@ -54,7 +54,11 @@ class Modes:
     @classmethod
     def of(cls, column: EncodedColumn, modes: int) -> Modes:
         """Read them off a column: at most so many modes between the spikes of a number."""
-        book = Codebook.of(column)[0]
+        return cls.of_book(Codebook.of(column)[0], modes)
+
+    @classmethod
+    def of_book(cls, book: Codebook, modes: int) -> Modes:
+        """Those of a column whose values are known."""
         return _of_number(book, modes) if book.is_number else _of_category(book)
 
     @property

@@ -12,15 +12,18 @@ from functools import cached_property
 import numpy as np
 
 from synth.data.conditions import Clause
-from synth.data.encoding import EncodedColumn
+from synth.data.encoding import EncodedColumn, round_to
 from synth.generators._bins import Scale
+from synth.generators._codes import OFTEN, Codebook
 from synth.generators._exact_counts import equal_parts
 from synth.generators._tokens import Coder, Levels, Token, coder_from, log_shares
-from synth.privacy.columns import PrivateColumn
+from synth.privacy.columns import Line, PrivateColumn
 from synth.privacy.domains import PrivateDomain
 from synth.privacy.mechanisms import Noise
 
 LEAST = 1e-9  # share of a bin that a piece has at least, so that what is legal stays possible
+GRAIN = 1_024  # values that tell a number, where it has more
+FEW_ROWS = 0.8 * OFTEN  # rows for each of these, at most: with more a codebook takes them for all that there are
 
 
 def counted(domain: PrivateDomain, codes: np.ndarray, noise: Noise, *, rows_per_unit: int) -> list[np.ndarray]:
@@ -53,15 +56,42 @@ def private_coder(column: PrivateColumn, counts: np.ndarray) -> Coder:
         return Levels(column.name, np.rint(valued).astype(np.int64), nulls)
     cuts, line = column.cuts, column.line
     ends = np.append(cuts.starts[1:], cuts.size)
-    if line.decimals is None:
-        low, high = (line.low + (line.high - line.low) * (place / line.size) for place in (cuts.starts, ends))
-        grid = None
-    else:
-        grid = 10.0**-line.decimals
-        low, high = (np.round((line.first + place) * grid, line.decimals) for place in (cuts.starts, ends - 1))
+    grid = None if line.decimals is None else 10.0**-line.decimals
+    low, high = _at(line, cuts.starts), _at(line, ends if grid is None else ends - 1)
     mass = np.maximum(valued, LEAST)[cuts.bin_of] * np.maximum(cuts.share, LEAST)
     cell = grid or max(line.high - line.low, 1e-300) / line.size
     return Cells(column.name, nulls, Scale(low, high, cuts.bin_of.astype(np.int64), mass, grid, cell))
+
+
+def private_book(column: PrivateColumn, like: EncodedColumn, counts: np.ndarray) -> Codebook:
+    """A column of a private domain as a codebook read off rows would have it, from the rows in each of its cells.
+
+    like: the column as the domain decodes it. A short line has a value for each of its places. A longer one has the middles of
+    its pieces, and of even stretches where these are wide; as rows are few for so many values, draws then move between these.
+    """
+    nulls = max(1.0, float(counts[-1])) if column.column.nullable else 0.0
+    valued = counts[: column.valued]
+    if column.cuts is None or column.line is None:
+        return Codebook(column.name, column.valued, np.maximum(valued, 1.0), round(nulls))
+    cuts, line = column.cuts, column.line
+    starts = np.union1d(cuts.starts, np.linspace(0, cuts.size, min(cuts.size, GRAIN), endpoint=False).astype(np.int64))
+    ends = np.append(starts[1:], cuts.size)
+    piece = np.searchsorted(cuts.starts, starts, side="right") - 1
+    mass = valued[cuts.bin_of[piece]] * cuts.share[piece] * (ends - starts) / np.diff(cuts.starts, append=cuts.size)[piece]
+    mass = np.maximum(mass, LEAST * max(1.0, float(mass.sum())))
+    few = 1.0 if len(starts) == cuts.size else min(1.0, FEW_ROWS * len(starts) / float(mass.sum()))
+    middle = (starts + ends - 1) // 2
+    middle[[0, -1]] = 0, cuts.size - 1  # so that no legal value lies beyond them
+    values = _at(line, middle) if line.decimals is not None else _at(line, middle + 0.5)
+    rounded = max(1, round(nulls * few)) if nulls else 0
+    return Codebook(column.name, len(values), mass * few, rounded, values, like.decimals, like.per_day)
+
+
+def _at(line: Line, places: np.ndarray) -> np.ndarray:
+    """The values at these places; where there is no grid, of fractions of places too."""
+    if line.decimals is None:
+        return np.asarray(line.low + (line.high - line.low) * (places / line.size))
+    return round_to((line.first + places) / 10.0**line.decimals, line.decimals)
 
 
 def tokens_of(coder: Coder, column: PrivateColumn, codes: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ What moved its fidelity is in decision 023.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,18 +19,18 @@ import numpy as np
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
 from synth.data.schema import Schema
-from synth.errors import ConfigError
 from synth.generators._any_order import AnyOrder, Layout
 from synth.generators._calibrating import calibrated
 from synth.generators._drawing import Drawing
 from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
 from synth.generators._hyperparameters import real_number, whole_number
-from synth.generators._private_cells import counted, private_coder, private_coder_from, tokens_of
+from synth.generators._private_cells import private_coder, private_coder_from, tokens_of
+from synth.generators._private_training import AVERAGE, BINS_SHARE, begun, buy, private_cost, rate_of, validate_private
 from synth.generators._tokens import Coder, coder_from, coder_of
 from synth.generators._training import Plan, check_torch, train, validate_training
 from synth.generators.base import Generator, nothing_to_fill
-from synth.privacy.accounting import ATTO, Curve, rounded_up
+from synth.privacy.accounting import Curve
 from synth.privacy.budget import Budget
 from synth.privacy.sampled_gaussian import NoisySteps
 from synth.progress import Progress
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 FLOPS = 40e9  # additions and multiplications per second in training, on two cores
 LIBRARY = 350e6  # bytes of torch and Lightning, loaded by the first fit
 STEPS = 40  # in a pass over the rows, at least, as long as batches keep ...
-PRIVATE_AVERAGE = 0.98  # decay of the running average of the weights under a budget, a free remedy against noise
 FEWEST_IN_BATCH = 32  # ... so many rows
 
 
@@ -78,7 +77,7 @@ class Autoregressive(Generator):
     summary: ClassVar[str] = "any-order autoregressive network: any columns given any others, with likelihoods"
     keeps_checkpoints: ClassVar[bool] = True
     private: ClassVar[bool] = True
-    bins_share: ClassVar[float] = 0.5
+    bins_share: ClassVar[float] = BINS_SHARE
 
     def _validate(self) -> None:
         validate_training(self)
@@ -88,11 +87,9 @@ class Autoregressive(Generator):
         real_number("weight_decay", self.weight_decay, least=0.0)
         real_number("dropout", self.dropout, least=0.0, most=0.9)
         real_number("ordered", self.ordered, least=0.0, most=1.0)
-        for name in ("private_steps", "private_width", "private_times"):
+        validate_private(self)
+        for name in ("private_width", "private_times"):
             whole_number(name, getattr(self, name), 1)
-        for name in ("private_rate", "private_learning_rate"):
-            real_number(name, getattr(self, name), above=0.0, most=1.0)
-        real_number("private_counts", self.private_counts, least=0.01, most=0.9)
 
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         check_torch(self.name)
@@ -109,70 +106,42 @@ class Autoregressive(Generator):
         self._drawing = Drawing(self._net)
 
     def _private_cost(self, budget: Budget, delta: float, aside: int = 0) -> Curve:
-        """Counts, as zCDP, and steps with the least noise that the budget allows beside them."""
-        check_torch(f"{self.name} under a budget", "opendp", "dp_accounting")
-        self._check_private()
-        own = max(1, int(self.private_counts * (budget.micro_rho - aside)))
-        counts = Curve(own + aside, atto_delta=rounded_up(delta, ATTO))
-        return counts + self._noisy_steps(budget, counts).curve
-
-    def _check_private(self) -> None:
-        """Raise ConfigError for what a fit under a budget cannot keep to."""
-        if self.max_seconds is not None:
-            raise ConfigError(
-                "max_seconds under a budget would let the clock, and so the rows, say when training ends; "
-                "leave it out, and set private_steps"
-            )
-        if self.devices > 1 or self.precision != "32-true" or self.device not in ("auto", "cpu"):
-            raise ConfigError(
-                f"under a budget training runs on one CPU in single precision, not on {self.device} × {self.devices} with "
-                f"{self.precision}; leave device, devices and precision out"
-            )
-
-    def _noisy_steps(self, budget: Budget, counts: Curve) -> NoisySteps:
-        return NoisySteps.within(budget, self.private_steps, self.private_rate, beside=counts)
+        return private_cost(self, self.name, budget, delta, aside)
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
         """Single columns from noisy counts, which the network starts from; what they have to do with each other by DP-SGD.
 
         Nothing else follows from the rows. Not even their number is used: steps and rate are public.
         """
-        domain, noise = access.domain, access.noise
-        how = self._noisy_steps(access.budget, replace(access.cost, nano=()))
-        cells = domain.encode(rows, schema)
-        counts = counted(domain, cells, noise, rows_per_unit=how.rows_per_unit)
-        coders = tuple(private_coder(*of) for of in zip(domain.columns, counts, strict=True))
+        bought, domain = buy(self, rows, schema, access), access.domain
+        coders = tuple(private_coder(*of) for of in zip(domain.columns, bought.counts, strict=True))
         layout = Layout(coders, self._in_order(coders, schema), self.depth)
-        tokens = np.hstack([tokens_of(*of) for of in zip(coders, domain.columns, cells.T, strict=True)])
-        weights = self._trained_privately(layout, tokens, how, access, progress)
+        tokens = np.hstack([tokens_of(*of) for of in zip(coders, domain.columns, bought.cells.T, strict=True)])
+        weights = self._trained_privately(layout, tokens, bought.how, access, progress)
         shares = [np.exp(token.prior.astype(np.float64)) for token in layout.firsts]
-        self._template = domain.decode(cells[:0], access.rng)
+        self._template = domain.decode(bought.cells[:0], access.rng)
         self._net = calibrated(AnyOrder(layout, weights), shares, access.rng)
-        self._facts = {"private": asdict(how)}
+        self._facts = {"private": asdict(bought.how)}
         self._drawing = Drawing(self._net)
 
     def _trained_privately(
         self, layout: Layout, tokens: np.ndarray, how: NoisySteps, access: Access, progress: Progress
     ) -> dict[str, np.ndarray]:
         """Weights as `AnyOrder` has them."""
-        import torch
-
         from synth.generators._private_net import PrivateNet
         from synth.privacy.dpsgd import train_privately
 
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(access.rng.integers(2**31)))
-            width = self.private_width
-            net = PrivateNet(layout, width, width, self.blocks, ordered=self.ordered, times=self.private_times)
-        plan = replace(self._plan(1), learning_rate=self.private_learning_rate)
+        width = self.private_width
+        make = partial(PrivateNet, layout, width, width, self.blocks, ordered=self.ordered, times=self.private_times)
+        net = begun(make, access)
         weights = train_privately(
             net,
             net,
             (tokens,),
             how,
             access.noise,
-            learning_rate=lambda step: plan.learning_rate * plan.rate(step, how.steps),
-            average=PRIVATE_AVERAGE,
+            learning_rate=rate_of(self, how),
+            average=AVERAGE,
             progress=progress,
         )
         return net.folded(weights)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,12 +23,17 @@ from synth.generators._clamping import Given, by_token, given_clauses, know, not
 from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
 from synth.generators._hyperparameters import real_number, whole_number
+from synth.generators._private_cells import private_book
+from synth.generators._private_training import AVERAGE, BINS_SHARE, begun, buy, private_cost, rate_of, validate_private
 from synth.generators._training import Plan, check_torch, load_weights, train, validate_training
 from synth.generators.base import Generator, nothing_to_fill
+from synth.privacy.accounting import Curve
+from synth.privacy.budget import Budget
 from synth.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from synth.generators._diffusion_net import Denoiser
+    from synth.generators._diffusion_net import Denoiser, Form
+    from synth.generators._private import Access
 
 # What a fit costs, measured on two cores of 2.6 GHz.
 SPEED = 6e10  # floating-point operations per second
@@ -51,6 +56,12 @@ class Diffusion(Generator):
     epochs: int = 40  # most passes over the rows; many more learn them by heart, and end before the rate has fallen
     batch_rows: int = 512  # rows per step, and at most an eighth of the rows
     learning_rate: float = 2e-3  # of AdamW, at its highest
+    private_steps: int = 300  # under a budget: noisy steps
+    private_rate: float = 0.0625  # ... the probability with which a row is drawn into each
+    private_counts: float = 0.1  # ... share of the budget for the domain and the counts of single columns
+    private_width: int = 96  # ... of the network
+    private_times: int = 4  # ... how often a row that is drawn is shown, each time with other noise
+    private_learning_rate: float = 0.005  # ... of Adam, at its highest
     max_seconds: float | None = None  # then training stops, with the best weights so far
     device: str = "auto"  # cpu, cuda, …; auto takes a GPU where there is one
     devices: int = 1  # that share each step
@@ -59,7 +70,8 @@ class Diffusion(Generator):
     name: ClassVar[str] = "diffusion"
     keeps_checkpoints: ClassVar[bool] = True
     summary: ClassVar[str] = "mixed diffusion: numbers denoised, categories unmasked, by one network; exact on equalities"
-    refusal: ClassVar[str] = "it learns from rows without noise; fit marginals, which learns from noisy counts"
+    private: ClassVar[bool] = True
+    bins_share: ClassVar[float] = BINS_SHARE
 
     def _validate(self) -> None:
         validate_training(self)
@@ -70,6 +82,9 @@ class Diffusion(Generator):
         real_number("dropout", self.dropout, least=0.0, most=0.9)
         real_number("shown", self.shown, least=0.0, most=1.0)
         real_number("guidance", self.guidance, least=0.0, most=20.0)
+        validate_private(self)
+        for name in ("private_width", "private_times"):
+            whole_number(name, getattr(self, name), 1)
 
     def _plan(self, rows: int) -> Plan:
         return Plan(
@@ -85,9 +100,9 @@ class Diffusion(Generator):
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         check_torch(self.name, "diffusers")
         self._template = rows.take(np.arange(0))
-        self._cells = Cells.of(rows)
+        self._cells, self._facts = Cells.of(rows), {}
         if not self._cells.sizes and not self._cells.places:  # all columns are constant
-            self._weights, self._facts = {}, {}
+            self._weights = {}
             progress("fit", 1, 1)
             return
         trained = train(
@@ -99,6 +114,35 @@ class Diffusion(Generator):
             checkpoint=self._checkpoint,
         )
         self._weights, self._facts = trained.weights, trained.facts
+
+    def _private_cost(self, budget: Budget, delta: float, aside: int = 0) -> Curve:
+        return private_cost(self, self.name, budget, delta, aside, "diffusers")
+
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        """Values and shares of single columns from noisy counts; what they have to do with each other by DP-SGD."""
+        from synth.generators._private_denoiser import PrivateDenoiser
+        from synth.privacy.dpsgd import train_privately
+
+        bought = buy(self, rows, schema, access)
+        self._template = access.domain.decode(bought.cells[:0], access.rng)
+        self._cells = Cells.of_books(
+            private_book(*of) for of in zip(access.domain.columns, self._template.columns, bought.counts, strict=True)
+        )
+        real = access.domain.decode(bought.cells, access.rng)
+        self._facts = {"private": asdict(bought.how)}
+        size = (self.private_width, self.blocks, self.shown, self.private_times)
+        net = begun(partial(PrivateDenoiser, self._form(), *size), access)
+        weights = train_privately(
+            net,
+            net,
+            self._cells.encode(real, real.rows),
+            bought.how,
+            access.noise,
+            learning_rate=rate_of(self, bought.how),
+            average=AVERAGE,
+            progress=progress,
+        )
+        self._weights = net.folded(weights)
 
     def _estimate(self, size: TableSize) -> tuple[float, float, float]:
         """Arithmetic of the training steps at the speed of two cores; weights, rows, and what a look at many rows holds."""
@@ -120,12 +164,12 @@ class Diffusion(Generator):
             if width < self.width:
                 yield {"batch_rows": min(64, self.batch_rows), "width": width}
 
-    def _maker(self) -> partial[Denoiser]:
-        from synth.generators._diffusion_net import Denoiser, Form
+    def _form(self) -> Form:
+        from synth.generators._diffusion_net import Form
 
         cells = self._cells
         columns = range(len(cells.cells))
-        form = Form(
+        return Form(
             cells.sizes,
             cells.parent,
             cells.gates,
@@ -133,7 +177,12 @@ class Diffusion(Generator):
             tuple(column for column in columns if cells.cells[column].scale is not None),
             tuple(float(share) for cell in cells.cells for shares in cell.shares() for share in shares),
         )
-        return partial(Denoiser, form, self.width, self.blocks, self.dropout, self.shown)
+
+    def _maker(self) -> partial[Denoiser]:
+        from synth.generators._diffusion_net import Denoiser
+
+        width = self.private_width if "private" in self._facts else self.width
+        return partial(Denoiser, self._form(), width, self.blocks, self.dropout, self.shown)
 
     @property
     def _net(self) -> Denoiser:

@@ -9,21 +9,24 @@ columns are written one after another, rare levels share states, and each column
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from synth.data.conditions import Clause, Where
-from synth.data.encoding import Encoded
+from synth.data.encoding import Encoded, EncodedColumn
 from synth.data.schema import Schema
 from synth.errors import GenerationError
+from synth.generators._codes import Codebook
 from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
 from synth.generators._hyperparameters import real_number, whole_number
 from synth.generators._modes import MOST_ATOMS, MOST_STATES, Modes
+from synth.generators._private_cells import private_book
+from synth.generators._private_training import BINS_SHARE, begun, buy, private_cost, rate_of, validate_private
 from synth.generators._training import (
     Plan,
     check_torch,
@@ -34,10 +37,15 @@ from synth.generators._training import (
 )
 from synth.generators._variety import Variety
 from synth.generators.base import Generator
+from synth.privacy.accounting import Curve
+from synth.privacy.budget import Budget
 from synth.progress import Progress
 
 if TYPE_CHECKING:
     from synth.generators._gan_net import Writer
+    from synth.generators._private import Access
+
+Column = TypeVar("Column", EncodedColumn, Codebook)
 
 FEWEST_TOGETHER = 32  # rows per step: fewer tell the critic too little
 FASTEST = 0.02  # learning rate: faster ones collapse
@@ -70,6 +78,11 @@ class Written:
         return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
 
 
+def _target_last(columns: Sequence[Column], target: str | None) -> list[Column]:
+    """The columns in order, but for the target: in its draw all others can have a say."""
+    return sorted(columns, key=lambda column: column.name == target)
+
+
 @dataclass
 class Gan(Generator):
     """A generative adversarial network for mixed tables. It keeps marginals and strong relations; likelihoods it has none."""
@@ -86,6 +99,11 @@ class Gan(Generator):
     given: float = 0.5  # share of the rows that are trained under a condition
     balance: float = 0.0  # 0: conditions count as often as they occur; 1: by the logarithm of that, as in CTGAN
     classifier: float = 0.0  # weight of a classifier of the target in the writer's loss, as in CTAB-GAN+; 0 for none
+    private_steps: int = 1_000  # under a budget: noisy steps of the critic
+    private_rate: float = 0.0625  # ... the probability with which a row is drawn into each
+    private_counts: float = 0.1  # ... share of the budget for the domain and the counts of single columns
+    private_critic_steps: int = 4  # ... steps of the critic to one of the writer, which costs nothing
+    private_learning_rate: float = 0.002  # ... of Adam, for writer and critic, at its highest
     max_seconds: float | None = None  # then training stops, and the best weights so far are kept
     device: str = "auto"  # cpu, cuda, …; auto takes a GPU where there is one
     devices: int = 1  # that share each step
@@ -93,7 +111,8 @@ class Gan(Generator):
 
     name: ClassVar[str] = "gan"
     summary: ClassVar[str] = "a conditional GAN for mixed tables, after CTGAN and CTAB-GAN+; needs synth[torch]"
-    refusal: ClassVar[str] = "its critic learns from rows without noise; fit marginals, which learns from noisy counts"
+    private: ClassVar[bool] = True
+    bins_share: ClassVar[float] = BINS_SHARE
     keeps_checkpoints: ClassVar[bool] = True
 
     def _validate(self) -> None:
@@ -106,6 +125,8 @@ class Gan(Generator):
         real_number("classifier", self.classifier, least=0.0)
         for name in ("given", "balance"):
             real_number(name, getattr(self, name), least=0.0, most=1.0)
+        validate_private(self)
+        whole_number("private_critic_steps", self.private_critic_steps, 1)
 
     def _plan(self) -> Plan:
         return Plan(
@@ -128,7 +149,7 @@ class Gan(Generator):
 
         self._template = rows.take(np.arange(0))
         target = None if schema.target is None else schema.target.name
-        last = sorted(rows.columns, key=lambda column: column.name == target)  # in whose draw all others can have a say
+        last = _target_last(rows.columns, target)
         self._modes = [Modes.of(column, self.modes) for column in last]
         states, positions = self._encode(rows, rng)
         to_classify = len(last) - 1 if last[-1].name == target and last[-1].is_category else None
@@ -141,11 +162,52 @@ class Gan(Generator):
         self._weights = {name.removeprefix(mine): w for name, w in trained.weights.items() if name.startswith(mine)}
         self._set_right(rng)
         judged = rng.permutation(rows.rows)[:JUDGED]
-        written = self._write(self._open(len(judged)), rng)
-        real, fake = (states[judged], positions[judged]), (written.states, written.positions)
-        variety = Variety.of(real, fake, [modes.name for modes in self._modes])
+        variety = self._variety(states[judged], positions[judged], rng)
         self._facts = {"training": trained.facts, "variety": variety.to_dict()}
         self._say(variety)
+
+    def _private_cost(self, budget: Budget, delta: float, aside: int = 0) -> Curve:
+        return private_cost(self, self.name, budget, delta, aside)
+
+    def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
+        """Modes and frequencies from noisy counts of single columns; what they have to do with each other by DP-SGD."""
+        from synth.generators._gan_net import ColumnFacts, Manner
+        from synth.generators._private_gan import PrivateGan
+
+        bought = buy(self, rows, schema, access)
+        self._template = access.domain.decode(bought.cells[:0], access.rng)
+        books = [private_book(*of) for of in zip(access.domain.columns, self._template.columns, bought.counts, strict=True)]
+        target = None if schema.target is None else schema.target.name
+        self._modes = [Modes.of_book(book, self.modes) for book in _target_last(books, target)]
+        sizes = (self.width, self.noise, self.critic_width, self.private_critic_steps)
+        manner = Manner(*sizes, self.gradient_penalty, self.given, self.balance, 0.0, None)
+        facts = [ColumnFacts.of(modes) for modes in self._modes]
+        nets = begun(partial(PrivateGan, facts, manner, bought.how.sampling_rate * bought.rows), access)
+        self._weights = nets.train(
+            self._encode(access.domain.decode(bought.cells, access.rng), access.rng),
+            bought.how,
+            access.noise,
+            rate=rate_of(self, bought.how),
+            seed=int(access.rng.integers(2**62)),
+            progress=progress,
+        )
+        self._set_right(access.rng)
+        apart = self._apart(JUDGED, access.rng)  # real rows would cost: rows of unrelated columns stand for them
+        variety = self._variety(apart.states, apart.positions, access.rng)
+        self._facts = {"training": {"private": asdict(bought.how)}, "variety": variety.to_dict()}
+        if variety.is_unusable:
+            self._say(variety)
+
+    def _variety(self, states: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> Variety:
+        """What as many written rows hold as these."""
+        written = self._write(self._open(len(states)), rng)
+        return Variety.of((states, positions), (written.states, written.positions), [modes.name for modes in self._modes])
+
+    def _apart(self, rows: int, rng: np.random.Generator) -> Written:
+        """Rows whose columns have nothing to do with each other."""
+        states = [rng.choice(m.states, rows, p=(m.counts + 1) / (m.counts + 1).sum()) for m in self._modes]
+        positions = rng.uniform(-1, 1, (rows, sum(m.has_position for m in self._modes)))
+        return Written(np.column_stack(states), positions, np.ones(rows))
 
     def _say(self, variety: Variety) -> None:
         """Tell of a collapse. Raises GenerationError where what is left cannot be used."""

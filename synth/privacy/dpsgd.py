@@ -20,7 +20,7 @@ up is not exactly the sum.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -49,6 +49,9 @@ def train_privately(
     *,
     learning_rate: Callable[[int], float],
     average: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    beside: Callable[[ClippedSum], Mapping[str, Tensor]] | None = None,
+    after: Callable[[int], None] | None = None,
     device: str = "cpu",
     progress: Progress = silent,
 ) -> dict[str, np.ndarray]:
@@ -56,29 +59,37 @@ def train_privately(
 
     loss: of each row of a batch, shape (rows,); the network may see a row several times over (layers are given (rows, times,
     features)), and a row's gradient is that of all. Its randomness comes from the generator it is given, row by row.
-    how: what was paid for; exactly so many steps are taken. learning_rate: of Adam (Kingma and Ba 2015), for each step.
-    average: decay of the running average of the weights, which is what is returned.
+    how: what was paid for; exactly so many steps are taken. learning_rate, betas: of Adam (Kingma and Ba 2015), the first for
+    each step. average: decay of the running average of the weights, which is what is returned.
+    beside: a gradient that no row has a part in, by parameter, in units of a row's bound; it is added to the noisy sum. after:
+    what else is done after each step, such as training a network that sees no row. Both are post-processing: they see weights
+    alone.
     Raises ConfigError for a network with other trained parts, GenerationError where the weights leave the finite numbers.
     """
     network.to(device).train()
     rows = [torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in data]
     clipped = ClippedSum(network)
-    parameters = dict(network.named_parameters())
-    optimizer = torch.optim.Adam(parameters.values(), eps=1e-8)
+    parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    optimizer = torch.optim.Adam(parameters.values(), betas=betas, eps=1e-8)
     averaged = {name: value.detach().clone() for name, value in parameters.items()}
     rng = torch.Generator(device)
     rng.manual_seed(int.from_bytes(noise.entropy(8)) >> 1)  # what a row is shown with must not depend on who else is there
     for step in range(how.steps):
         sums = clipped.of(loss, rows, drawn(len(data[0]), how.sampling_rate, noise.entropy), rng)
+        public = {} if beside is None else beside(clipped)
         for name, parameter in parameters.items():
             blurred_ = blurred(sums[name].cpu().numpy(), how.noise_multiplier, noise.entropy)
             parameter.grad = torch.from_numpy(blurred_).to(parameter)
+            if name in public:
+                parameter.grad += (public[name] / how.noise_multiplier).to(parameter)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
         optimizer.step()
         with torch.no_grad():
             decay = min(average, (1 + step) / (10 + step))
             torch._foreach_lerp_(list(averaged.values()), [p.detach() for p in parameters.values()], 1 - decay)
+        if after is not None:
+            after(step)
         progress("fit", step + 1, how.steps)
     weights = {name: value.cpu().numpy() for name, value in averaged.items()}
     if not all(np.isfinite(value).all() for value in weights.values()):
@@ -101,7 +112,8 @@ def drawn(rows: int, rate: float, entropy: Callable[[int], bytes]) -> np.ndarray
 class ClippedSum:
     """The sum over rows of a network's gradients, each first shortened to 1 − MARGIN where it is longer.
 
-    Trained parts are linear layers, each asked once per row and pass, with inputs of shape (rows, times, features).
+    Trained parts are linear layers, each asked once per row and pass, with inputs of shape (rows, times, features), or of
+    (rows · times, features), row by row.
     Raises ConfigError for others.
     """
 
@@ -112,10 +124,10 @@ class ClippedSum:
         trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
         if strange := sorted(trained ^ known):
             raise ConfigError(
-                f"{strange[0]} is no weight of a linear layer, or shared or not trained; gradients are bounded row by row for "
+                f"{strange[0]} is no weight of a linear layer, or shared; gradients are bounded row by row for "
                 "linear layers alone: write the network in these"
             )
-        self.shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+        self.shapes = {name: p.shape for name, p in network.named_parameters() if p.requires_grad}
 
     def of(self, loss: Loss, rows: list[Tensor], batch: np.ndarray, rng: torch.Generator) -> dict[str, Tensor]:
         """The sum over these rows, by parameter, float64."""
@@ -127,10 +139,30 @@ class ClippedSum:
                 sums[name] += part
         return sums
 
+    def along(self, loss: Loss, rows: list[Tensor], released: Mapping[str, Tensor], rng: torch.Generator) -> Tensor:
+        """For audits: how far what was released goes along each row's shortened gradient, float64 of shape (rows,).
+
+        released: by parameter; of weights alone, and what is left out counts as nothing.
+        """
+        found = torch.zeros(len(rows[0]), dtype=torch.float64, device=rows[0].device)
+        for name, given, back in self._shortened(loss, tuple(rows), rng):
+            if f"{name}.weight" in released:
+                found += ((given @ released[f"{name}.weight"].to(given).T) * back).sum(dim=(1, 2)).double()
+        return found
+
     def _part(self, loss: Loss, rows: tuple[Tensor, ...], rng: torch.Generator) -> Iterator[tuple[str, Tensor]]:
-        with self._watched() as (went_in, came_out):
+        for name, given, back in self._shortened(loss, rows, rng):
+            back = back.flatten(0, 1)
+            yield f"{name}.weight", back.T @ given.flatten(0, 1)
+            if self.layers[name].bias is not None:
+                yield f"{name}.bias", back.sum(dim=0)
+
+    def _shortened(self, loss: Loss, rows: tuple[Tensor, ...], rng: torch.Generator) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """What went into each layer and what came back, of which each row's gradient, no longer than the bound, is made."""
+        with self._watched(len(rows[0])) as (went_in, came_out):
             total = loss(rows, rng).sum()
-        came_back = dict(zip(came_out, torch.autograd.grad(total, list(came_out.values())), strict=True))
+        backs = torch.autograd.grad(total, list(came_out.values()))
+        came_back = {name: back.reshape(len(rows[0]), -1, back.shape[-1]) for name, back in zip(came_out, backs, strict=True)}
         square = torch.zeros(len(rows[0]), dtype=torch.float64, device=total.device)
         for name, back in came_back.items():
             square += squared_length(self.layers[name], went_in[name], back)
@@ -140,22 +172,19 @@ class ClippedSum:
             given, back = went_in[name], back * scale
             if lost.any():
                 given, back = (part.masked_fill(lost[:, None, None], 0.0) for part in (given, back))
-            back = back.flatten(0, 1)
-            yield f"{name}.weight", back.T @ given.flatten(0, 1)
-            if self.layers[name].bias is not None:
-                yield f"{name}.bias", back.sum(dim=0)
+            yield name, given, back
 
     @contextmanager
-    def _watched(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+    def _watched(self, rows: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
         """What goes into each layer, and what comes out of it."""
         went_in: dict[str, Tensor] = {}
         came_out: dict[str, Tensor] = {}
 
         def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
             def hook(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-                if name in came_out or out.ndim != 3:
+                if name in came_out or out.ndim not in (2, 3) or len(out) % rows:
                     raise ConfigError(f"{name} is asked twice, or for no (rows, times, features); bounded gradients need that")
-                went_in[name], came_out[name] = given[0].detach(), out
+                went_in[name], came_out[name] = given[0].detach().reshape(rows, -1, given[0].shape[-1]), out
 
             return hook
 

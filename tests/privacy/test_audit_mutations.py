@@ -59,6 +59,12 @@ def test_a_raw_condition_vector_is_caught() -> None:
     assert caught(mutations.raw_conditions)
 
 
+def test_a_raw_condition_vector_of_the_gan_is_caught() -> None:
+    pytest.importorskip("torch", reason="the GAN needs torch")
+    pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")
+    assert caught(mutations.raw_conditions_of_gan)
+
+
 def test_a_refit_in_sampling_is_caught() -> None:
     assert caught(mutations.refit_in_sampling)
 
