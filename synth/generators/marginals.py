@@ -16,7 +16,7 @@ import numpy as np
 
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
-from synth.data.schema import Schema
+from synth.data.schema import Column, Schema
 from synth.data.table import Table
 from synth.errors import ConfigError, GenerationError, MissingExtraError, did_you_mean
 from synth.generators._aim import aim
@@ -45,7 +45,7 @@ class Marginals(Generator):
     """
 
     method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
-    degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
+    degree: int = 2  # aim: columns of the marginals that are to come out right, beside the target; 3 takes longer
     rounds: int = 8  # aim: at most so many for each column; the paper's 16 take longer, and bring nothing
     max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
     iterations: int = 50  # aim: passes of the estimation after each round, at most; the last time there are more
@@ -78,6 +78,7 @@ class Marginals(Generator):
                 counts,
                 noise,
                 degree=self.degree,
+                target=_place(domain, schema.target),
                 rounds=self.rounds,
                 max_cells=self.max_cells,
                 iterations=self.iterations,
@@ -160,3 +161,8 @@ class Marginals(Generator):
                 NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"])
             )
             begin = end
+
+
+def _place(domain: PrivateDomain, column: Column | None) -> int | None:
+    """Where a column is among those that are learned."""
+    return domain.names.index(column.name) if column is not None and column.name in domain.names else None

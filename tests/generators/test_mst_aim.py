@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synth.errors import BudgetError
-from synth.generators._aim import aim
+from synth.generators._aim import aim, downward_closure
 from synth.generators._exact_counts import ExactCounts, equal_parts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal, junction_tree_cells
 from synth.generators._mst import mst
@@ -130,8 +130,10 @@ def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method:
     assert set(asked) == {("counts", 3), ("choice", 3 * heaviest)}
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("method", "target"), [("mst", None), ("aim", None), ("aim", 4)])
+def test_no_score_moves_by_more_than_its_sensitivity(
+    method: str, target: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One row more, with all noise drawn alike and all that was released before being equal."""
     seen: list[list[np.ndarray]] = []
     bounds: list[float] = []
@@ -154,10 +156,28 @@ def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: p
         if method == "mst":
             mst(counts, noise, max_cells=10_000, progress=silent)
         else:
-            aim(counts, noise, degree=2, rounds=8, max_cells=10_000, iterations=50, progress=silent)
+            aim(counts, noise, degree=2, target=target, rounds=8, max_cells=10_000, iterations=50, progress=silent)
     assert len(seen[0]) == len(seen[1]) > 3
     moved = [np.abs(a - b).max() for a, b in zip(*seen, strict=True)]
     assert 0 < max(moved) <= max(bounds) * (1 + 1e-9)
+
+
+def test_sets_with_the_target_have_a_column_more() -> None:
+    assert downward_closure(3, 2) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert downward_closure(4, 2, target=1)[10:] == [(0, 1, 2), (0, 1, 3), (1, 2, 3)]
+
+
+def test_what_two_columns_say_of_the_target_together_is_learned() -> None:
+    """The last is the sum of two coins: each by itself tells nothing of whether it is even."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(2, size=(20_000, 4)).astype(np.int32)
+    codes[:, 3] = codes[:, 0] ^ codes[:, 1]
+    found = []
+    for target in (None, 3):
+        noise, counts = Noise(Allowance(100_000), seed=0), ExactCounts(codes, (2,) * 4, "abcd", 1)
+        model, _ = aim(counts, noise, degree=2, target=target, rounds=4, max_cells=100, iterations=50, progress=silent)
+        found.append(np.abs(model.marginal((0, 1, 3)) - counts[0, 1, 3]).sum() / 2 / len(codes))
+    assert found[0] > 0.4 > 0.02 > found[1]
 
 
 def test_the_model_stays_as_small_as_asked() -> None:
