@@ -1,4 +1,4 @@
-"""dpmm's MST and AIM on cells that are handed over: run by `benchmarks.private_peers` in an environment with dpmm."""
+"""dpmm's MST and AIM on cells that are handed over: run by `private_peers` where dpmm is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenDP's own MST and AIM on cells that are handed over: run by `benchmarks.private_peers` in an environment with opendp[mbi]."""
+"""OpenDP's own MST and AIM on cells that are handed over: run by `private_peers` where opendp[mbi] is."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
                                  [--peers dpmm=PYTHON,opendp=PYTHON]
 
 Writes private.md and private.svg under reports/benchmarks, of all that the state file holds. Needs the real tables (SYNTH_DATA
-names their folder). Each cell is a process of its own, so that its peak memory is its own; what is finished is kept in the state
-file, and an interrupted run goes on where it stopped.
+names their folder). Each cell is a process of its own, so that its peak memory is its own; what is finished is kept in the
+state file, and an interrupted run goes on where it stopped.
 
 δ is 1e-5, the unit a row. Kinds, categories, bounds and nullability are taken as public, as a codebook gives them: here they
 are read off all rows of the table, training and test. A tenth of the budget goes on bins of the numbers. The split is the
@@ -21,7 +21,8 @@ TVD is the mean total variation between the tables of 2 or 3 columns of the synt
 twenty quantiles of the training rows; of more than 400 sets of columns a seeded sample is taken. Worst group: the same for
 single columns within the group of a sensitive column (of at least 1% of the rows) where it is largest. TSTR is the AUC (of more
 than two classes its mean, of a number R²) of boosted trees trained on synthetic and tested on held-out rows. Found: members
-that the strongest attack finds at 1% false alarms, for the first seed, with its 95% interval, beside the most that (ε, δ) allows.
+that the strongest attack finds at 1% false alarms, for the first seed, with its 95% interval, beside the most that (ε, δ)
+allows.
 """
 
 from __future__ import annotations

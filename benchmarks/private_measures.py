@@ -41,7 +41,7 @@ def real_figures(train: Table, holdout: Table) -> dict[str, Any]:
     shape = synth.evaluate(train, holdout, holdout, only="fidelity.shape")["fidelity.shape"].score
     return found | {
         "fidelity.shape": None if shape is None else [shape.value, shape.low, shape.high],
-        TSTR: reached(Evidence(train, holdout, holdout, seed=0), "train"),
+        TSTR: reached(Evidence(train, holdout, train, seed=0), "train"),
     }
 
 

@@ -5,10 +5,10 @@
     python -m benchmarks.private Adult --methods aim,dpmm-aim,opendp-aim \\
         --peers dpmm=peer-dpmm/bin/python,opendp=peer-opendp/bin/python       (or SYNTH_PEERS)
 
-Two environments, since dpmm pins an older OpenDP. Both libraries are given the cells that ours works on: the codebook's, and for
-numbers the bins that a tenth of the budget bought, with the other nine tenths to spend (as ρ, or as the ε that it is at δ); their
-rows come back as cells, and values within these are drawn as ours are. So the methods are compared, not the cutting of numbers,
-of which neither has a better one: OpenDP wants public cut points, dpmm buys coarser ones. All else is as they ship it.
+Two environments, since dpmm pins an older OpenDP. Both libraries are given the cells that ours works on: the codebook's, and
+for numbers the bins that a tenth of the budget bought, with the other nine tenths to spend (as ρ, or as the ε that it is at δ);
+their rows come back as cells, and values within these are drawn as ours are. So the methods are compared, and not how numbers
+are cut, for which OpenDP wants public points. All else is as they ship it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Peer:
         """What to do where it is asked for and no environment is named."""
         return (
             f"{self.library}'s methods run in an environment of their own: python -m venv peer-{self.library}, "
-            f"peer-{self.library}/bin/pip install {self.needs},\nthen give --peers {self.library}=peer-{self.library}/bin/python"
+            f"peer-{self.library}/bin/pip install {self.needs},\n"
+            f"then give --peers {self.library}=peer-{self.library}/bin/python"
         )
 
 
@@ -64,7 +65,9 @@ def pythons(said: str) -> dict[str, str]:
     libraries = {peer.library for peer in PEERS.values()}
     for library, python in found.items():
         if library not in libraries or not os.access(python, os.X_OK):
-            raise SystemExit(f"--peers has {library}={python}; give {' or '.join(sorted(libraries))}, and its interpreter's path")
+            raise SystemExit(
+                f"--peers has {library}={python}; give {' or '.join(sorted(libraries))}, and its interpreter's path"
+            )
     return found
 
 
@@ -115,6 +118,9 @@ class Elsewhere(synth.Marginals):
         if n != len(self._drawn):
             raise RuntimeError(f"{len(self._drawn)} rows came back, and {n} were to")
         return self._domain.decode(self._drawn, rng)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {"domain": self._domain.to_dict()}, {"drawn": self._drawn}
 
 
 def _table(codes: np.ndarray) -> pa.Table:

@@ -131,9 +131,7 @@ def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method:
 
 
 @pytest.mark.parametrize(("method", "target"), [("mst", None), ("aim", None), ("aim", 4)])
-def test_no_score_moves_by_more_than_its_sensitivity(
-    method: str, target: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_score_moves_by_more_than_its_sensitivity(method: str, target: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row more, with all noise drawn alike and all that was released before being equal."""
     seen: list[list[np.ndarray]] = []
     bounds: list[float] = []
