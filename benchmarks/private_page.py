@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.cells import ROOT
 
 SHOWN = (("tvd2", "2-way TVD"), ("tvd3", "3-way TVD"), ("utility.tstr", "TSTR"), ("group", "worst group"))
-COLOURS = {"independent": "#8a8a8a", "mst": "#c26a00", "aim": "#1f5fbf", "autoregressive": "#1a7f4b"}
+COLOURS = {"independent": "#8a8a8a", "mst": "#c26a00", "aim": "#1f5fbf", "network": "#7a3fb0", "autoregressive": "#1a7f4b"}
 
 
 def write_page(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:
