@@ -155,7 +155,7 @@ def made(method: str, name: str, train: Table, budget: synth.Budget, seed: int) 
 
 def private(method: str) -> Any:
     """A method of ours by the name that the page has for it."""
-    return synth.Marginals(method=method) if method in ("mst", "aim") else synth.generators.by_name(method)()
+    return synth.Marginals(method=method) if method in ("mst", "aim", "network") else synth.generators.by_name(method)()
 
 
 class Singles(synth.Marginals):

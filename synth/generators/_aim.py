@@ -7,13 +7,16 @@ McKenna, Mullins, Sheldon and Miklau, "AIM: An Adaptive and Iterative Mechanism 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synth.errors import BudgetError
 from synth.generators._exact_counts import ExactCounts
-from synth.generators._factors import Columns, NoisyMarginal, cells
+from synth.generators._factors import Columns, Floats, NoisyMarginal, cells
 from synth.generators._graphical_model import GraphicalModel, estimate, junction_tree_cells_each
 from synth.privacy.mechanisms import Noise
 from synth.progress import Progress
@@ -22,6 +25,12 @@ CHOICE = 0.1  # of a round's cost is for the choice: 1 - α
 ABSOLUTE = math.sqrt(2 / math.pi)  # expected absolute value of a normal deviate
 LEAST = 2  # micro-ρ of a round: one for the choice, one for the counts
 SHARPER = 1.5  # times the cost, once a round brought less than its noise; by four, as in the paper, rounds end too soon
+
+
+class Model(Protocol):
+    """What tells expected rows."""
+
+    def marginals(self, sets: Sequence[Sequence[int]]) -> list[Floats]: ...
 
 
 def aim(
@@ -44,15 +53,10 @@ def aim(
     """
     sizes, allowance = counts.sizes, noise.allowance
     whole, columns = allowance.left, len(sizes)
-    cost = max(LEAST, whole // (rounds * columns))
-    if columns * cost >= whole:
-        raise BudgetError(
-            f"{whole:,} micro-ρ are left for {columns} columns, of which each costs {cost:,} by itself; nothing was drawn: "
-            "give a larger epsilon, or drop columns"
-        )
+    cost = first_cost(whole, rounds, columns)
     candidates = downward_closure(columns, degree, target)
 
-    measured = [counts.measure((column,), noise, cost - _for_choice(cost)) for column in range(columns)]
+    measured = [counts.measure((column,), noise, cost - for_choice(cost)) for column in range(columns)]
     model = estimate(sizes, measured, iterations=iterations)
     while left := allowance.left:
         if left <= 2 * cost:
@@ -61,11 +65,10 @@ def aim(
         fitting = _fitting(candidates, measured, sizes, (spent + cost) / whole * max_cells)
         chosen = _choose(counts, model, fitting, noise, cost)
         before = model.marginal(chosen)
-        measured.append(counts.measure(chosen, noise, cost - _for_choice(cost)))
+        measured.append(counts.measure(chosen, noise, cost - for_choice(cost)))
         model = estimate(sizes, measured, iterations=iterations, start=model)
-        noisy = ABSOLUTE * measured[-1].sigma * before.size
-        if np.abs(model.marginal(chosen) - before).sum() <= noisy:
-            cost = int(cost * SHARPER)  # the model moved by less than the noise
+        if moved_little([before], [model.marginal(chosen)], measured[-1:]):
+            cost = int(cost * SHARPER)
         progress("fit", whole - allowance.left, whole)
     return estimate(sizes, measured, start=model), measured
 
@@ -77,8 +80,26 @@ def downward_closure(columns: int, degree: int, target: int | None = None) -> li
     return sorted({*small, *with_target}, key=lambda few: (len(few), few))
 
 
-def _for_choice(cost: int) -> int:
+def first_cost(whole: int, rounds: int, columns: int) -> int:
+    """What a round costs at first, and each column by itself. Raises BudgetError where the columns would leave nothing."""
+    cost = max(LEAST, whole // (rounds * columns))
+    if columns * cost >= whole:
+        raise BudgetError(
+            f"{whole:,} micro-ρ are left for {columns} columns, of which each costs {cost:,} by itself; nothing was drawn: "
+            "give a larger epsilon, or drop columns"
+        )
+    return cost
+
+
+def for_choice(cost: int) -> int:
+    """Of what a round costs, the part that the choice does; the rest is for the counts."""
     return max(1, int(CHOICE * cost))
+
+
+def moved_little(before: Sequence[Floats], after: Sequence[Floats], measured: Sequence[NoisyMarginal]) -> bool:
+    """Whether a model moved by less than the noise of what it was moved by, so that later rounds had better cost more."""
+    moved = sum(float(np.abs(now - then).sum()) for then, now in zip(before, after, strict=True))
+    return moved <= sum(ABSOLUTE * one.sigma * one.counts.size for one in measured)
 
 
 def _fitting(candidates: list[Columns], measured: list[NoisyMarginal], sizes: Columns, max_cells: float) -> list[Columns]:
@@ -95,16 +116,26 @@ def _fitting(candidates: list[Columns], measured: list[NoisyMarginal], sizes: Co
 
 
 def _choose(counts: ExactCounts, model: GraphicalModel, candidates: list[Columns], noise: Noise, cost: int) -> Columns:
-    """Likely the candidate whose error, less that which its noise would bring, weighs most.
+    """Likely the candidate whose error, less that which its noise would bring, weighs most."""
+    scores = scores_of(counts, model, candidates, counts.sigma(cost - for_choice(cost)))
+    sensitivity, what = choice_sensitivity(counts, candidates), "the choice of a marginal"
+    return candidates[noise.choose(scores, for_choice(cost), sensitivity=sensitivity, what=what)]
+
+
+def scores_of(counts: ExactCounts, model: Model, candidates: Sequence[Columns], sigma: float) -> NDArray[np.float64]:
+    """How far the model is off each candidate, less what noise of this deviation would bring, by its weight.
 
     The paper's weight is how many columns a candidate shares with the sets that are to come out right, taken together. Where
     these are all of `degree` columns, that is in proportion to how many the candidate has; with a target it stays at that.
     """
-    sigma = counts.sigma(cost - _for_choice(cost))
-    scores = [
-        len(columns) * (np.abs(counts[columns] - p).sum() - ABSOLUTE * sigma * p.size)
-        for columns, p in zip(candidates, model.marginals(candidates), strict=True)
-    ]
-    sensitivity = max(map(len, candidates)) * counts.rows_per_unit
-    what = "the choice of a marginal"
-    return candidates[noise.choose(np.array(scores), _for_choice(cost), sensitivity=sensitivity, what=what)]
+    return np.array(
+        [
+            len(columns) * (np.abs(counts[columns] - p).sum() - ABSOLUTE * sigma * p.size)
+            for columns, p in zip(candidates, model.marginals(candidates), strict=True)
+        ]
+    )
+
+
+def choice_sensitivity(counts: ExactCounts, candidates: Sequence[Columns]) -> int:
+    """How far one unit moves any of the scores."""
+    return max(map(len, candidates)) * counts.rows_per_unit
