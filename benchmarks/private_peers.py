@@ -75,8 +75,7 @@ def made_by_peer(
     method: str, train: Table, budget: synth.Budget, pythons: Mapping[str, str], folder: Path
 ) -> tuple[Table, dict[str, float]]:
     """Rows of a peer's method, and what they cost it."""
-    peer = PEERS[method]
-    model = Elsewhere(peer=peer, python=pythons[peer.library], folder=folder)
+    model = Elsewhere(peer=method, python=pythons[PEERS[method].library], folder=str(folder))
     model.fit(train, budget=budget, dataset=method)
     return model.sample(len(train)), json.loads((folder / "costs.json").read_text(encoding="utf-8"))
 
@@ -85,32 +84,32 @@ def made_by_peer(
 class Elsewhere(synth.Marginals):
     """A peer's method behind our domain: it is fitted, and its rows are drawn, in another process."""
 
-    peer: Peer | None = None
-    python: str = ""
-    folder: Path = Path()
+    peer: str = ""  # its key in PEERS
+    python: str = ""  # the interpreter of its environment
+    folder: str = ""  # where what is handed over lies
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Any, progress: Any) -> None:
-        assert self.peer is not None
+        peer, folder = PEERS[self.peer], Path(self.folder)
         domain, allowance = access.domain, access.noise.allowance
         codes = domain.encode(rows, schema)
         rho = allowance.left / 1e6
         job = {
-            "method": self.peer.method,
+            "method": peer.method,
             "sizes": list(domain.sizes),
             "rows": len(codes),
             "rho": rho,
             "epsilon": zcdp_epsilon(rho, access.budget.delta),
             "delta": access.budget.delta,
         }
-        allowance.spend(allowance.left, f"{self.peer.library} {self.peer.method}")
-        (self.folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        pq.write_table(_table(codes), self.folder / "codes.parquet")
+        allowance.spend(allowance.left, f"{peer.library} {peer.method}")
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        pq.write_table(_table(codes), folder / "codes.parquet")
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        command = [self.python, str(ROOT / "benchmarks" / self.peer.script), str(self.folder)]
+        command = [self.python, str(ROOT / "benchmarks" / peer.script), self.folder]
         done = subprocess.run(command, env=clean, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"{self.peer.library}: {done.stderr.strip().splitlines()[-1][:120]}")
-        drawn = pq.read_table(self.folder / "drawn.parquet")
+            raise RuntimeError(f"{peer.library}: {done.stderr.strip().splitlines()[-1][:120]}")
+        drawn = pq.read_table(folder / "drawn.parquet")
         self._drawn = np.column_stack([drawn[str(place)].to_numpy() for place in range(len(domain.sizes))]).astype(np.int32)
         self._domain = domain
 

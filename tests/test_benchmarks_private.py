@@ -14,7 +14,7 @@ from benchmarks import private
 from benchmarks.private_claims import Claim, claims
 from benchmarks.private_measures import figures, real_figures
 from benchmarks.private_page import write_page
-from benchmarks.private_peers import Elsewhere, Peer
+from benchmarks.private_peers import PEERS, Elsewhere, Peer
 from synth.data.table import Table
 from tests.declared import declared
 
@@ -113,8 +113,8 @@ def test_rows_of_another_process_come_back_in_their_cells(
     """A peer that hands back what it was given: what is lost on the way there and back would show."""
     (tmp_path / "peer_echo.py").write_text(GIVES_BACK)
     (tmp_path / "peer_job.py").write_text((private.ROOT / "benchmarks" / "peer_job.py").read_text())
-    peer = Peer("echo", "aim", str(tmp_path / "peer_echo.py"), "nothing")
-    model = Elsewhere(peer=peer, python=sys.executable, folder=tmp_path)
+    monkeypatch.setitem(PEERS, "echo", Peer("echo", "aim", str(tmp_path / "peer_echo.py"), "nothing"))
+    model = Elsewhere(peer="echo", python=sys.executable, folder=str(tmp_path))
     model.fit(table, budget=synth.Budget(1.0, 1e-5), dataset="people")
     back = model.sample_table(len(table)).arrow
     for name in ("colour", "grade", "member"):
@@ -123,9 +123,10 @@ def test_rows_of_another_process_come_back_in_their_cells(
     assert sum(cost for _, cost in model.receipt.spent) <= model.receipt.cost.micro_rho
 
 
-def test_a_peer_that_breaks_says_its_last_words(tmp_path: Path, table: Table) -> None:
+def test_a_peer_that_breaks_says_its_last_words(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "peer_breaks.py").write_text("raise SystemExit('no such method')")
-    model = Elsewhere(peer=Peer("breaks", "aim", str(tmp_path / "peer_breaks.py"), ""), python=sys.executable, folder=tmp_path)
+    monkeypatch.setitem(PEERS, "breaks", Peer("breaks", "aim", str(tmp_path / "peer_breaks.py"), ""))
+    model = Elsewhere(peer="breaks", python=sys.executable, folder=str(tmp_path))
     with pytest.raises(RuntimeError, match="breaks: no such method"):
         model.fit(table, budget=synth.Budget(1.0, 1e-5), dataset="people")
 

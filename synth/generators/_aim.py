@@ -62,7 +62,8 @@ def aim(
         if left <= 2 * cost:
             cost = left  # the last round
         spent = whole - left
-        fitting = _fitting(candidates, measured, sizes, (spent + cost) / whole * max_cells)
+        worth = _worth_asking(candidates, sizes, model.total, counts.sigma(cost - for_choice(cost)))
+        fitting = _fitting(worth, measured, sizes, (spent + cost) / whole * max_cells)
         chosen = _choose(counts, model, fitting, noise, cost)
         before = model.marginal(chosen)
         measured.append(counts.measure(chosen, noise, cost - for_choice(cost)))
@@ -100,6 +101,15 @@ def moved_little(before: Sequence[Floats], after: Sequence[Floats], measured: Se
     """Whether a model moved by less than the noise of what it was moved by, so that later rounds had better cost more."""
     moved = sum(float(np.abs(now - then).sum()) for then, now in zip(before, after, strict=True))
     return moved <= sum(ABSOLUTE * one.sigma * one.counts.size for one in measured)
+
+
+def _worth_asking(candidates: list[Columns], sizes: Columns, rows: float, sigma: float) -> list[Columns]:
+    """Single columns, and the sets whose noise would not outweigh all that can be wrong with them: each row, in two cells.
+
+    The others are hardly ever chosen, and on many columns it takes long to score them. `rows` is the noisy number.
+    """
+    most = 2 * rows / (ABSOLUTE * sigma)
+    return [one for one in candidates if len(one) == 1 or cells(one, sizes) < most]
 
 
 def _fitting(candidates: list[Columns], measured: list[NoisyMarginal], sizes: Columns, max_cells: float) -> list[Columns]:

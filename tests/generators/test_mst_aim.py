@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from synth.errors import BudgetError
-from synth.generators._aim import aim, downward_closure
+from synth.generators._aim import _worth_asking, aim, downward_closure
 from synth.generators._exact_counts import ExactCounts, equal_parts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal, junction_tree_cells
 from synth.generators._mst import mst
@@ -179,6 +179,13 @@ def test_what_two_columns_say_of_the_target_together_is_learned() -> None:
         model, _ = aim(counts, noise, degree=2, target=target, rounds=4, max_cells=100, iterations=50, progress=silent)
         found.append(np.abs(model.marginal((0, 1, 3)) - counts[0, 1, 3]).sum() / 2 / len(codes))
     assert found[0] > 0.4 > 0.02 > found[1]
+
+
+def test_sets_whose_noise_outweighs_all_rows_are_not_asked_for() -> None:
+    candidates = [(0,), (1,), (0, 1)]
+    assert _worth_asking(candidates, (30, 30), 1_000.0, 2.0) == candidates
+    assert _worth_asking(candidates, (30, 30), 1_000.0, 3.0) == [(0,), (1,)]  # 900 cells, each off by 2.4 rows on average
+    assert _worth_asking(candidates, (30, 30), 1.0, 3.0) == [(0,), (1,)]  # single columns always are
 
 
 def test_the_model_stays_as_small_as_asked() -> None:
