@@ -127,13 +127,13 @@ def make(folder: Path) -> None:
     train, holdout = cell.case.tables(cell.seed)
     sizes = {"rows": len(train), "holdout": len(holdout), "columns": len(train.schema)}
     del holdout
-    cost: dict[str, float] = {"before": _peak(), "load": os.getloadavg()[0]}
-    cpu, started = _cpu(), time.perf_counter()
+    cost: dict[str, float] = {"before": peak_memory(), "load": os.getloadavg()[0]}
+    cpu, started = cpu_seconds(), time.perf_counter()
     method.fit(train, cell.seed)
     fitted = time.perf_counter()
     rows = method.sample(len(train), cell.seed)
     sampled = time.perf_counter()
-    cost |= {"fit": fitted - started, "sample": sampled - fitted, "cpu": _cpu() - cpu, "peak": _peak()}
+    cost |= {"fit": fitted - started, "sample": sampled - fitted, "cpu": cpu_seconds() - cpu, "peak": peak_memory()}
     pq.write_table(rows, folder / "rows.parquet")
     _write(folder / "made.json", {"about": about, "sizes": sizes, "cost": cost})
 
@@ -152,13 +152,13 @@ def _write(path: Path, facts: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     """Seconds of CPU that this process, all its threads and the processes that it waited for have used."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
     """The most memory that this process has held so far, in bytes.
 
     On Linux from its own account: `ru_maxrss` starts at what the process that started this one held.

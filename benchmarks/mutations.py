@@ -7,7 +7,7 @@ at a size that CI can, on noise from seeds; `benchmarks.audits` counts how often
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -19,11 +19,14 @@ import numpy as np
 from synth.data.schema import Column, Kind, Schema
 from synth.data.table import Table
 from synth.generators._exact_counts import ExactCounts
-from synth.generators._factors import NoisyMarginal
+from synth.generators._factors import Columns, NoisyMarginal
+from synth.generators._product_mixture import ProductMixture
+from synth.generators.marginals import Marginals, learn
 from synth.privacy import mechanisms
 from synth.privacy.accounting import dpsgd_curve, zcdp_epsilon
 from synth.privacy.allowance import Allowance
 from synth.privacy.audit import (
+    WORST,
     WORST_SIZES,
     Audit,
     Pair,
@@ -39,6 +42,7 @@ from synth.privacy.columns import PrivateColumn
 from synth.privacy.domains import PrivateDomain, encode_rows
 from synth.privacy.mechanisms import Noise
 from synth.privacy.neighbours import NEIGHBOURS, told_apart
+from synth.progress import silent
 
 MICRO_RHO = 1_783_000  # ε = 10 at δ = 1e-5: the larger the claim, the fewer runs a fault of the same kind takes to show
 SMALL_RHO = 30_600  # ε = 1
@@ -244,6 +248,40 @@ def refit_in_sampling(planted: bool, seed: int | None, runs: int = RUNS) -> bool
     return not audit_mu("a few samples", gaussian_mu(MICRO_RHO), tries).holds
 
 
+def raw_training(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
+    """A network is trained on the counts themselves, and the noisy ones are only shown.
+
+    Both sides are made to choose and release the same, whatever their rows are: a sound model follows from that alone.
+    """
+    from synth.generators._marginal_net import Fitting
+
+    usual, train = ExactCounts(WORST.without, WORST_SIZES, "abc", 1), Fitting.fit
+
+    class Same(ExactCounts):
+        def measure(self, columns: Columns, noise: Noise, micro_rho: int) -> NoisyMarginal:
+            return usual.measure(columns, noise, micro_rho)
+
+    def fit(codes: np.ndarray) -> Any:
+        counts = Same(codes, WORST_SIZES, "abc", 1)
+
+        def on_rows(self: Fitting, released: Sequence[NoisyMarginal], steps: int, **given: Any) -> ProductMixture:
+            raw = [NoisyMarginal(one.columns, counts[one.columns], one.sigma) for one in released]
+            return train(self, raw if planted else released, steps, **given)
+
+        how = Marginals(method="network", rounds=2, iterations=3, components=8)
+        with patch.object(Noise, "choose", _in_turn), patch.object(Fitting, "fit", on_rows):
+            model, released = learn(counts, Noise(Allowance(SMALL_RHO), seed=seed or 0), how, silent)
+        return {"model": model, "released": released}
+
+    return bool(told_apart(fit, WORST.without, WORST.with_))
+
+
+def _in_turn(noise: Noise, scores: np.ndarray, micro_rho: int, *, sensitivity: float, what: str) -> int:
+    """A choice that no score has a say in."""
+    noise.allowance.spend(micro_rho, what)
+    return len(noise.allowance.spent) % len(scores)
+
+
 # DP-SGD ------------------------------------------------------------------------------------------------------------------
 
 STEPS, RATE, NOISE, LOOSE = 64, 0.25, 2.0, 0.1  # of a training; LOOSE is the δ at which lots and shuffles lie furthest apart
@@ -296,5 +334,6 @@ MUTATIONS = (
     Mutation("raw condition vector", "smartnoise DP-CTGAN", "black box, ε", raw_conditions),
     Mutation("raw condition vector in gan", "smartnoise DP-CTGAN", "black box, ε", raw_conditions_of_gan),
     Mutation("refit in sampling", "synthcity AIM", "white box, μ", refit_in_sampling),
+    Mutation("raw training", "counts only shown with noise", "neighbours", raw_training),
     Mutation("shuffled batches", "synthcity DPGAN", "white box, ε", shuffled_batches),
 )

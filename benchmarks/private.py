@@ -1,44 +1,48 @@
-"""What a privacy budget buys: every private method at several ε, against independent columns and real rows.
+"""What a privacy budget buys: every private method at several ε, against independent columns, real rows and peers.
 
     python -m benchmarks.private [TABLE …] [--methods independent,mst,aim] [--epsilons 0.5,1,3,10] [--seeds 5] [--again]
+                                 [--peers dpmm=PYTHON,opendp=PYTHON]
 
-Writes private.md and private.svg under reports/benchmarks. Needs the real tables (SYNTH_DATA names their folder). Each cell is
-a process of its own, so that its peak memory is its own; what is finished is kept in a state file, and an interrupted run goes
-on where it stopped.
+Writes private.md and private.svg under reports/benchmarks, of all that the state file holds. Needs the real tables (SYNTH_DATA
+names their folder). Each cell is a process of its own, so that its peak memory is its own; what is finished is kept in the
+state file, and an interrupted run goes on where it stopped.
 
 δ is 1e-5, the unit a row. Kinds, categories, bounds and nullability are taken as public, as a codebook gives them: here they
 are read off all rows of the table, training and test. A tenth of the budget goes on bins of the numbers. The split is the
 official one of Adult, else 30% held out by the seed; noise has no seed. `independent` has the same domain, and all of the rest
-of the budget on its single columns.
+of the budget on its single columns. Real rows are the held-out ones in place of synthetic ones, but for TSTR, where models are
+trained on the training rows.
+
+Peers run in environments of their own, on the same rows, codebook, ε and δ: `benchmarks.private_peers` says how to install
+them, and what each is given. Seconds are those of fit and sample together; CPU seconds count all threads, and do not depend on
+what else the machine did. Memory is the whole process's, and of a peer that of its own.
 
 TVD is the mean total variation between the tables of 2 or 3 columns of the synthetic and of the training rows, numbers cut at
 twenty quantiles of the training rows; of more than 400 sets of columns a seeded sample is taken. Worst group: the same for
 single columns within the group of a sensitive column (of at least 1% of the rows) where it is largest. TSTR is the AUC (of more
 than two classes its mean, of a number R²) of boosted trees trained on synthetic and tested on held-out rows. Found: members
-that the strongest attack finds at 1% false alarms, for the first seed, beside the most that (ε, δ) allows.
+that the strongest attack finds at 1% false alarms, for the first seed, with its 95% interval, beside the most that (ε, δ)
+allows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import synth
-from benchmarks.cells import DATA, ROOT
-from synth.data.encoding import Encoded, encode
+from benchmarks.cells import DATA, ROOT, cpu_seconds, peak_memory
+from benchmarks.private_measures import figures, real_figures
+from benchmarks.private_peers import PEERS, made_by_peer, pythons
+from synth.data.encoding import Encoded
 from synth.data.schema import Kind, Schema
 from synth.data.table import Table
 
@@ -49,92 +53,109 @@ TABLES: dict[str, dict[str, Any]] = {
     "Default": {"file": "default_credit.parquet", "target": "default payment next month", "sensitive": ["SEX"]},
 }
 METHODS = ("independent", "mst", "aim")
+REAL = "real"  # held-out rows in place of synthetic ones, at no ε
 EPSILONS = (0.5, 1.0, 3.0, 10.0)
 DELTA = 1e-5
-MOST_SETS = 400
-CUTS = 20
 STATE = ROOT / "reports" / "runs" / "private.jsonl"
 OUT = ROOT / "reports" / "benchmarks"
 LIMIT = 1_500  # seconds of a cell
+
+Key = tuple[str, str, float, int]  # table, method, ε, seed
 
 
 def main() -> None:
     """Run what is not in the state file, and write the page."""
     if len(sys.argv) > 1 and sys.argv[1] == "cell":
-        print(json.dumps(cell(*sys.argv[2:4], float(sys.argv[4]), int(sys.argv[5]))))
+        table, method, epsilon, seed = sys.argv[2:6]
+        print(json.dumps(cell((table, method, float(epsilon), int(seed)), pythons(sys.argv[6]))))
         return
-    reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    reader.add_argument("tables", nargs="*", default=[], metavar="TABLE")
-    reader.add_argument("--methods", default=",".join(METHODS))
-    reader.add_argument("--epsilons", default=",".join(f"{epsilon:g}" for epsilon in EPSILONS))
-    reader.add_argument("--seeds", type=int, default=5)
-    reader.add_argument("--again", action="store_true", help="forget what is in the state file")
-    reader.add_argument("--state", type=Path, default=STATE)
-    reader.add_argument("--out", type=Path, default=OUT)
-    asked = reader.parse_args()
+    asked = reader().parse_args()
     if asked.again:
         asked.state.unlink(missing_ok=True)
     methods, epsilons = asked.methods.split(","), [float(epsilon) for epsilon in asked.epsilons.split(",")]
-    cells = [(t, m, e, s) for t in asked.tables or TABLES for s in range(asked.seeds) for e in epsilons for m in methods]
+    found = pythons(asked.peers)
+    for method in methods:
+        if method in PEERS and PEERS[method].library not in found:
+            sys.exit(PEERS[method].how_to_install)
+    tables = asked.tables or list(TABLES)
+    cells = [(table, REAL, 0.0, 0) for table in tables]
+    cells += [(t, m, e, s) for s in range(asked.seeds) for t in tables for e in epsilons for m in methods]
     done = known(asked.state)
     for place, one in enumerate(cells, 1):
         if one not in done:
-            run(one, asked.state)
+            run(one, asked.state, asked.peers, asked.limit)
             print(f"{place}/{len(cells)} {' '.join(map(str, one))}", file=sys.stderr, flush=True)
-    command = f"python -m benchmarks.private {' '.join(asked.tables)} --methods {asked.methods} --seeds {asked.seeds}"
     from benchmarks.private_page import write_page
 
-    write_page(asked.out, [found for key, found in known(asked.state).items() if key in set(cells)], command)
+    write_page(asked.out, list(known(asked.state).values()))
 
 
-def known(state: Path) -> dict[tuple[str, str, float, int], dict[str, Any]]:
+def reader() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("tables", nargs="*", default=[], metavar="TABLE")
+    options.add_argument("--methods", default=",".join(METHODS), help=f"of ours, and of peers {', '.join(PEERS)}")
+    options.add_argument("--epsilons", default=",".join(f"{epsilon:g}" for epsilon in EPSILONS))
+    options.add_argument("--seeds", type=int, default=5)
+    options.add_argument("--peers", default=os.environ.get("SYNTH_PEERS", ""), metavar="LIBRARY=PYTHON,…")
+    options.add_argument("--limit", type=int, default=LIMIT, help="seconds of a cell")
+    options.add_argument("--again", action="store_true", help="forget what is in the state file")
+    options.add_argument("--state", type=Path, default=STATE)
+    options.add_argument("--out", type=Path, default=OUT)
+    return options
+
+
+def known(state: Path) -> dict[Key, dict[str, Any]]:
     """The cells that are finished."""
     lines = state.read_text(encoding="utf-8").splitlines() if state.is_file() else []
     found = [json.loads(line) for line in lines if line.endswith("}")]
     return {(each["table"], each["method"], each["epsilon"], each["seed"]): each for each in found}
 
 
-def run(one: tuple[str, str, float, int], state: Path) -> None:
+def run(one: Key, state: Path, peers: str, limit: int) -> None:
     """Run a cell in a process and add its line to the state file; a crash or a cell that overruns says so there."""
-    table, method, epsilon, seed = one
-    said: dict[str, Any] = {"table": table, "method": method, "epsilon": epsilon, "seed": seed}
-    command = [sys.executable, "-m", "benchmarks.private", "cell", table, method, str(epsilon), str(seed)]
+    said: dict[str, Any] = dict(zip(("table", "method", "epsilon", "seed"), one, strict=True))
+    command = [sys.executable, "-m", "benchmarks.private", "cell", *map(str, one), peers]
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
         said |= json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr.strip().splitlines()[-1][:160]}
     except subprocess.TimeoutExpired:
-        said |= {"failed": f"took over {LIMIT} s"}
+        said |= {"failed": f"took over {limit} s"}
     state.parent.mkdir(parents=True, exist_ok=True)
     with state.open("a", encoding="utf-8") as file:
         file.write(json.dumps(said) + "\n")
 
 
-def cell(name: str, method: str, epsilon: float, seed: int) -> dict[str, Any]:
+def cell(one: Key, peers: Mapping[str, str]) -> dict[str, Any]:
     """Fit, draw as many rows as there are training rows, and measure."""
+    name, method, epsilon, seed = one
     train, holdout = tables(name, seed)
+    if method == REAL:
+        return real_figures(train, holdout)
+    budget = synth.Budget(epsilon, DELTA)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SYNTH_HOME"] = folder  # a ledger of its own: benchmarks of public tables spend nobody's budget
-        begun = time.perf_counter()
-        if method == "real":
-            fake, fit, draw = holdout, 0.0, 0.0
+        if method in PEERS:
+            fake, costs = made_by_peer(method, train, budget, peers, Path(folder))
         else:
-            model = Singles() if method == "independent" else private(method)
-            model.fit(train, budget=synth.Budget(epsilon, DELTA), dataset=name)
-            fit = time.perf_counter() - begun
-            fake = model.sample(len(train), seed=seed)
-            draw = time.perf_counter() - begun - fit
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    only = ["fidelity.shape", "utility.tstr", *(["privacy.membership_tpr"] if seed == 0 and method != "real" else [])]
-    measured = {m.name: m.score for m in synth.evaluate(train, holdout, fake, only=only) if not m.columns and m.group is None}
-    scores = {key: None if score is None else [score.value, score.low, score.high] for key, score in measured.items()}
-    errors = {f"tvd{ways}": tvd(train, fake, ways) for ways in (2, 3)}
-    costs = {"fit": fit, "sample": draw, "peak": peak}
-    return {**costs, **errors, "group": worst_group(train, fake), **scores}
+            fake, costs = made(method, name, train, budget, seed)
+    return {**costs, **figures(train, holdout, fake, attack=seed == 0)}
+
+
+def made(method: str, name: str, train: Table, budget: synth.Budget, seed: int) -> tuple[Table, dict[str, float]]:
+    """Rows of a method of ours, and what they cost."""
+    begun, cpu = time.perf_counter(), cpu_seconds()
+    model = Singles() if method == "independent" else private(method)
+    model.fit(train, budget=budget, dataset=name)
+    fit = time.perf_counter() - begun
+    fake = model.sample(len(train), seed=seed)
+    draw = time.perf_counter() - begun - fit
+    return fake, {"fit": fit, "sample": draw, "cpu": cpu_seconds() - cpu, "peak": peak_memory()}
 
 
 def private(method: str) -> Any:
     """A method of ours by the name that the page has for it."""
-    return synth.Marginals(method=method) if method in ("mst", "aim") else synth.generators.by_name(method)()
+    return synth.Marginals(method=method) if method in ("mst", "aim", "network") else synth.generators.by_name(method)()
 
 
 class Singles(synth.Marginals):
@@ -181,57 +202,6 @@ def codebook(parts: Sequence[Table]) -> dict[str, Any]:
             said["unit"] = column.unit
         columns[column.name] = said
     return {"columns": columns}
-
-
-def tvd(train: Table, fake: Table, ways: int) -> float:
-    """Mean total variation of the tables of so many columns."""
-    codes, sizes = cut(train, fake)
-    sets = list(combinations(range(len(sizes)), ways))
-    if len(sets) > MOST_SETS:
-        sets = [sets[i] for i in np.random.default_rng(0).permutation(len(sets))[:MOST_SETS]]
-    return float(np.mean([_apart([side[:, list(few)] for side in codes], [sizes[i] for i in few]) for few in sets]))
-
-
-def worst_group(train: Table, fake: Table) -> float:
-    """The largest mean total variation of single columns within a group of a sensitive column."""
-    codes, sizes = cut(train, fake)
-    names = [column.name for column in train.schema.learned]
-    worst = 0.0
-    for column in train.schema.sensitive:
-        place = names.index(column.name)
-        for level in range(sizes[place]):
-            inside = [side[side[:, place] == level] for side in codes]
-            if len(inside[0]) < 0.01 * len(codes[0]):
-                continue
-            if not len(inside[1]):
-                return 1.0
-            each = [_apart([s[:, [i]] for s in inside], [sizes[i]]) for i in range(len(sizes)) if i != place]
-            worst = max(worst, float(np.mean(each)))
-    return worst
-
-
-def cut(train: Table, fake: Table) -> tuple[list[np.ndarray], list[int]]:
-    """Both tables as codes, int64 of shape (rows, columns), and how many each column has."""
-    sides, codes, sizes = [encode(train), encode(Table(fake.arrow, train.schema))], [[], []], []
-    for name in sides[0]:
-        values = [side[name].values for side in sides]
-        if sides[0][name].is_category:
-            cells = [part.astype(np.int64) + 1 for part in values]
-            sizes.append(int(sides[0][name].levels or 0) + 1)
-        else:
-            edges = np.unique(np.nanquantile(values[0], np.linspace(0, 1, CUTS + 1)[1:-1]))
-            cells = [np.where(np.isnan(v), 0, np.searchsorted(edges, v, side="right") + 1) for v in values]
-            sizes.append(len(edges) + 2)
-        for side, part in zip(codes, cells, strict=True):
-            side.append(part)
-    return [np.column_stack(side) for side in codes], sizes
-
-
-def _apart(sides: Sequence[np.ndarray], sizes: Sequence[int]) -> float:
-    whole = math.prod(sizes)
-    flat = [np.ravel_multi_index(tuple(side.T), tuple(sizes)) for side in sides]
-    shares = [np.bincount(each, minlength=whole) / len(each) for each in flat]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 if __name__ == "__main__":

@@ -12,23 +12,39 @@ from statistics import median
 from typing import Any
 
 from benchmarks.cells import ROOT
+from benchmarks.private_claims import allowed, claims
 
 SHOWN = (("tvd2", "2-way TVD"), ("tvd3", "3-way TVD"), ("utility.tstr", "TSTR"), ("group", "worst group"))
-COLOURS = {"independent": "#8a8a8a", "mst": "#c26a00", "aim": "#1f5fbf", "autoregressive": "#1a7f4b"}
+COLOURS = {  # of the methods, in the order of the page
+    "real": "#000000",
+    "independent": "#8a8a8a",
+    "mst": "#c26a00",
+    "aim": "#1f5fbf",
+    "network": "#00a0a0",
+    "autoregressive": "#1a7f4b",
+    "diffusion": "#7a4fbf",
+    "gan": "#b5306a",
+    "dpmm-mst": "#e3b778",
+    "dpmm-aim": "#8fb3e8",
+    "opendp-mst": "#a08050",
+    "opendp-aim": "#5a7aa8",
+}
 
 
-def write_page(out: Path, found: Sequence[dict[str, Any]], command: str) -> None:
-    """private.md and private.svg in a folder."""
+def write_page(out: Path, found: Sequence[dict[str, Any]]) -> None:
+    """private.md and private.svg in a folder, of all cells that there are."""
     from benchmarks import private
 
     about = (private.__doc__ or "").split("\n\n", 3)[3].strip()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     lines = [
         "# What a privacy budget buys\n",
-        f"Made by `{command}` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores. Medians over "
-        "seeds, in brackets the least and the most.\n",
+        f"Made by `{command(found)}` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, in parts: "
+        "each row says of how many seeds it is. Medians over seeds, in brackets the least and the most.\n",
         about + "\n",
-        "![TSTR and 2-way error against epsilon](private.svg)\n",
+        "## What it shows\n",
+        *(claim.line for claim in claims(found)),
+        "\n![TSTR and 2-way error against epsilon](private.svg)\n",
     ]
     for table in dict.fromkeys(each["table"] for each in found):
         lines += section(table, [each for each in found if each["table"] == table])
@@ -37,25 +53,47 @@ def write_page(out: Path, found: Sequence[dict[str, Any]], command: str) -> None
     (out / "private.svg").write_text(picture(found), encoding="utf-8")
 
 
+def command(found: Sequence[dict[str, Any]]) -> str:
+    """The command that makes all of these cells, as far as they are not there yet."""
+    tables = " ".join(dict.fromkeys(each["table"] for each in found))
+    methods = ",".join(method for method in COLOURS if method != "real" and any(each["method"] == method for each in found))
+    peers = " --peers …" if any("-" in each["method"] for each in found) else ""
+    return f"python -m benchmarks.private {tables} --methods {methods} --seeds {1 + max(each['seed'] for each in found)}{peers}"
+
+
 def section(table: str, found: Sequence[dict[str, Any]]) -> list[str]:
     """The table of one data set."""
-    head = "| ε | method | seeds | 2-way TVD | 3-way TVD | TSTR | worst group | Shape | found (allowed) | fit s | peak MB |"
-    lines = [f"## {table}\n", head, "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    names = ["ε", "method", "seeds", *(label for _, label in SHOWN), "Shape", "found (allowed)", "fit s", "CPU s", "peak MB"]
+    lines = [f"## {table}\n", f"| {' | '.join(names)} |", "|---:|---" + "|---:" * 10 + "|"]
     keys = sorted({(each["epsilon"], each["method"]) for each in found}, key=lambda key: (key[0], list(COLOURS).index(key[1])))
     for epsilon, method in keys:
         cells = [each for each in found if (each["epsilon"], each["method"]) == (epsilon, method)]
         whole = [each for each in cells if "failed" not in each]
+        at = f"{epsilon:g}" if epsilon else ""
         if not whole:
-            lines.append(f"| {epsilon:g} | `{method}` | 0 | {cells[0]['failed']} | | | | | | | |")
+            lines.append(f"| {at} | `{method}` | 0 | {cells[0]['failed']} | | | | | | | | |")
             continue
         figures = [spread([value(each, name) for each in whole]) for name, _ in SHOWN]
-        attacked = [each["privacy.membership_tpr"][0] for each in whole if each.get("privacy.membership_tpr")]
-        allowed = min(1.0, math.exp(epsilon) * 0.01 + 1e-5)
-        hit = f"{attacked[0]:.1%} ({allowed:.1%})" if attacked else ""
         shape = f"{median(each['fidelity.shape'][0] for each in whole):.2%}"
-        costs = f"{median(each['fit'] for each in whole):.1f} | {median(each['peak'] for each in whole) / 1e6:.0f}"
-        lines.append(f"| {epsilon:g} | `{method}` | {len(whole)} | {' | '.join(figures)} | {shape} | {hit} | {costs} |")
+        costs = [middle([each.get(name) for each in whole], unit) for name, unit in (("fit", 1), ("cpu", 1), ("peak", 1e6))]
+        seeds = f"{len(whole)}" + (f" ({len(cells) - len(whole)} failed)" if len(cells) > len(whole) else "")
+        lines.append(f"| {at} | `{method}` | {seeds} | {' | '.join([*figures, shape, hit(whole, epsilon), *costs])} |")
     return [*lines, ""]
+
+
+def hit(cells: Sequence[dict[str, Any]], epsilon: float) -> str:
+    """Members found, with the interval, beside what is allowed."""
+    attacked = [each["privacy.membership_tpr"] for each in cells if each.get("privacy.membership_tpr")]
+    if not attacked:
+        return ""
+    share, low, high = attacked[0]
+    return f"{share:.1%} [{low:.1%}–{high:.1%}] ({allowed(epsilon):.1%})"
+
+
+def middle(values: Sequence[float | None], unit: float) -> str:
+    """The median of what is known, in units."""
+    known = [each / unit for each in values if each is not None]
+    return f"{median(known):.{0 if unit > 1 else 1}f}" if known else ""
 
 
 def value(cell: dict[str, Any], name: str) -> float:
@@ -76,14 +114,16 @@ def picture(found: Sequence[dict[str, Any]]) -> str:
     width, height, parts = 340, 220, []
     for row, table in enumerate(names):
         for column, (figure, label) in enumerate((("utility.tstr", "TSTR"), ("tvd2", "2-way TVD"))):
-            cells = [each for each in found if each["table"] == table and "failed" not in each]
+            here = [each for each in found if each["table"] == table]
+            cells = [each for each in here if "failed" not in each and each["method"] != "real"]
             parts.append(_panel(cells, figure, f"{table}: {label}", column * width, row * height, width, height))
+    shown = [method for method in COLOURS if method != "real" and any(each["method"] == method for each in found)]
     legend = "".join(
-        f'<text x="{12 + 130 * i}" y="{len(names) * height + 18}" fill="{colour}" font-size="12">● {method}</text>'
-        for i, (method, colour) in enumerate(COLOURS.items())
-        if any(each["method"] == method for each in found)
+        f'<text x="{12 + 112 * (i % 6)}" y="{len(names) * height + 18 + 20 * (i // 6)}" fill="{COLOURS[method]}" '
+        f'font-size="12">● {method}</text>'
+        for i, method in enumerate(shown)
     )
-    box = f'viewBox="0 0 {2 * width} {len(names) * height + 30}" width="{2 * width}"'
+    box = f'viewBox="0 0 {2 * width} {len(names) * height + 52}" width="{2 * width}"'
     style = '<style>text{font-family:sans-serif}</style><rect width="100%" height="100%" fill="#fff"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">{style}{"".join(parts)}{legend}</svg>\n'
 

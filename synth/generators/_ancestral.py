@@ -27,7 +27,7 @@ def draw_rows(
         table = np.transpose(tables[clique], [columns.index(column) for column in (*given, *drawn)])
         table = table.reshape(cells(given, sizes), cells(drawn, sizes))
         group = _flat(rows, given, sizes)
-        cell = _systematic(table, group, rng)
+        cell = systematic(table, group, rng)
         for column, codes in zip(drawn, np.unravel_index(cell, shape(drawn, sizes)), strict=True):
             rows[:, column] = codes
     return rows
@@ -72,7 +72,7 @@ def _flat(rows: NDArray[np.int32], columns: Columns, sizes: Sequence[int]) -> ND
     return flat
 
 
-def _systematic(table: Floats, group: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def systematic(table: Floats, group: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """A cell for each row, by the weights in its group's line of the table."""
     groups, which = np.unique(group, return_inverse=True)
     counts = np.bincount(which, minlength=len(groups))

@@ -6,7 +6,7 @@ A table over the columns S has one axis for each, in the order in which S names 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,19 @@ def checked_columns(columns: Sequence[int], sizes: Sequence[int]) -> Columns:
     return tuple(int(column) for column in columns)
 
 
+def checked_masks(allowed: Mapping[int, NDArray[np.bool_] | Floats], sizes: Sequence[int]) -> dict[int, Floats]:
+    """By column which cells are allowed, or what share of each: float64 of shape (cells,). Raises ConfigError for another."""
+    masks: dict[int, Floats] = {}
+    for column, mask in allowed.items():
+        checked_columns([column], sizes)
+        shares = masks[column] = np.asarray(mask, dtype=np.float64)
+        if shares.shape != (sizes[column],):
+            raise ConfigError(f"a mask of shape {np.shape(mask)} for column {column}, which has {sizes[column]} cells")
+        if not ((shares >= 0) & (shares <= 1)).all():
+            raise ConfigError(f"a mask for column {column} is outside 0 to 1; give booleans, or shares")
+    return masks
+
+
 def cells(columns: Sequence[int], sizes: Sequence[int]) -> int:
     """How many cells a table over these columns has."""
     return math.prod(sizes[column] for column in columns)
@@ -79,3 +92,34 @@ def spread(columns: Sequence[int], over: Sequence[int], sizes: Sequence[int]) ->
     """The shape in which a table over `columns` is broadcast along one over `over`, where both name them in one order."""
     inside = set(columns)
     return tuple(sizes[column] if column in inside else 1 for column in over)
+
+
+def by_size(columns: Sequence[int], sizes: Sequence[int]) -> Columns:
+    """Columns in the order of their axes: by the number of their cells, then by their own number."""
+    return tuple(sorted(columns, key=lambda column: (sizes[column], column)))
+
+
+def rows_measured(measured: Sequence[NoisyMarginal]) -> float:
+    """The sums of all measurements, each weighted by the inverse of its variance σ² × cells; at least one row."""
+    if not measured:
+        raise ConfigError("nothing was measured, so nothing tells the number of rows; give total")
+    weights = np.array([1 / (one.sigma**2 * one.counts.size) for one in measured])
+    sums = np.array([one.counts.sum() for one in measured])
+    return max(1.0, float(weights @ sums / weights.sum()))
+
+
+def joined(measured: Sequence[NoisyMarginal], sizes: Sequence[int]) -> dict[Columns, tuple[Floats, float]]:
+    """For each set of columns, by size, its counts and their precision 1/σ²; what was measured more than once is averaged."""
+    known: dict[Columns, tuple[Floats, float]] = {}
+    for one in measured:
+        if not one.columns:
+            continue
+        clique = by_size(one.columns, sizes)
+        counts = np.transpose(one.counts, [one.columns.index(column) for column in clique])
+        precision = one.sigma**-2
+        if clique in known:
+            others, theirs = known[clique]
+            counts = (theirs * others + precision * counts) / (theirs + precision)
+            precision += theirs
+        known[clique] = (counts, precision)
+    return known

@@ -19,7 +19,20 @@ from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from synth.errors import ConfigError, GenerationError, TooLargeError
 from synth.generators._ancestral import conditioned, draw_rows
 from synth.generators._belief_propagation import BeliefPropagation
-from synth.generators._factors import Columns, Floats, NoisyMarginal, cells, checked_columns, checked_sizes, shape, spread
+from synth.generators._factors import (
+    Columns,
+    Floats,
+    NoisyMarginal,
+    by_size,
+    cells,
+    checked_columns,
+    checked_masks,
+    checked_sizes,
+    joined,
+    rows_measured,
+    shape,
+    spread,
+)
 from synth.generators._junction_tree import JunctionTree, junction_tree_cells, junction_tree_cells_each
 from synth.generators._marginal_queries import MarginalQueries
 from synth.generators._mirror_descent import descend
@@ -58,10 +71,10 @@ def estimate(
                 f"counts of shape {one.counts.shape} for the columns {one.columns}; "
                 f"these have {shape(one.columns, sizes)} cells"
             )
-    rows = _total(measured) if total is None else float(total)
+    rows = rows_measured(measured) if total is None else float(total)
     if not (math.isfinite(rows) and rows > 0):
         raise ConfigError(f"the total is {rows!r} rows; give a number above 0")
-    known = _joined(measured, sizes)
+    known = joined(measured, sizes)
     cliques = list(known)
     begun: list[Floats] = [np.zeros(shape(clique, sizes)) for clique in cliques]
     if start is not None:
@@ -129,17 +142,7 @@ class GraphicalModel:
             propagation = self._exact
         tables: list[Floats] | None = list(propagation.beliefs)
         if allowed:
-            masks = {}
-            for column, mask in allowed.items():
-                checked_columns([column], self.sizes)
-                shares = masks[order.rank[column]] = np.asarray(mask, dtype=np.float64)
-                if shares.shape != (self.sizes[column],):
-                    raise ConfigError(
-                        f"a mask of shape {np.shape(mask)} for column {column}, which has {self.sizes[column]} cells; "
-                        "give a number for each"
-                    )
-                if not ((shares >= 0) & (shares <= 1)).all():
-                    raise ConfigError(f"a mask for column {column} is outside 0 to 1; give booleans, or shares")
+            masks = {order.rank[column]: mask for column, mask in checked_masks(allowed, self.sizes).items()}
             tables = conditioned(order.sizes, propagation.tree, propagation.beliefs, masks)
         if tables is None:
             raise GenerationError(
@@ -221,37 +224,6 @@ class _Ordered:
                 "measure fewer columns together, or give them fewer cells"
             )
         return BeliefPropagation(self.sizes, tree, ranked, dtype)
-
-
-def by_size(columns: Sequence[int], sizes: Columns) -> Columns:
-    """Columns in the order of their axes: by the number of their cells, then by their own number."""
-    return tuple(sorted(columns, key=lambda column: (sizes[column], column)))
-
-
-def _total(measured: Sequence[NoisyMarginal]) -> float:
-    """The sums of all measurements, each weighted by the inverse of its variance σ² × cells; at least one row."""
-    if not measured:
-        raise ConfigError("nothing was measured, so nothing tells the number of rows; give total")
-    weights = np.array([1 / (one.sigma**2 * one.counts.size) for one in measured])
-    sums = np.array([one.counts.sum() for one in measured])
-    return max(1.0, float(weights @ sums / weights.sum()))
-
-
-def _joined(measured: Sequence[NoisyMarginal], sizes: Columns) -> dict[Columns, tuple[Floats, float]]:
-    """For each set of columns its counts and their precision 1/σ²; what was measured more than once is averaged."""
-    joined: dict[Columns, tuple[Floats, float]] = {}
-    for one in measured:
-        if not one.columns:
-            continue
-        clique = by_size(one.columns, sizes)
-        counts = np.transpose(one.counts, [one.columns.index(column) for column in clique])
-        precision = one.sigma**-2
-        if clique in joined:
-            others, theirs = joined[clique]
-            counts = (theirs * others + precision * counts) / (theirs + precision)
-            precision += theirs
-        joined[clique] = (counts, precision)
-    return joined
 
 
 def _warm(begun: list[Floats], cliques: Sequence[Columns], start: GraphicalModel, sizes: Columns) -> None:

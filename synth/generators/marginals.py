@@ -1,8 +1,9 @@
-"""Noisy marginals and the graphical model that fits them: the best tables that are known under a privacy budget.
+"""Noisy marginals and a model that fits them: the best tables that are known under a privacy budget.
 
 `_mst` holds MST (McKenna, Miklau and Sheldon, "Winning the NIST Contest", 2021), `_aim` AIM (McKenna, Mullins, Sheldon and
 Miklau, "AIM: An Adaptive and Iterative Mechanism for Differentially Private Synthetic Data", 2022). Both learn from noisy
-counts alone; what fits these best is estimated in `_graphical_model`, and rows are drawn from that.
+counts alone; what fits these best is estimated in `_graphical_model`, and rows are drawn from that. `_network` has
+AIM's rounds with a network in that place (GEM; Liu, Vietri and Wu, 2021), which does not grow with what hangs together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from synth.data.conditions import Where
 from synth.data.encoding import Encoded
-from synth.data.schema import Schema
+from synth.data.schema import Column, Schema
 from synth.data.table import Table
 from synth.errors import ConfigError, GenerationError, MissingExtraError, did_you_mean
 from synth.generators._aim import aim
@@ -24,66 +25,66 @@ from synth.generators._exact_counts import ExactCounts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal
 from synth.generators._hyperparameters import whole_number
 from synth.generators._mst import mst
+from synth.generators._network import network
+from synth.generators._product_mixture import ProductMixture
 from synth.generators._within import Within, chance_within
 from synth.generators.base import Generator
 from synth.privacy.domains import PrivateDomain
+from synth.privacy.mechanisms import Noise
 from synth.progress import Progress
 
 if TYPE_CHECKING:
     from synth.generators._private import Access
 
-METHODS = ("aim", "mst")
+METHODS = ("aim", "mst", "network")
+COMPONENTS = 1_024  # a model of D cells in all takes 4 kB × D; with twice as many, twice the time
 LEAST = -1_000.0  # log-likelihood of a row: less is not told apart
 
 
 @dataclass
 class Marginals(Generator):
-    """Counts of few columns at a time, with noise, and the distribution of highest entropy that has them.
+    """Counts of few columns at a time, with noise, and a distribution that has them: of highest entropy, or a network's.
 
     Everything is paid for out of a budget: without one there is nothing to fit. What was measured stays with the model
     (`measurements`), and may be given to anyone: it is as private as the rows drawn. Conditions on any columns are exact.
     """
 
-    method: Literal["aim", "mst"] = "aim"  # aim chooses round by round what to count; mst counts a tree of pairs, faster
-    degree: int = 2  # aim: columns of the marginals that are to come out right; 3 takes longer
-    rounds: int = 8  # aim: at most so many for each column; the paper's 16 take longer, and bring nothing
-    max_cells: int = 1_000_000  # of the model's tables: what it takes in memory and time
-    iterations: int = 50  # aim: passes of the estimation after each round, at most; the last time there are more
+    method: Literal["aim", "mst", "network"] = "aim"  # mst counts a tree, faster; a network takes wide tables
+    degree: int = 2  # aim, network: columns of the marginals that are to come out right (aim: beside the target)
+    rounds: int = 8  # aim, network: measurements of each column, at most; the paper's 16 take longer, and bring nothing
+    max_cells: int = 1_000_000  # of the model's tables, or a network's marginal: what it takes in memory and time
+    iterations: int = 50  # aim, network: passes or steps of the estimation after each round; the last time there are more
+    components: int = COMPONENTS  # network: of the mixture that it learns
 
     name: ClassVar[str] = "marginals"
-    summary: ClassVar[str] = "noisy marginals (AIM or MST) under a privacy budget, which it needs; exact conditions"
-    needs: ClassVar[str] = "opendp"  # to fit; sampling takes numpy alone
+    summary: ClassVar[str] = "noisy marginals (AIM, MST or a network) under a privacy budget, which it needs; exact conditions"
+    needs: ClassVar[str] = "opendp"  # to fit, and torch for a network; sampling takes numpy alone
     private: ClassVar[bool] = True
     needs_budget: ClassVar[bool] = True
 
     def _validate(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"method is {self.method!r}{did_you_mean(str(self.method), METHODS)}; give aim or mst")
+            raise ConfigError(f"method is {self.method!r}{did_you_mean(str(self.method), METHODS)}; give aim, mst or network")
         whole_number("degree", self.degree, 2, 3)
         whole_number("rounds", self.rounds, 2)
         whole_number("max_cells", self.max_cells, 1)
         whole_number("iterations", self.iterations, 1)
+        whole_number("components", self.components, 2)
+        if self.method != "network" and self.components != COMPONENTS:
+            raise ConfigError(f"components is {self.components!r}, and {self.method} has none; leave it out, or name network")
         if find_spec("opendp") is None:
             raise MissingExtraError(f"{self.name}, which adds noise to counts,", "opendp", "dp")
+        if self.method == "network" and find_spec("torch") is None:
+            raise MissingExtraError(f"{self.name} with a network", "torch", "torch")
 
     # fit -----------------------------------------------------------------------------------------------------------
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
         domain, noise = access.domain, access.noise
         counts = ExactCounts(domain.encode(rows, schema), domain.sizes, domain.names, access.budget.rows_per_unit)
-        if self.method == "mst":
-            learned = mst(counts, noise, max_cells=self.max_cells, progress=progress)
-        else:
-            learned = aim(
-                counts,
-                noise,
-                degree=self.degree,
-                rounds=self.rounds,
-                max_cells=self.max_cells,
-                iterations=self.iterations,
-                progress=progress,
-            )
-        self._domain, (self._model, self._measured) = domain, learned
+        target = _place(domain, schema.target)
+        self._domain = domain
+        self._model, self._measured = learn(counts, noise, self, progress, target=target)
 
     @property
     def measurements(self) -> list[tuple[tuple[str, ...], np.ndarray, float]]:
@@ -151,7 +152,8 @@ class Marginals(Generator):
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         self._domain = PrivateDomain.from_dict(state["domain"])
-        self._model = GraphicalModel.restore(state["model"], arrays)
+        kind = ProductMixture if self.method == "network" else GraphicalModel
+        self._model = kind.restore(state["model"], arrays)
         self._measured, begin = [], 0
         for one in state["measured"]:
             shape = [self._domain.sizes[column] for column in one["columns"]]
@@ -160,3 +162,29 @@ class Marginals(Generator):
                 NoisyMarginal(tuple(one["columns"]), arrays["measured"][begin:end].reshape(shape), one["sigma"])
             )
             begin = end
+
+
+def _place(domain: PrivateDomain, column: Column | None) -> int | None:
+    """Where a column is among those that are learned."""
+    return domain.names.index(column.name) if column is not None and column.name in domain.names else None
+
+
+def learn(
+    counts: ExactCounts, noise: Noise, how: Marginals, progress: Progress, *, target: int | None = None
+) -> tuple[GraphicalModel | ProductMixture, list[NoisyMarginal]]:
+    """What these hyperparameters make of counts, and what was measured of them; it costs all that the allowance has left.
+
+    target: the column that the others are to predict.
+    """
+    if how.method == "mst":
+        return mst(counts, noise, max_cells=how.max_cells, progress=progress)
+    common: dict[str, Any] = {
+        "degree": how.degree,
+        "rounds": how.rounds,
+        "max_cells": how.max_cells,
+        "iterations": how.iterations,
+        "progress": progress,
+    }
+    if how.method == "aim":
+        return aim(counts, noise, target=target, **common)
+    return network(counts, noise, components=how.components, **common)

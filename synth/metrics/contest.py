@@ -65,7 +65,26 @@ def contest(evidence: Evidence, learner: Learner = "boosted") -> Contest:
     return evidence.once(f"contest.{learner}", lambda: _contest(evidence, learner))
 
 
+def reached(evidence: Evidence, side: Side, learner: Learner = "boosted") -> float:
+    """The score of the model that is trained on one side, as in the contest, without its interval: an eighth of the work."""
+    trial, chosen = _arranged(evidence, learner)
+    told = trial.predict(side, chosen[side])
+    return score(trial.contest(told, told, ()), told)[0]
+
+
 def _contest(evidence: Evidence, learner: Learner) -> Contest:
+    trial, chosen = _arranged(evidence, learner)
+    told, parts = {}, []
+    for side, rows in chosen.items():
+        told[side] = trial.predict(side, rows)
+        if len(rows) >= PARTS * LEAST_TRAIN:
+            order = evidence.rng(f"utility.parts.{side}").permutation(rows)
+            parts.append(tuple(trial.predict(side, np.sort(order[k::PARTS]), part=True) for k in range(PARTS)))
+    return trial.contest(told["synthetic"], told["train"], tuple(parts))
+
+
+def _arranged(evidence: Evidence, learner: Learner) -> tuple[_Trial, dict[Side, np.ndarray]]:
+    """What all models of a contest share, and the rows that each side's is trained on."""
     target, inputs = question(evidence)
     test = np.flatnonzero(~target.null("holdout"))
     test = pick(evidence, test, min(TESTED, len(test)), "holdout")
@@ -77,15 +96,8 @@ def _contest(evidence: Evidence, learner: Learner) -> Contest:
             f"{LEAST_TRAIN} and {LEAST_TEST} are needed"
         )
     classes = judged_classes(target, test) if target.is_category else np.empty(0, dtype=np.int64)
-    trial = _Trial(learner, inputs, target, classes, features(inputs, "holdout", test), evidence.seed)
-    told, parts = {}, []
-    for side in TRAINED:
-        chosen = pick(evidence, usable[side], rows, side)
-        told[side] = trial.predict(side, chosen)
-        if rows >= PARTS * LEAST_TRAIN:
-            order = evidence.rng(f"utility.parts.{side}").permutation(chosen)
-            parts.append(tuple(trial.predict(side, np.sort(order[k::PARTS]), part=True) for k in range(PARTS)))
-    return Contest(target, rows, test, target.holdout[test], classes, told["synthetic"], told["train"], tuple(parts))
+    trial = _Trial(learner, inputs, target, classes, rows, test, features(inputs, "holdout", test), evidence.seed)
+    return trial, {side: pick(evidence, usable[side], rows, side) for side in TRAINED}
 
 
 def _cap(learner: Learner, target: Compared) -> int:
@@ -130,8 +142,15 @@ class _Trial:
     inputs: tuple[Compared, ...]
     target: Compared
     classes: np.ndarray
-    asked: np.ndarray  # features of the test rows
+    rows: int  # that each is trained on
+    test: np.ndarray  # the holdout rows that they are judged on, ...
+    asked: np.ndarray  # ... and their features
     seed: int
+
+    def contest(self, synthetic: np.ndarray, real: np.ndarray, parts: tuple[tuple[np.ndarray, ...], ...]) -> Contest:
+        """What came of it, from what the models say."""
+        truth = self.target.holdout[self.test]
+        return Contest(self.target, self.rows, self.test, truth, self.classes, synthetic, real, parts)
 
     def predict(self, side: Side, rows: np.ndarray, part: bool = False) -> np.ndarray:
         """What a model trained on these rows says of the test rows; a part of the rows may hold a single class."""

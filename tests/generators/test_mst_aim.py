@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import combinations
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 
 from synth.errors import BudgetError
-from synth.generators._aim import aim
+from synth.generators._aim import _worth_asking, aim, downward_closure
 from synth.generators._exact_counts import ExactCounts, equal_parts
 from synth.generators._graphical_model import GraphicalModel, NoisyMarginal, junction_tree_cells
 from synth.generators._mst import mst
+from synth.generators._product_mixture import ProductMixture
+from synth.generators.marginals import Marginals
+from synth.generators.marginals import learn as learned
 from synth.privacy.allowance import Allowance
 from synth.privacy.mechanisms import Noise
 from synth.progress import silent
@@ -20,6 +24,8 @@ from synth.progress import silent
 pytest.importorskip("opendp", reason="marginals are measured with OpenDP's noise, which the extra 'dp' brings")
 
 SIZES = (2, 3, 4, 5, 6)
+NO_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="a network is trained with torch: the extra 'torch'")
+EACH = pytest.mark.parametrize("method", ["mst", "aim", pytest.param("network", marks=NO_TORCH)])
 
 
 def linked(rows: int, seed: int = 0) -> np.ndarray:
@@ -38,17 +44,15 @@ def counted(codes: np.ndarray, rows_per_unit: int = 1) -> ExactCounts:
 
 
 def learn(
-    method: str, codes: np.ndarray, micro_rho: int, seed: int = 0, rows_per_unit: int = 1, **settings: Any
-) -> tuple[GraphicalModel, list[NoisyMarginal], Noise]:
+    method: Any, codes: np.ndarray, micro_rho: int, seed: int = 0, rows_per_unit: int = 1, **settings: Any
+) -> tuple[GraphicalModel | ProductMixture, list[NoisyMarginal], Noise]:
     noise = Noise(Allowance(micro_rho), seed=seed)
-    counts = counted(codes, rows_per_unit)
-    common: dict[str, Any] = {"max_cells": 10_000, "progress": silent, **settings}
-    if method == "mst":
-        return (*mst(counts, noise, **common), noise)
-    return (*aim(counts, noise, **{"degree": 2, "rounds": 4, "iterations": 50, **common}), noise)
+    small = {"components": 16, "iterations": 3} if method == "network" else {}
+    how = Marginals(method=method, **{"max_cells": 10_000, "rounds": 4, **small, **settings})
+    return (*learned(counted(codes, rows_per_unit), noise, how, silent), noise)
 
 
-def error(model: GraphicalModel, codes: np.ndarray) -> float:
+def error(model: GraphicalModel | ProductMixture, codes: np.ndarray) -> float:
     """Mean total variation distance of all pairs."""
     counts = counted(codes)
     pairs = list(combinations(range(len(SIZES)), 2))
@@ -62,13 +66,14 @@ def of_independent(codes: np.ndarray) -> float:
     return float(np.mean([np.abs(np.outer(shares[a], shares[b]) - counts[a, b] / len(codes)).sum() / 2 for a, b in pairs]))
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 def test_every_method_beats_independent_columns_and_comes_nearer_with_more_budget(method: str) -> None:
     codes = linked(20_000)
-    errors = [error(learn(method, codes, micro_rho)[0], codes) for micro_rho in (300, 30_000, 3_000_000)]
+    longer = {"components": 64, "iterations": 15} if method == "network" else {}
+    errors = [error(learn(method, codes, micro_rho, **longer)[0], codes) for micro_rho in (300, 30_000, 3_000_000)]
     assert errors[0] > errors[1] > errors[2]
     assert errors[1] < of_independent(codes) / 2
-    assert errors[2] < 0.04 if method == "mst" else errors[2] < 0.005
+    assert errors[2] < {"mst": 0.04, "aim": 0.005, "network": 0.02}[method]
 
 
 def test_aim_goes_beyond_a_tree() -> None:
@@ -79,7 +84,7 @@ def test_aim_goes_beyond_a_tree() -> None:
     assert len({one.columns for one in measured if len(one.columns) == 2}) > len(SIZES) - 1
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 @pytest.mark.parametrize("micro_rho", [97, 1_001, 8_501, 30_637, 224_003, 1_783_001])
 def test_the_whole_budget_is_spent_and_not_a_micro_more(method: str, micro_rho: int) -> None:
     _, _, noise = learn(method, linked(500), micro_rho)
@@ -87,7 +92,7 @@ def test_the_whole_budget_is_spent_and_not_a_micro_more(method: str, micro_rho: 
     assert sum(cost for _, cost in noise.allowance.spent) == micro_rho
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 def test_a_budget_too_small_for_the_columns_is_refused_before_anything_is_drawn(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,13 +103,13 @@ def test_a_budget_too_small_for_the_columns_is_refused_before_anything_is_drawn(
     assert not drawn
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 def test_noise_grows_with_the_rows_of_a_unit(method: str) -> None:
     one, three = (learn(method, linked(500), 30_000, rows_per_unit=k)[1] for k in (1, 3))
     assert np.isclose(three[0].sigma, 3 * one[0].sigma)
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 def test_what_is_measured_are_counts_with_the_noise_that_is_said(method: str) -> None:
     codes = linked(20_000)
     _, measured, _ = learn(method, codes, 30_000)
@@ -114,7 +119,7 @@ def test_what_is_measured_are_counts_with_the_noise_that_is_said(method: str) ->
     assert abs(z.mean()) < 5 / np.sqrt(len(z))
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@EACH
 def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, float]] = []
     for name in ("counts", "choose"):
@@ -130,8 +135,8 @@ def test_choices_and_counts_are_asked_for_with_the_sensitivity_of_a_unit(method:
     assert set(asked) == {("counts", 3), ("choice", 3 * heaviest)}
 
 
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("method", "target"), [("mst", None), ("aim", None), ("aim", 4), ("network", None)])
+def test_no_score_moves_by_more_than_its_sensitivity(method: Any, target: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row more, with all noise drawn alike and all that was released before being equal."""
     seen: list[list[np.ndarray]] = []
     bounds: list[float] = []
@@ -151,13 +156,36 @@ def test_no_score_moves_by_more_than_its_sensitivity(method: str, monkeypatch: p
     for rows in (codes, np.vstack([codes, [[1, 2, 3, 4, 5]]]).astype(np.int32)):
         seen.append([])
         noise, counts = Noise(Allowance(30_000), seed=0), Same(rows, SIZES, "abcde", 1)
-        if method == "mst":
-            mst(counts, noise, max_cells=10_000, progress=silent)
-        else:
-            aim(counts, noise, degree=2, rounds=8, max_cells=10_000, iterations=50, progress=silent)
+        small = {"components": 16, "iterations": 2} if method == "network" else {}
+        learned(counts, noise, Marginals(method=method, max_cells=10_000, **small), silent, target=target)
     assert len(seen[0]) == len(seen[1]) > 3
     moved = [np.abs(a - b).max() for a, b in zip(*seen, strict=True)]
     assert 0 < max(moved) <= max(bounds) * (1 + 1e-9)
+
+
+def test_sets_with_the_target_have_a_column_more() -> None:
+    assert downward_closure(3, 2) == [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    assert downward_closure(4, 2, target=1)[10:] == [(0, 1, 2), (0, 1, 3), (1, 2, 3)]
+
+
+def test_what_two_columns_say_of_the_target_together_is_learned() -> None:
+    """The last is the sum of two coins: each by itself tells nothing of whether it is even."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(2, size=(20_000, 4)).astype(np.int32)
+    codes[:, 3] = codes[:, 0] ^ codes[:, 1]
+    found = []
+    for target in (None, 3):
+        noise, counts = Noise(Allowance(100_000), seed=0), ExactCounts(codes, (2,) * 4, "abcd", 1)
+        model, _ = aim(counts, noise, degree=2, target=target, rounds=4, max_cells=100, iterations=50, progress=silent)
+        found.append(np.abs(model.marginal((0, 1, 3)) - counts[0, 1, 3]).sum() / 2 / len(codes))
+    assert found[0] > 0.4 > 0.02 > found[1]
+
+
+def test_sets_whose_noise_outweighs_all_rows_are_not_asked_for() -> None:
+    candidates = [(0,), (1,), (0, 1)]
+    assert _worth_asking(candidates, (30, 30), 1_000.0, 2.0) == candidates
+    assert _worth_asking(candidates, (30, 30), 1_000.0, 3.0) == [(0,), (1,)]  # 900 cells, each off by 2.4 rows on average
+    assert _worth_asking(candidates, (30, 30), 1.0, 3.0) == [(0,), (1,)]  # single columns always are
 
 
 def test_the_model_stays_as_small_as_asked() -> None:

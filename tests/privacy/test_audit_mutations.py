@@ -69,6 +69,11 @@ def test_a_refit_in_sampling_is_caught() -> None:
     assert caught(mutations.refit_in_sampling)
 
 
+def test_a_network_trained_on_the_counts_themselves_is_caught() -> None:
+    pytest.importorskip("torch", reason="a network is trained with torch, which the extra 'torch' brings")
+    assert caught(mutations.raw_training)
+
+
 def test_shuffled_batches_accounted_as_poisson_are_caught() -> None:
     pytest.importorskip("synth.privacy.dpsgd", reason="DP-SGD needs torch", exc_type=ImportError)
     pytest.importorskip("dp_accounting", reason="the accounting of DP-SGD needs dp-accounting")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
@@ -13,10 +14,8 @@ import pytest
 
 from synth.data.table import Table
 from synth.errors import SchemaError
-from synth.generators._aim import aim
 from synth.generators._exact_counts import ExactCounts
-from synth.generators._mst import mst
-from synth.generators.marginals import Marginals
+from synth.generators.marginals import Marginals, learn
 from synth.privacy.allowance import Allowance
 from synth.privacy.budget import Budget
 from synth.privacy.domains import PrivateDomain, encode_rows
@@ -26,6 +25,9 @@ from synth.progress import silent
 
 pytest.importorskip("opendp", reason="methods under a budget draw their noise by OpenDP, which the extra 'dp' brings")
 
+NO_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="a network is trained with torch: the extra 'torch'")
+METHODS = pytest.mark.parametrize("method", ["mst", "aim", pytest.param("network", marks=NO_TORCH)])
+SMALL = {"network": {"components": 16, "iterations": 2}}
 EACH = pytest.mark.parametrize("pair", NEIGHBOURS.values(), ids=NEIGHBOURS)
 
 
@@ -38,30 +40,29 @@ def test_neighbours_differ_in_one_legal_row(pair: tuple[Table, Table]) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("method", ["mst", "aim"])
-def test_a_method_gives_nothing_away_but_through_its_noise(method: str, pair: tuple[Table, Table]) -> None:
+@METHODS
+def test_a_method_gives_nothing_away_but_through_its_noise(method: Any, pair: tuple[Table, Table]) -> None:
     """All noise is the same, and so large that one row moves no choice: counts differ by that row, and nothing else does."""
 
     def fit(table: Table) -> Any:
         domain = PrivateDomain.of(encode_rows(table), table.schema)
         counts = ExactCounts(domain.encode(encode_rows(table), table.schema), domain.sizes, domain.names, 1)
         noise = Noise(Allowance(30_600), seed=5)
-        given: dict[str, Any] = {"max_cells": 10_000, "progress": silent}
-        learn = mst if method == "mst" else aim
-        _, measured = learn(counts, noise, **given, **({} if method == "mst" else {"degree": 2, "rounds": 2, "iterations": 30}))
+        how = Marginals(method=method, max_cells=10_000, rounds=2, **{"iterations": 30, **SMALL.get(method, {})})
+        _, measured = learn(counts, noise, how, silent)
         return {"domain": domain.to_dict(), "measured": measured, "spent": noise.allowance.spent}
 
     assert told_apart(fit, *pair, noisy=["measured.*.counts"]) == []
 
 
 @EACH
-@pytest.mark.parametrize("method", ["mst", "aim"])
+@METHODS
 def test_a_fit_under_a_budget_gives_nothing_away_but_through_its_noise(method: Any, pair: tuple[Table, Table]) -> None:
     """All that is saved of the model, what it says of itself, and what its rows look like."""
     names = count()
 
     def fit(table: Table) -> Any:
-        model = Marginals(method=method, rounds=2, iterations=5)
+        model = Marginals(method=method, rounds=2, **{"iterations": 5, **SMALL.get(method, {})})
         model.fit(table, budget=Budget(1.0, 1e-5), dataset=f"people-{next(names)}", noise_seed=5)
         state, arrays = model._state()
         rows = model.sample_table(20)

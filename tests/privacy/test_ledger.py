@@ -258,6 +258,25 @@ def test_whenever_a_process_is_killed_all_that_it_was_told_is_written(ledger: Le
         before = there
 
 
+def test_spenders_that_are_killed_and_try_again_never_pass_the_cap(ledger: Ledger) -> None:
+    cost = CAP.micro_rho // 47
+    for _ in range(2):
+        with ExitStack() as running:
+            processes = [running.enter_context(spender("for ever", ledger, cost)) for _ in range(3)]
+            for process in processes:
+                said(process)  # a spending of its own, or nothing where the cap is reached
+                process.send_signal(signal.SIGKILL)
+    with spender("until refused", ledger, cost, 60) as process:
+        assert said(process) == "ready"
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        said(process)
+    account = ledger.account("adult")
+    assert account.spent == Curve(47 * cost)
+    assert account.epsilon <= CAP.epsilon < account.after(Curve(cost))
+
+
 def test_whoever_waits_too_long_for_the_lock_is_told_so(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:

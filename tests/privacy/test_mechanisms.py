@@ -302,6 +302,15 @@ def test_no_module_of_this_room_draws_noise_but_by_opendp() -> None:
     assert draws_by(modules["_seeded_noise.py"])  # the check sees what it is to see
 
 
+COUNTS = ("_aim.py", "_mst.py", "_exact_counts.py", "_private_cells.py", "marginals.py")  # of the generators, what counts rows
+
+
+def test_what_counts_rows_draws_no_noise_of_its_own() -> None:
+    room = Path(synth.privacy.__file__).parents[1] / "generators"
+    for name in COUNTS:
+        assert draws_by((room / name).read_text()) == [], name
+
+
 FAULTS = [
     "import random",
     "from random import gauss",
