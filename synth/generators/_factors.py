@@ -72,7 +72,9 @@ def checked_masks(allowed: Mapping[int, NDArray[np.bool_] | Floats], sizes: Sequ
         checked_columns([column], sizes)
         shares = masks[column] = np.asarray(mask, dtype=np.float64)
         if shares.shape != (sizes[column],):
-            raise ConfigError(f"a mask of shape {np.shape(mask)} for column {column}, which has {sizes[column]} cells")
+            raise ConfigError(
+                f"a mask of shape {np.shape(mask)} for column {column}, which has {sizes[column]} cells; give a number for each"
+            )
         if not ((shares >= 0) & (shares <= 1)).all():
             raise ConfigError(f"a mask for column {column} is outside 0 to 1; give booleans, or shares")
     return masks
