@@ -35,7 +35,7 @@ from synth.gate.verify import verify
 FORMATS = "formats: [parquet, csv, arrow, sql, huggingface]"
 DOCUMENTS = {
     "README.md", "attestation.json", "croissant.json", "openlineage.json", "policy.json", "prov.json", "provenance.parquet",
-    "report.html", "verdict.json",
+    "evidence.html", "report.html", "verdict.json",
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_what_is_exported_is_verified(exported: Exported, made: SimpleNamespace)
     names = {file.name for file in folder.iterdir()}
     assert names == {
         "attestation.json", "README.md", "croissant.json", "data.parquet", "openlineage.json", "policy.json", "prov.json",
-        "provenance.parquet", "report.html", "verdict.json",
+        "evidence.html", "provenance.parquet", "report.html", "verdict.json",
     }  # fmt: skip
     assert set(verified.files) == names - {"attestation.json"}
     assert json.loads(json.dumps(verified.to_dict()))["rows"] == 60

@@ -78,7 +78,7 @@ def test_what_is_in_the_database_is_verified(exported: str, signed: tuple[Table,
     names = {name for (name,) in ask(exported, "SELECT name FROM people_synth")}
     assert names == {
         "README.md", "attestation.json", "columns.json", "croissant.json", "openlineage.json", "policy.json", "prov.json",
-        "provenance.parquet", "report.html", "verdict.json",
+        "evidence.html", "provenance.parquet", "report.html", "verdict.json",
     }  # fmt: skip
     assert ask(exported, "SELECT content FROM people_synth WHERE name = 'attestation.json'") == [(approval.to_bytes(),)]
     assert ask(exported, "SELECT count(*) FROM people") == [(len(table),)]
