@@ -29,9 +29,9 @@ def test_every_python_block_of_the_readme_runs(tmp_path: Path) -> None:
 def test_every_command_in_the_readme_exists() -> None:
     from typer.main import get_command
 
-    from synth.cli import attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving
+    from synth.cli import attempts, auditing, comparing, deciding, jobs, judging, ledger, listing, policies, receiving
 
-    assert all((attempts, auditing, deciding, jobs, judging, ledger, listing, policies, receiving))
+    assert all((attempts, auditing, comparing, deciding, jobs, judging, ledger, listing, policies, receiving))
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert set(re.findall(r"^synth ([\w-]+)", README, flags=re.M)) <= known
     assert known <= set(re.findall(r"synth ([\w-]+)", README)), "every command is named in the README"
