@@ -91,7 +91,8 @@ def plain(frame: pd.DataFrame, y: np.ndarray, learner: str) -> dict[str, dict[st
             told["balanced_accuracy"] = balanced_accuracy_score(y[test], chances >= 0.5)
             note(found, remedy, told)
             if remedy == "nothing":
-                inner = cross_val_predict(build(learner, OTHER_SEED + k), X, z, cv=2, method="predict_proba")[:, 1]
+                halves = StratifiedKFold(2, shuffle=True, random_state=OTHER_SEED + k)
+                inner = cross_val_predict(build(learner, OTHER_SEED + k), X, z, cv=halves, method="predict_proba")[:, 1]
                 false, true, cuts = roc_curve(z, inner)
                 told["balanced_accuracy"] = balanced_accuracy_score(y[test], chances >= cuts[np.argmax(true - false)])
                 note(found, "threshold tuning", told)

@@ -195,7 +195,7 @@ def rows_of(train: Table, rare: str, generator: str, n: int, seed: int) -> Table
         mine = class_labels(train) == rare
         train = train.filter(mine | (np.cumsum(~mine) <= STRANGERS))
     model = create("by-class", {"of": generator}).fit(train, seed=seed)
-    value = next(value for value in target.categories or () if str(value) == rare)
+    value = next(value for value in target.legal if str(value) == rare)
     return model.sample_table(n, where={target.name: value}, seed=seed)
 
 

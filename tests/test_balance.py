@@ -117,7 +117,8 @@ def test_a_sampler_outside_the_fold_changes_the_figures(monkeypatch: pytest.Monk
     gain = [done.comparison.of("rows from smote").difference("average_precision") for done in (honest, leaky)]
     assert gain[0].value < 0.1
     assert gain[1].low > 0.05
-    assert (honest.answer.kind, leaky.answer.kind) == ("threshold", "rows")
+    assert honest.answer.kind != "rows"
+    assert leaky.answer.kind == "rows"
 
 
 def test_time_that_is_up_leaves_three_folds_and_says_so() -> None:

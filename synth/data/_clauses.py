@@ -99,7 +99,7 @@ class Said:
 class _SaidOfCategory(Said):
     def __init__(self, column: Column) -> None:
         super().__init__(column)
-        self.legal: tuple[Any, ...] = (False, True) if column.kind is Kind.BOOLEAN else (column.categories or ())
+        self.legal: tuple[Any, ...] = column.legal
         self.code_of = {(isinstance(legal, bool), legal): code for code, legal in enumerate(self.legal)}
         self.codes = set(range(len(self.legal)))
 
@@ -300,7 +300,7 @@ def _shorter(bound: float, outwards: float, clause: Clause) -> tuple[float, bool
 
 
 def _codes_text(name: str, codes: frozenset[int], column: Column) -> str:
-    legal: tuple[Any, ...] = (False, True) if column.kind is Kind.BOOLEAN else (column.categories or ())
+    legal: tuple[Any, ...] = column.legal
     if len(codes) == len(legal) > 1:
         return f"{name} is not null"
     if len(codes) == 1:

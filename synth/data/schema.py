@@ -92,6 +92,11 @@ class Column:
             raise SchemaError(f"column {self.name!r}: minimum {self.minimum} is above maximum {self.maximum}")
 
     @property
+    def legal(self) -> tuple[Category, ...]:
+        """The values of a category, by code: false and true for a boolean, else those listed; none for what is no category."""
+        return (False, True) if self.kind is Kind.BOOLEAN else (self.categories or ())
+
+    @property
     def is_reissued(self) -> bool:
         """Whether new values are made for it rather than learned: keys, subjects, identifiers, free text."""
         return self.role in (Role.KEY, Role.SUBJECT) or self.kind in (Kind.IDENTIFIER, Kind.TEXT)

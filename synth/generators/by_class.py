@@ -136,7 +136,7 @@ class ByClass(Generator):
         """The code of the class that `ratio` is about. Raises ConfigError where there is none."""
         if self._target is None:
             raise ConfigError("ratio is of a class to all others, and there is no target that is a category; name a target")
-        labels = [str(value) for value in schema.column(self._target).categories or ()]
+        labels = [str(value) for value in schema.column(self._target).legal]
         if self.rare is not None and self.rare not in labels:
             raise ConfigError(f"no class {self.rare!r} of the target {self._target!r}{did_you_mean(self.rare, labels)}")
         alone = [group[0] for group in groups if len(group) == 1] if self._is_apart else [c for c in self._counts if c >= 0]

@@ -121,7 +121,7 @@ class PrivateColumn:
 
     @property
     def _levels(self) -> tuple[Any, ...]:
-        return (False, True) if self.column.kind is Kind.BOOLEAN else (self.column.categories or ())
+        return self.column.legal
 
     @cached_property
     def line(self) -> Line | None:
@@ -162,7 +162,7 @@ class PrivateColumn:
         """The cell of each of the source's categories, and last that of null, which is at −1."""
         own = {(isinstance(level, bool), level): place for place, level in enumerate(self._levels)}
         strange = own.get((False, OTHER), self._nowhere) if self.other == OTHER else self._nowhere
-        levels = (False, True) if source.kind is Kind.BOOLEAN else (source.categories or ())
+        levels = source.legal
         cells = [own.get((isinstance(level, bool), level), strange) for level in levels]
         return np.array([*cells, self._nowhere], dtype=np.int64)
 

@@ -82,6 +82,15 @@ def classes_of(table: Table) -> Counter[str]:
     return Counter(table.column("sort").to_pylist())
 
 
+def test_a_boolean_target_has_classes_too() -> None:
+    arrow = simulated(600, 1).arrow
+    rare = np.array(arrow.column("fraud").to_pylist()) == "yes"
+    table = synth.read(arrow.drop_columns(["fraud"]).append_column("is_fraud", [rare]), target="is_fraud")
+    made = rows_of(table, "True", "independent", 30, 0)
+    assert made.column("is_fraud").to_pylist() == [True] * 30
+    assert len(ByClass(of="independent", ratio=1.0, rare="True").fit(table).sample(10)) == 10
+
+
 def test_a_class_that_training_never_had_is_not_made() -> None:
     table = simulated(600, 1)
     model = ByClass().fit(table.filter(np.array(table.column("fraud").to_pylist()) == "no"), seed=0)
