@@ -1,12 +1,13 @@
 """What rows brought toward parity do to models on real people: before and after, on two real tables.
 
-    python -m benchmarks.repair [--tables arrests,adult] [--draws 4] [--seed 0] [--out reports/benchmarks/repair.md]
+    python -m benchmarks.repair [--tables arrests,adult] [--draws 8] [--seed 0] [--out reports/benchmarks/repair.md]
 
-`trees` learns the training rows and draws as many rows four times over as they come, and four times toward parity: of counts
-(every group of sex × race equally many rows) or of labels (every group the outcome as often as all). A boosted model is trained
-on each table and asked about the same held-out real rows. Changes have 95% intervals, paired on the test rows and with the
-spread between draws; "better" and "worse" hold for all lines of one repair together (Bonferroni). Groups under 30 rows are left
-out. Adult's official split; the bundled arrests split 60:40. Adult needs the real tables (SYNTH_DATA names their folder).
+`trees` learns the training rows and draws as many rows eight times over as they come, and eight times toward parity: of
+counts (every group of sex × race equally many rows) or of labels (every group the outcome as often as all). A boosted model is
+trained on each table and asked about the same held-out real rows. Changes have 95% intervals, paired on the test rows and with
+the spread between draws; "better" and "worse" hold for all lines of one repair together (Bonferroni). Groups under 30 test rows
+are not judged, and those under 30 training rows, or of the outcome that they lack, keep their natural share. Adult's official
+split; the bundled arrests split 60:40. Adult needs the real tables (SYNTH_DATA names their folder).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main() -> None:
     """Print the page, and write it where --out says."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("--tables", default="arrests,adult")
-    reader.add_argument("--draws", type=int, default=4)
+    reader.add_argument("--draws", type=int, default=8)
     reader.add_argument("--seed", type=int, default=0)
     reader.add_argument("--out", type=Path)
     asked = reader.parse_args()

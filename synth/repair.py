@@ -28,7 +28,7 @@ from synth.report.repair_words import meaning, verdict_on
 from synth.report.twin import to_json
 from synth.run import check_model
 
-DRAWS = 4  # of the rows before and of those after, on each of which a model is trained
+DRAWS = 8  # of the rows before and of those after, on each of which a model is trained
 LEAST_DRAWS = 2
 RECORD = "repair.json"
 

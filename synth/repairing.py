@@ -1,7 +1,7 @@
 """How many rows of each group a repaired table has: toward parity of counts, or of the share with the outcome.
 
-Groups are the cells of up to three sensitive columns, crossed. A group with fewer than 30 training rows keeps its natural
-share: to multiply it would be to show a few people over and over.
+Groups are the cells of up to three sensitive columns, crossed. A group with fewer than 30 training rows, or fewer of the
+outcome that it is to get more of, keeps its natural share: to multiply them would be to show a few people over and over.
 """
 
 from __future__ import annotations
@@ -132,9 +132,11 @@ def _labels(train: Table, evidence: Evidence, divisions: tuple[Division, ...], n
     hits, known = outcome.hits(target.train), ~target.null("train")
     overall = float(hits.sum() / known.sum())
     groups = list(_groups(divisions))
-    enough = np.array([int((mask & known).sum()) >= LEAST for _, _, mask in groups])
-    if enough.sum() < 2:
-        raise InputError(f"fewer than two groups have {LEAST} training rows, so there is nothing to bring to parity")
+    enough = np.array([_can_grow(mask, hits, known, overall) for _, _, mask in groups])
+    if not enough.any():
+        raise InputError(
+            f"no group has {LEAST} training rows of the outcome that it lacks, so nothing can be brought to parity"
+        )
     share, parts = n / len(train), []
     for (name, where, mask), judged in zip(groups, enough):
         among = int((mask & known).sum())
@@ -153,6 +155,15 @@ def _labels(train: Table, evidence: Evidence, divisions: tuple[Division, ...], n
         Cell(name, label, had, round(share * had), int(gets), where) for (name, label, had, _, where), gets in zip(parts, rows)
     )
     return Plan("labels", _names(divisions), strength, cells, _few(groups, enough), outcome.label)
+
+
+def _can_grow(mask: np.ndarray, hits: np.ndarray, known: np.ndarray, overall: float) -> bool:
+    """Whether a group has enough training rows, and enough of the outcome that it is to get more rows of."""
+    among = int((mask & known).sum())
+    if among < LEAST:
+        return False
+    rate = (mask & hits).sum() / among
+    return int((mask & (hits if overall > rate else known & ~hits)).sum()) >= LEAST
 
 
 def _groups(divisions: tuple[Division, ...]) -> Iterator[tuple[dict[str, str], Condition, np.ndarray]]:

@@ -100,7 +100,7 @@ def repair(
     strength: Annotated[float, typer.Option(help="How far toward parity, from 0 to 1.")] = 1.0,
     draws: Annotated[
         int, typer.Option(help="Tables before and after that models are trained on; more see smaller changes.")
-    ] = 4,
+    ] = 8,
     target: Target = None,
     sensitive: Sensitive = None,
     schema: SchemaFile = None,
@@ -139,7 +139,9 @@ def repair(
     out.print(grid)
     if done.plan.left:
         few = "; ".join(" × ".join(group.values()) for group in done.plan.left)
-        out.print(f"\nleft at their natural share, with under 30 training rows: {few}", soft_wrap=True, markup=False)
+        out.print(
+            f"\nleft at their natural share, with under 30 training rows to multiply: {few}", soft_wrap=True, markup=False
+        )
     out.print(f"\nreport   {to / 'report.html'}\nrows     {to / 'synthetic.parquet'}", soft_wrap=True, markup=False)
 
 

@@ -172,7 +172,7 @@ def test_figures_are_fairlearns_on_the_bundled_table(sound: Audit, arrests: Thre
 def test_fresh_rows_of_adult_pass_and_figures_are_fairlearns(shared_data: Callable[[str], Path]) -> None:
     adult = synth.read(shared_data("adult.parquet"), target="income", sensitive=["sex", "race"])
     order = np.random.default_rng(0).permutation(len(adult))
-    three = tuple(adult.take(order[i * 7_000 : (i + 1) * 7_000]) for i in range(3))
+    three = tuple(adult.take(order[i * 5_000 : (i + 1) * 5_000]) for i in range(3))
     found = audit(*three)
     assert found.decision == "approved", found.answer
     assert found.found.lost == ()

@@ -83,6 +83,16 @@ def test_the_parts_add_up_and_lie_between_nature_and_parity(n: int, strength: fl
 PEOPLE = population(2_000, 0)
 
 
+def test_an_outcome_that_few_rows_of_a_group_have_is_not_multiplied() -> None:
+    women = values(PEOPLE, "sex") == "f"
+    lucky = np.flatnonzero(women & np.array([value is True for value in PEOPLE.column("y").to_pylist()]))
+    scarce = PEOPLE.take(np.setdiff1d(np.arange(len(PEOPLE)), lucky[29:]))
+    found = plan(scarce, "labels", by=["sex"])
+    assert {"sex": "f"} in found.left
+    kept = next(cell for cell in found.cells if cell.group == {"sex": "f"} and cell.outcome == "True")
+    assert (kept.seen, kept.rows) == (29, 29)
+
+
 def few() -> float:
     return float((values(PEOPLE, "sex") == "x").mean())
 
