@@ -21,6 +21,7 @@ import pytest
 from synth.config import RunConfig
 from synth.errors import ConfigError
 from synth.first_config import STRANGERS, first_config
+from tests.digits import tiny_digits
 
 CLI = Callable[..., Any]
 FEW = ("--set", "evaluate.only=[validity, fidelity.shape]")  # what else is measured is measured elsewhere
@@ -158,3 +159,11 @@ def at_a_terminal(command: list[str], answers: str) -> str:
     os.close(master)
     assert process.wait() == 0, shown.decode()
     return shown.decode()
+
+
+def test_images_get_the_method_and_the_policy_of_images(tmp_path: Path) -> None:
+    file = tmp_path / "digits.parquet"
+    pq.write_table(tiny_digits(60).arrow, file)
+    first = first_config(file, target="label")
+    assert (first.config.generator.name, first.config.policy) == ("image-diffusion", "image-release")
+    assert "its columns are pixels" in first.to_yaml("")
