@@ -372,7 +372,7 @@ def _hyperparameters(case: _Case) -> None:
 
 
 def _budget(case: _Case) -> None:
-    """Under a privacy budget: refused before it costs, or paid for, legal, conditioned, saved; each knob for it does something."""
+    """A privacy budget is refused, or paid for: rows are legal, conditions hold, the receipt is saved, no knob is dead."""
     if case.generator.needs_budget:
         raise CannotRun("it learns under a budget alone, so all other checks are of that")
     if not case.generator.private:
@@ -395,7 +395,9 @@ def _budget(case: _Case) -> None:
         model.save(Path(parent) / "model")
         again = load(Path(parent) / "model", method=type(case.generator))
     require(again.receipt == model.receipt, "loading loses the receipt")
-    require(_bytes(again.sample(60).arrow) == _bytes(model.sample(60).arrow), "a model loaded after a paid fit gives other rows")
+    require(
+        _bytes(again.sample(60).arrow) == _bytes(model.sample(60).arrow), "a model loaded after a paid fit gives other rows"
+    )
     hints = typing.get_type_hints(type(case.generator))
     for name in [name for name in case.generator.get_params() if name.startswith(UNDER_BUDGET)]:
         _must_raise(ConfigError, lambda name=name: paid(case.fresh(**{name: NONSENSE}), table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
