@@ -1,9 +1,9 @@
 """DP-SGD of `diffusion` and of the critic of `gan` audited by one training each, through the code that trains them.
 
 A thousand rows or more are put into the training by a coin each. Each canary has one cell that no other has, and so a part of
-its gradient that hardly any other reaches. The attacker sees what DP-SGD releases, the noisy sum of every step: a canary is scored by
-how far the sums go along that part of its gradient at that step (white box; Nasr et al. 2023).
-Guesses and bound are those of `synth.privacy.canaries`.
+its gradient that hardly any other reaches. The attacker sees what DP-SGD releases, the noisy sum of every step: a canary is
+scored by how far the sums go along that part of its gradient at that step (white box; Nasr et al. 2023). Guesses and bound are
+those of `synth.privacy.canaries`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from synth.data.encoding import EncodedColumn
 from synth.generators._cells import Cells
 from synth.generators._codes import Codebook
 from synth.generators._diffusion_net import Form
@@ -33,8 +32,6 @@ from synth.privacy.sampled_gaussian import NoisySteps
 
 LEVELS = 90  # canaries that differ in the same column
 WIDTH = 16
-
-Train = Callable[[NoisySteps, Noise], Any]
 
 
 class Canaries:
@@ -93,7 +90,7 @@ def train_critic(canaries: Canaries, included: np.ndarray, how: NoisySteps, nois
     own = np.append(np.tile(np.append(0.0, np.ones(LEVELS)), columns), np.zeros(columns))  # the last tell what was given
     with canaries.listen(critic, nets.on_real, [torch.from_numpy(part) for part in data], "0.0.weight", own):
         rows = data[0][included], data[1][included]
-        nets.train(rows, how, noise, rate=lambda _: 1e-3, seed=0, progress=lambda *_: None)
+        nets.train(rows, how, noise, rate=lambda _: 1e-3, progress=lambda *_: None)
 
 
 TRAININGS: Mapping[str, Callable[[Canaries, np.ndarray, NoisySteps, Noise], None]] = {

@@ -372,7 +372,7 @@ def _hyperparameters(case: _Case) -> None:
 
 
 def _budget(case: _Case) -> None:
-    """Under a privacy budget: refused before it costs, or paid for, legal, conditioned, saved; each knob for it does something."""
+    """A privacy budget is refused, or paid for: rows are legal, conditions hold, the receipt is saved, no knob is dead."""
     if case.generator.needs_budget:
         raise CannotRun("it learns under a budget alone, so all other checks are of that")
     if not case.generator.private:

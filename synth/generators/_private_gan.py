@@ -27,12 +27,8 @@ from synth.privacy.mechanisms import Noise
 from synth.privacy.sampled_gaussian import NoisySteps
 from synth.progress import Progress
 
-WRITTEN = int(__import__("os").environ.get("GN", "512"))  # rows that are written for a step of either network
-import json as _j
-import os
-
-BETAS = tuple(_j.loads(os.environ.get("GB", "[0.9,0.999]")))
-WBETAS = tuple(_j.loads(os.environ.get("GW", "[0.5,0.99]")))
+WRITTEN = 512  # rows that are written for a step of either network
+BETAS = (0.5, 0.99)  # of Adam, for both: with more momentum they chase each other
 AVERAGE = 0.99  # decay of the running average of the writer's weights, over its own steps
 
 
@@ -50,6 +46,8 @@ class PrivateGan:
             if isinstance(layer, nn.LayerNorm):
                 layer.requires_grad_(False)
         self.shares = conditions(columns)
+        self.rng = torch.Generator()
+        self.rng.manual_seed(int(torch.randint(2**62, (1,))))
 
     def train(
         self,
@@ -58,16 +56,13 @@ class PrivateGan:
         noise: Noise,
         *,
         rate: Callable[[int], float],
-        seed: int,
         progress: Progress,
     ) -> dict[str, np.ndarray]:
         """The writer's averaged weights. data: states and positions of the real rows. rate: of learning, at each step of the
         critic; the writer's is the same."""
-        self.rng = torch.Generator()
-        self.rng.manual_seed(seed)
         writer = self.learner.writer
         averaged = {name: value.detach().clone() for name, value in writer.named_parameters()}
-        optimizer = torch.optim.Adam(writer.parameters(), betas=WBETAS)
+        optimizer = torch.optim.Adam(writer.parameters(), betas=BETAS)
         every = self.learner.manner.critic_steps
 
         def write(step: int) -> None:

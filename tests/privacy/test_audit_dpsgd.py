@@ -57,3 +57,27 @@ def test_missing_noise_is_caught_in_one_training(monkeypatch: pytest.MonkeyPatch
     )
     audit = audited()
     assert not audit.holds, audit.in_words
+
+
+# the networks that are trained so, by their own losses ---------------------------------------------------------------------
+
+
+def audited_training(name: str, part: float) -> Audit:
+    from benchmarks.one_run import audited
+    from synth.privacy.sampled_gaussian import NoisySteps
+
+    how = NoisySteps(12, RATE, NOISE)
+    return audited(name, how, canaries=CANARIES, delta=DELTA, confidence=1 - 1e-6, part=part)
+
+
+@pytest.mark.parametrize("name", ["diffusion", "gan's critic"])
+def test_one_training_of_a_network_gives_away_no_more_than_its_epsilon(name: str) -> None:
+    audit = audited_training(name, 1.0)
+    assert audit.holds, audit.in_words
+    assert audit.claim < 3
+
+
+@pytest.mark.parametrize("name", ["diffusion", "gan's critic"])
+def test_missing_noise_is_caught_in_one_training_of_a_network(name: str) -> None:
+    audit = audited_training(name, 1e-3)
+    assert not audit.holds, audit.in_words
