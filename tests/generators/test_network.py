@@ -162,7 +162,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Marginals:
 
 
 def test_every_promise_of_a_generator_is_kept() -> None:
-    report = check_generator(Marginals(method="network", components=64, iterations=10, rounds=2, max_cells=3_000))
+    report = check_generator(Marginals(method="network", components=32, iterations=5, rounds=2, max_cells=3_000))
     assert set(report.skipped) <= {"impute", "frames"}, report.skipped
 
 
