@@ -22,6 +22,8 @@ from synth.generators._training import one_thread
 
 SPREAD = 0.5  # standard deviation of a cell's logits over the points, at the beginning
 BETAS = (0.9, 0.99)  # of Adam: what was measured changes under it
+ENTROPY = 0.01  # weight of the entropy within the points, of which a row's is at least as much: of laws that fit, the widest
+TINY = 1e-9  # share whose logarithm is the least that is taken
 SEED = 0  # of points and weights: nothing is gained by others
 
 
@@ -96,21 +98,23 @@ class _Target:
         groups: dict[Columns, list[Columns]] = {}
         for clique in known:
             groups.setdefault(clique[:-1], []).append(clique)
-        self.groups = []
+        self.groups: list[tuple[Columns, Tensor, Tensor, Tensor]] = []
         for first, cliques in groups.items():
+            lasts = np.concatenate([np.arange(starts[clique[-1]], starts[clique[-1] + 1]) for clique in cliques])
             counts = np.hstack([known[clique][0].reshape(cells(first, sizes), -1) for clique in cliques])
             precision = np.concatenate([np.full(sizes[clique[-1]], known[clique][1]) for clique in cliques])
-            lasts = np.concatenate([np.arange(starts[clique[-1]], starts[clique[-1] + 1]) for clique in cliques])
-            self.groups.append((first, torch.from_numpy(lasts), *(torch.from_numpy(of).float() for of in (counts, precision))))
+            tensors = torch.from_numpy(lasts), torch.from_numpy(counts).float(), torch.from_numpy(precision).float()
+            self.groups.append((first, *tensors))
 
     def gradient(self, shares: Tensor) -> Tensor:
-        """∂/∂shares of the mean squared error of a cell, in units of its noise: that is 1 where noise alone is left.
+        """∂/∂shares of the mean squared error of a cell in units of its noise, which is 1 where noise alone is left, and of the
+        entropy, in nats of all rows.
 
         Written out, since each slice of the shares would otherwise cost a whole table of zeros on the way back.
         """
         points = shares.shape[1]
         scale = self.rows / points
-        total = torch.zeros_like(shares)
+        total = (2 * ENTROPY * scale / self.cells) * (shares + TINY).log()
         for first, lasts, counts, precision in self.groups:
             given = [shares[self.columns[column]] for column in first]
             table, last = _product(given, points), shares.index_select(0, lasts)

@@ -55,8 +55,9 @@ def validate_private(method: PrivateFields) -> None:
 def private_cost(method: PrivateFields, name: str, budget: Budget, delta: float, aside: int, *more: str) -> Curve:
     """Counts, as zCDP, and steps with the least noise that the budget allows beside them.
 
-    aside: micro-ρ of other counts, as in `Generator._private_cost`. Raises ConfigError for hyperparameters that a fit under a budget cannot keep to, MissingExtraError for packages that are not
-    there: `more` are the method's own.
+    aside: micro-ρ of other counts, as in `Generator._private_cost`. more: packages that the method needs beside torch.
+    Raises ConfigError for hyperparameters that a fit under a budget cannot keep to, MissingExtraError for packages that are
+    not there.
     """
     check_torch(f"{name} under a budget", "opendp", "dp_accounting", *more)
     if method.max_seconds is not None:

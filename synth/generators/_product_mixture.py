@@ -48,18 +48,19 @@ class ProductMixture:
 
     def marginal(self, columns: Sequence[int]) -> Floats:
         """Expected rows in each cell of any columns, with one axis for each in the order given; float64."""
-        columns = checked_columns(columns, self.sizes)
-        with threadpool_limits(1, "blas"):  # sums must not depend on the number of threads
-            table = np.ones((1, self.components), dtype=np.float32)
-            for column in columns[:-1]:
-                table = (table[:, None] * self.shares[self._of(column)]).reshape(-1, self.components)
-            table = table @ self.shares[self._of(columns[-1])].T if columns else table.sum(axis=1)
-        rows = self.total / self.components
-        return np.asarray(table.reshape(shape(columns, self.sizes)).astype(np.float64) * rows)
+        return self.marginals([columns])[0]
 
     def marginals(self, sets: Sequence[Sequence[int]]) -> list[Floats]:
         """`marginal` of each set of columns."""
-        return [self.marginal(columns) for columns in sets]
+        with threadpool_limits(1, "blas"):  # sums must not depend on the number of threads; once, since finding BLAS takes ms
+            return [self._summed(checked_columns(columns, self.sizes)) for columns in sets]
+
+    def _summed(self, columns: Columns) -> Floats:
+        table = np.ones((1, self.components), dtype=np.float32)
+        for column in columns[:-1]:
+            table = (table[:, None] * self.shares[self._of(column)]).reshape(-1, self.components)
+        table = table @ self.shares[self._of(columns[-1])].T if columns else table.sum(axis=1)
+        return np.asarray(table.reshape(shape(columns, self.sizes)).astype(np.float64) * (self.total / self.components))
 
     def sample(
         self, n: int, rng: np.random.Generator, allowed: Mapping[int, NDArray[np.bool_] | Floats] | None = None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from synth.generators._private import Access
 
 METHODS = ("aim", "mst", "network")
-COMPONENTS = 1_024  # a model of D cells in all takes 4 kB × D; with twice as many, twice the time
+COMPONENTS = 512  # a model of D cells in all takes 2 kB × D; with twice as many, twice the time
 LEAST = -1_000.0  # log-likelihood of a row: less is not told apart
 
 
