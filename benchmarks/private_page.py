@@ -39,8 +39,8 @@ def write_page(out: Path, found: Sequence[dict[str, Any]]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     lines = [
         "# What a privacy budget buys\n",
-        f"Made by `{command(found)}` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, in parts: "
-        "each row says of how many seeds it is. Medians over seeds, in brackets the least and the most.\n",
+        f"Made by `{command(found)}` at commit {commit} and before, Python {platform.python_version()}, {os.cpu_count()} "
+        "cores, in parts: each row says of how many seeds it is. Medians over seeds, in brackets the least and the most.\n",
         about + "\n",
         *(["Rows without CPU seconds are of an earlier run, before these were taken.\n"] if _without_cpu(found) else []),
         "## What it shows\n",
