@@ -14,8 +14,8 @@ of the budget on its single columns. Real rows are the held-out ones in place of
 trained on the training rows.
 
 Peers run in environments of their own, on the same rows, codebook, ε and δ: `benchmarks.private_peers` says how to install
-them, and what each is given. Seconds are those of fit and sample together; CPU seconds count all threads, and do not depend on
-what else the machine did. Memory is the whole process's, and of a peer that of its own.
+them, and what each is given. Seconds of a fit are by the clock, of a machine that did other things too; CPU seconds are
+those of fit and drawing, all threads together. Memory is the whole process's, and of a peer that of its own.
 
 TVD is the mean total variation between the tables of 2 or 3 columns of the synthetic and of the training rows, numbers cut at
 twenty quantiles of the training rows; of more than 400 sets of columns a seeded sample is taken. Worst group: the same for

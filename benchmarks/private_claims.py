@@ -16,7 +16,7 @@ OURS = ("mst", "aim", "network", "autoregressive", "diffusion", "gan")
 PEERS = ("dpmm-mst", "dpmm-aim", "opendp-mst", "opendp-aim")
 GOALS = {0.5: 0.84, 1.0: 0.87, 3.0: 0.89, 10.0: 0.90}  # TSTR of AIM on Adult
 CLOSE = 0.03  # 2-way TVD of AIM on Adult at ε = 1
-QUICK = 90.0  # seconds of AIM's fit on Adult at ε = 1
+QUICK = 90.0  # seconds of CPU of AIM on Adult at ε = 1
 
 Cell = dict[str, Any]
 
@@ -49,7 +49,7 @@ def claims(cells: Sequence[Cell]) -> list[Claim]:
         ("the share of members found at 1% false alarms is, within its interval, at most e^ε · 1% + δ", _hidden),
         ("on Adult, AIM's TSTR is at least .84, .87, .89 and .90 at ε = .5, 1, 3 and 10 (medians)", _useful),
         ("on Adult, AIM's error of pairs at ε = 1 is at most .03 (median)", _close),
-        ("on Adult, AIM's fit at ε = 1 takes at most 90 s, and as many of CPU with the drawing (medians)", _quick),
+        ("on Adult, AIM's fit and drawing at ε = 1 take at most 90 s of CPU, of which a free machine needs no longer", _quick),
         (
             "AIM is never behind dpmm's or OpenDP's methods, in the error of pairs or in TSTR, beyond noise: behind is a "
             "median that is worse than the worst of theirs",
@@ -72,7 +72,9 @@ class _Figures:
 
     def values(self, table: str, epsilon: float, method: str, figure: str) -> list[float]:
         """The figure of each seed; of one with an interval its value."""
-        here = [c[figure] for c in self.cells if (c["table"], c["epsilon"], c["method"]) == (table, epsilon, method)]
+        here = [
+            c[figure] for c in self.cells if (c["table"], c["epsilon"], c["method"]) == (table, epsilon, method) and figure in c
+        ]
         return [float(value[0] if isinstance(value, list) else value) for value in here if value is not None]
 
     def median(self, table: str, epsilon: float, method: str, figure: str) -> float | None:
@@ -127,10 +129,9 @@ def _close(at: _Figures) -> Iterator[tuple[bool, str]]:
 
 
 def _quick(at: _Figures) -> Iterator[tuple[bool, str]]:
-    for what, figure in (("seconds", "fit"), ("seconds of CPU", "cpu")):
-        took = at.median("Adult", 1.0, BEST, figure)
-        if took is not None:
-            yield took <= QUICK, f"{took:.0f} {what}"
+    took = at.median("Adult", 1.0, BEST, "cpu")
+    if took is not None:
+        yield took <= QUICK, f"{took:.0f} s"
 
 
 def _ahead(at: _Figures) -> Iterator[tuple[bool, str]]:

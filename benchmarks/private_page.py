@@ -39,9 +39,10 @@ def write_page(out: Path, found: Sequence[dict[str, Any]]) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     lines = [
         "# What a privacy budget buys\n",
-        f"Made by `{command(found)}` at commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, in parts: "
-        "each row says of how many seeds it is. Medians over seeds, in brackets the least and the most.\n",
+        f"Made by `{command(found)}` at commit {commit} and before, Python {platform.python_version()}, {os.cpu_count()} "
+        "cores, in parts: each row says of how many seeds it is. Medians over seeds, in brackets the least and the most.\n",
         about + "\n",
+        *(["Rows without CPU seconds are of an earlier run, before these were taken.\n"] if _without_cpu(found) else []),
         "## What it shows\n",
         *(claim.line for claim in claims(found)),
         "\n![TSTR and 2-way error against epsilon](private.svg)\n",
@@ -51,6 +52,10 @@ def write_page(out: Path, found: Sequence[dict[str, Any]]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "private.md").write_text("\n".join(lines), encoding="utf-8")
     (out / "private.svg").write_text(picture(found), encoding="utf-8")
+
+
+def _without_cpu(found: Sequence[dict[str, Any]]) -> bool:
+    return any("fit" in each and "cpu" not in each for each in found)
 
 
 def command(found: Sequence[dict[str, Any]]) -> str:
@@ -116,8 +121,9 @@ def picture(found: Sequence[dict[str, Any]]) -> str:
         for column, (figure, label) in enumerate((("utility.tstr", "TSTR"), ("tvd2", "2-way TVD"))):
             here = [each for each in found if each["table"] == table]
             cells = [each for each in here if "failed" not in each and each["method"] != "real"]
-            parts.append(_panel(cells, figure, f"{table}: {label}", column * width, row * height, width, height))
-    shown = [method for method in COLOURS if method != "real" and any(each["method"] == method for each in found)]
+            real = [value(each, figure) for each in here if each["method"] == "real"]
+            parts.append(_panel(cells, figure, f"{table}: {label}", column * width, row * height, width, height, real))
+    shown = [method for method in COLOURS if any(each["method"] == method for each in found)]
     legend = "".join(
         f'<text x="{12 + 112 * (i % 6)}" y="{len(names) * height + 18 + 20 * (i // 6)}" fill="{COLOURS[method]}" '
         f'font-size="12">● {method}</text>'
@@ -128,16 +134,19 @@ def picture(found: Sequence[dict[str, Any]]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">{style}{"".join(parts)}{legend}</svg>\n'
 
 
-def _panel(cells: Sequence[dict[str, Any]], figure: str, title: str, x: int, y: int, width: int, height: int) -> str:
+def _panel(
+    cells: Sequence[dict[str, Any]], figure: str, title: str, x: int, y: int, width: int, height: int, real: Sequence[float]
+) -> str:
     points = {}
     for method in COLOURS:
         for epsilon in sorted({each["epsilon"] for each in cells}):
             values = [value(each, figure) for each in cells if (each["method"], each["epsilon"]) == (method, epsilon)]
             if values:
                 points[method, epsilon] = median(values)
-    low, high = min(points.values(), default=0.0), max(points.values(), default=1.0)
+    every = [*points.values(), *real]
+    low, high = min(every, default=0.0), max(every, default=1.0)
     low, high = low - 0.05 * (high - low + 1e-9), high + 0.05 * (high - low + 1e-9)
-    epsilons = sorted({epsilon for _, epsilon in points})
+    epsilons = sorted({epsilon for _, epsilon in points}) or [1.0]
     left, top, wide, tall = x + 52, y + 28, width - 70, height - 66
 
     def at(epsilon: float, found: float) -> tuple[float, float]:
@@ -150,6 +159,9 @@ def _panel(cells: Sequence[dict[str, Any]], figure: str, title: str, x: int, y: 
         f'<text x="{at(e, low)[0]:.0f}" y="{top + tall + 16}" font-size="11" text-anchor="middle">ε {e:g}</text>'
         for e in epsilons
     ]
+    for level in real[:1]:
+        across = f'x1="{left}" x2="{left + wide}" y1="{at(epsilons[0], level)[1]:.1f}" y2="{at(epsilons[0], level)[1]:.1f}"'
+        out.append(f'<line {across} stroke="{COLOURS["real"]}" stroke-dasharray="4 3"/>')
     for share in (0, 0.5, 1):
         level = low + share * (high - low)
         out.append(

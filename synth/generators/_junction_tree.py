@@ -80,22 +80,26 @@ def _adjacency(columns: int, cliques: Sequence[Columns]) -> Bools:
 
 
 def _eliminated(edges: Bools, sizes: Sequence[int]) -> Bools:
-    """The cliques formed, of shape (graphs, steps, columns), as each of the graphs loses column after column."""
+    """The cliques formed, of shape (graphs, steps, columns), as each of the graphs loses column after column.
+
+    A step touches the neighbours of the column that goes and no other: of many columns that is a small part.
+    """
     graphs, columns = edges.shape[:2]
     edges = edges.copy()
     weights = np.log2(np.array(sizes, dtype=np.float64))
-    gone = np.zeros((graphs, columns), dtype=bool)
     formed = np.zeros((graphs, columns, columns), dtype=bool)
     every = np.arange(graphs)
+    cost = np.round(edges @ weights + weights, DIGITS)
     for step in range(columns):
-        cost = np.round(edges @ weights + weights, DIGITS)
-        least = np.where(gone, np.inf, cost).argmin(axis=1)
+        least = cost.argmin(axis=1)
         around = edges[every, least]
-        edges |= around[:, :, np.newaxis] & around[:, np.newaxis, :]
-        edges[every, least, :] = False
-        edges[every, :, least] = False
-        edges[:, np.arange(columns), np.arange(columns)] = False
-        gone[every, least] = True
+        graph, near = np.nonzero(around)
+        linked = edges[graph, near] | around[graph]
+        linked[np.arange(len(graph)), near] = False
+        linked[np.arange(len(graph)), least[graph]] = False
+        edges[graph, near] = linked
+        cost[graph, near] = np.round(linked @ weights + weights[near], DIGITS)
+        cost[every, least] = np.inf
         formed[:, step] = around
         formed[every, step, least] = True
     return formed
