@@ -46,7 +46,7 @@ class MarginalNet(nn.Module):
         for block in self.blocks:
             h = h + torch.relu(block(_normed(h)))
         logits = torch.addmm(self.cells.bias[:, None], self.cells.weight, _normed(h).T)
-        return torch.cat([torch.softmax(own, dim=0) for own in logits.split(self.sizes)])
+        return torch.cat([torch.softmax(own, dim=0) for own in torch.split(logits, self.sizes)])
 
 
 class Fitting:
