@@ -141,7 +141,7 @@ def interval(apart: np.ndarray, tried: int) -> tuple[float, float, float]:
 
 
 def verdict(found: dict[str, dict[str, np.ndarray]]) -> str:
-    """ "rows", "remedy", "threshold" or "nothing", by the rule that docs/balance.md states."""
+    """ "rows", "remedy", "threshold" or "nothing", by the rule that docs/how-to/balance.md states."""
     gains = {name: figures["average_precision"] - found["nothing"]["average_precision"] for name, figures in found.items()}
     tried = {name: gain for name, gain in gains.items() if name not in ("nothing", "threshold tuning")}
     helping = [name for name, gain in tried.items() if interval(gain, len(tried))[1] > 0]

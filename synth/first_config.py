@@ -83,7 +83,7 @@ class FirstConfig:
     def seconds(self) -> tuple[float | None, float]:
         """What the fit, where that is known, and the measuring will take, on two cores of 2.6 GHz."""
         fit = None if self.estimate is None else self.estimate.seconds * (6 if self.config.generator.fit_to_policy else 1)
-        return fit, ADULT_SECONDS * (self.rows[0] / ADULT_ROWS) ** GROWTH
+        return fit, to_measure(self.rows[0])
 
     @property
     def cost(self) -> str:
@@ -157,6 +157,11 @@ def subject_candidates(table: Table) -> tuple[Candidate, ...]:
         if SUBJECTS * rows <= distinct < rows:
             found.append(Candidate(column.name, f"{distinct:,} values in {rows:,} rows"))
     return tuple(found)
+
+
+def to_measure(rows: float) -> float:
+    """Seconds that all metrics take on two cores, with so many training rows."""
+    return float(ADULT_SECONDS * (rows / ADULT_ROWS) ** GROWTH)
 
 
 def _distinct(table: Table, column: Column) -> int:
@@ -265,8 +270,10 @@ def _method(table: Table, train: int, job: Job, *, is_image: bool) -> tuple[dict
         why = f"trees would take about {in_seconds(estimate.seconds)} on so many cells; a copula keeps pairs of columns only"
         return {"name": "copula"}, light, why
     if job == "release":
-        why = "the default; its leaf size is searched on inner splits until the policy's limits on membership are kept"
-        return {"name": "trees", "fit_to_policy": True}, estimate, why
+        why = (
+            "the default, in the most private of its settings whose rows the policy finds good enough, searched on inner splits"
+        )
+        return {"name": "trees", "fit_to_policy": True, "prefer": "private"}, estimate, why
     return {"name": "trees"}, estimate, "the default: nearest to real rows in seconds; `synth generators` lists the others"
 
 
@@ -300,7 +307,10 @@ def _lines(first: FirstConfig, command: str) -> list[str]:
     if config.generator.params:
         lines.append(f"  params: {_yaml(config.generator.params)}")
     if config.generator.fit_to_policy:
-        lines.append("  fit_to_policy: true  # leave it out for one fit with the defaults, which takes a sixth of the time")
+        lines.append(
+            "  fit_to_policy: true  # leave this and the next line out for one fit with the defaults, which takes less time"
+        )
+        lines.append(f"  prefer: {config.generator.prefer}")
     lines += ["", "# sample: {n: 10000}  # how many rows; by default as many as are trained on"]
     if first.job == "balance" and config.data.target is not None:
         lines += [

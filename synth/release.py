@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from synth._callable import callable_as
 from synth.approving import Notice
 from synth.config import RunConfig, whole_table
@@ -23,6 +21,7 @@ from synth.data.schema import Kind, Role
 from synth.data.sources import read
 from synth.data.table import Table
 from synth.errors import ConfigError, DataError
+from synth.first_config import subject_candidates, to_measure
 from synth.gate.keys import Signer
 from synth.gate.policy import Policy
 from synth.generators import create
@@ -37,10 +36,7 @@ HELD_OUT = 0.3  # of the rows, where the policy asks for no more
 MOST_HELD_OUT = 0.5
 SPARE = 1.05  # more rows than the policy asks for, since folds by person do not come out even
 ATTEMPTS = 3  # fits and judgements on inner splits that the search usually takes, the first of which often does
-MEASURING = (12.0, 2.5e-5)  # seconds that a whole evaluation takes on two cores, and more for each cell of the rows compared
-COMPARED = 40_000  # rows from which on an evaluation draws a part of them
 SHARE_TO_BUY = 0.1  # of a budget, for facts that the schema does not declare
-NEAR_A_KEY = 0.1  # distinct values a row, from which on a column that is named like a number of people may be one
 
 
 @dataclass(frozen=True)
@@ -202,41 +198,24 @@ def _cost(method: Any, table: Table, share: float, attempts: int) -> tuple[float
         return None, None
     fit = method.estimate(table)
     rows = share * len(table)
-
-    def judged(rows: float) -> float:
-        return MEASURING[0] + MEASURING[1] * min(rows, COMPARED) * len(table.columns)
-
-    seconds = share * fit.seconds + judged(rows) + attempts * (share * fit.seconds / 2 + judged(rows / 2))
+    seconds = share * fit.seconds + to_measure(rows) + attempts * (share * fit.seconds / 2 + to_measure(rows / 2))
     return seconds, max(fit.peak_bytes, 500_000_000) + 3 * table.arrow.nbytes
 
 
 def _doubts(table: Table) -> tuple[str, ...]:
     """What may name people although nobody said so, and what will not be learned."""
     doubts = []
-    declared = {c.name for c in table.schema.columns if c.role in (Role.SUBJECT, Role.KEY, Role.DROPPED)}
-    for column in table.schema.columns:
-        if column.name in declared:
-            continue
-        values = table.column(column.name)
-        distinct = len(pc.unique(values))
-        if column.kind is Kind.IDENTIFIER and distinct < len(table):
-            doubts.append(
-                f"{column.name!r} looks like the name of a person or thing, and repeats: if it names people, give it as "
-                "--subject, or their rows stand on both sides of the split"
-            )
-        elif (
-            column.kind not in (Kind.DECIMAL, Kind.DATETIME, Kind.TEXT)
-            and NEAR_A_KEY * len(table) < distinct < len(table)
-            and re.search(r"(?i)(^|_| )(id|nbr|no|number|key)$", column.name)
-        ):
-            doubts.append(
-                f"{column.name!r} has {distinct:,} values in {len(table):,} rows and is named like a number of people: "
-                "is it a --subject?"
-            )
-        elif column.kind is Kind.TEXT:
-            doubts.append(
-                f"{column.name!r} is free text: it is replaced by placeholder sentences, since people are named in such text"
-            )
+    if not any(column.role is Role.SUBJECT for column in table.schema.columns):
+        doubts += [
+            f"{found.column!r} may name whom a row is about ({found.why}): if so, give it as --subject, or the rows of one stand on "
+            "both sides of the split"
+            for found in subject_candidates(table)
+        ]
+    doubts += [
+        f"{column.name!r} is free text: it is replaced by placeholder sentences, since people are named in such text"
+        for column in table.schema.made
+        if column.kind is Kind.TEXT
+    ]
     return tuple(doubts)
 
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,11 +226,3 @@ def test_a_broken_off_comparison_leaves_nothing(arrests: Path, tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         synth.balance(arrests, target="released", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_python_block_of_the_how_to_runs(tmp_path: Path) -> None:
-    text = (Path(__file__).resolve().parents[1] / "docs" / "balance.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
-    assert len(blocks) == 2
-    for block in blocks:
-        subprocess.run([sys.executable, "-W", "error", "-c", block], cwd=tmp_path, check=True, timeout=300)

@@ -68,7 +68,7 @@ def network(
         measured += [counts.measure(few, noise, cost - for_choice(cost)) for few, cost in zip(chosen, costs, strict=True)]
         model = fitting.fit(measured, iterations)
         if moved_little(before, model.marginals(chosen), measured[-several:]):
-            cost *= SHARPER
+            cost = int(cost * SHARPER)
         progress("fit", whole - allowance.left, whole)
     return fitting.fit(measured, SETTLING * iterations, settle=True), measured
 
