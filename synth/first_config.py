@@ -308,7 +308,7 @@ def _lines(first: FirstConfig, command: str) -> list[str]:
         lines.append(f"  params: {_yaml(config.generator.params)}")
     if config.generator.fit_to_policy:
         lines.append(
-            "  fit_to_policy: true  # leave this and the next line out for one fit with the defaults, which takes less time"
+            "  fit_to_policy: true  # without this and the next line: one fit with the defaults, which takes less time"
         )
         lines.append(f"  prefer: {config.generator.prefer}")
     lines += ["", "# sample: {n: 10000}  # how many rows; by default as many as are trained on"]

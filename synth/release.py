@@ -207,8 +207,8 @@ def _doubts(table: Table) -> tuple[str, ...]:
     doubts = []
     if not any(column.role is Role.SUBJECT for column in table.schema.columns):
         doubts += [
-            f"{found.column!r} may name whom a row is about ({found.why}): if so, give it as --subject, or the rows of one stand on "
-            "both sides of the split"
+            f"{found.column!r} may name whom a row is about ({found.why}): if so, give it as --subject, or the rows of one "
+            "stand on both sides of the split"
             for found in subject_candidates(table)
         ]
     doubts += [
