@@ -69,8 +69,12 @@ class Attempt:
 
     @property
     def serves(self) -> bool:
-        """Whether no rule but those on privacy stands in the way: the rows are like the real ones, and of use."""
-        return not any(finding.blocks for finding in self.findings if not finding.check.startswith("privacy."))
+        """Whether every rule but those on privacy is kept, if only by the figure itself: the rows are like the real ones.
+
+        An attempt has half of the rows, too few to exclude much; a setting is not taken for useless because of that.
+        """
+        others = [finding for finding in self.findings if not finding.check.startswith("privacy.")]
+        return not any(finding.blocks and finding.outcome != "inconclusive" for finding in others)
 
     def __getitem__(self, name: str) -> Measurement:
         """The figure of that name, with its interval and what real rows, or chance, score in its place. Raises KeyError."""

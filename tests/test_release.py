@@ -16,7 +16,9 @@ from synth.climbing import descend
 from synth.data.bundled import load_bundled
 from synth.data.files import write_csv
 from synth.errors import ConfigError, DataError, SchemaError
+from synth.gate.verdict import Finding
 from synth.release import plan_release, release
+from synth.tuning import Attempt
 
 POLICY = """
 name: small-release
@@ -177,6 +179,18 @@ def test_one_command_leaves_an_export_with_its_evidence_under_the_signature(file
     evidence.write_text(page.replace("No differential privacy is claimed", "Differential privacy is claimed"), encoding="utf-8")
     with pytest.raises(synth.errors.VerificationError, match="evidence"):
         synth.verify(tmp_path / "run" / "export")
+
+
+def test_too_few_rows_to_exclude_harm_do_not_make_a_setting_useless(files: Path) -> None:
+    """Else the search would go on to ever more faithful settings, which remember more."""
+
+    def attempt(*found: tuple[str, str]) -> Attempt:
+        findings = tuple(Finding(check, outcome, "block", "why", "message") for check, outcome in found)
+        return Attempt({}, 0, (), findings, 0.0)
+
+    assert attempt(("utility.gap", "inconclusive"), ("privacy.membership_auc", "fail")).serves
+    assert not attempt(("utility.gap", "fail")).serves
+    assert not attempt(("fidelity.shape", "error")).serves
 
 
 # the search for the most private setting ---------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ class Line:
     tried: str
     check: str
     figure: str
+    interval: str
     beside: str
     limit: str
     outcome: str
@@ -150,17 +151,28 @@ def _line(finding: Any, held: str, tried: str) -> Line:
         tried=tried,
         check=finding.check,
         figure="not measured" if finding.score is None else words.number(finding.score, name),
+        interval=_interval(finding, name),
         beside="" if finding.reference is None else words.number(finding.reference, name),
         limit=f"{limit} more than these" if limit and finding.over_reference else limit,
         outcome=outcome,
     )
 
 
+def _interval(finding: Any, name: str) -> str:
+    """Of what was judged: the figure, or its excess over what stands beside it."""
+    if finding.value is None or finding.low is None or finding.high is None:
+        return ""
+    sign = "+" if finding.over_reference else ""
+    ends = (f"{sign if end >= 0 else ''}{words.number(end, name)}" for end in (finding.low, finding.high))
+    return f"[{', '.join(ends)}]"
+
+
 def _summary(verdict: Any, lines: Mapping[str, Sequence[Line]], claim: str) -> str:
     """What was looked at and how it went, in two sentences."""
     all_lines = [line for found in lines.values() for line in found]
-    passed = sum(line.outcome == "pass" for line in all_lines)
-    attacked = f"{len(all_lines)} attacks on privacy were judged, and {passed} kept the policy's limits."
+    judged = [line for line in all_lines if line.outcome != "report"]
+    passed = sum(line.outcome == "pass" for line in judged)
+    attacked = f"{len(judged)} figures of attacks on privacy were judged, and {passed} kept the policy's limits."
     if claim:
         return f"{claim}. The rows were made from noisy counts alone, so no attack on real rows stands behind this verdict."
     let_go = len(verdict.waivers)
