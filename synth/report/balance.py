@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from synth.metrics.models import NAMES
 from synth.report import svg
+from synth.report.layout import page
 
 HEADS = {  # figures of the table, and whether a difference to nothing is shown beside them
     "average_precision": "Average precision ↑",
@@ -41,7 +39,9 @@ def render(found: Mapping[str, Any], *, title: str, judged: bool) -> str:
     for outcome in compared["outcomes"]:
         outcomes.setdefault(outcome["learner"], []).append(outcome)
     first = found["answer"]["learner"]
-    return _template().render(
+    return page(
+        "balance.html.jinja",
+        pictures=False,
         title=title,
         headline=HEADLINES[found["answer"]["kind"]],
         answer=found["answer"],
@@ -97,15 +97,3 @@ def _signed(value: float) -> str:
 
 def _number(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
-
-
-@cache
-def _template() -> Template:
-    env = Environment(
-        loader=PackageLoader("synth.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return env.get_template("balance.html.jinja")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from synth.metrics.measurement import Measurements
 from synth.report import svg, words
 from synth.report.fairness import CALLED_OUT, LIKENESS, MODEL, SIZE, Cell, Fairness, GroupRow, LabelGap
+from synth.report.layout import page
 
 HOW = {
     "erased": "not one row",
@@ -31,7 +29,9 @@ NUMBERS = ("fairness.calibration_gap", "fairness.tstr_gap", "fairness.group_memb
 def render(measurements: Measurements, verdict: Any, found: Fairness, *, title: str) -> str:
     """One self-contained HTML page without a script; the same arguments give the same bytes."""
     _, says = words.DECISIONS[verdict.decision]
-    return _template().render(
+    return page(
+        "fairness.html.jinja",
+        pictures=False,
         title=title,
         found=found,
         headline=words.DECISIONS[verdict.decision][0],
@@ -71,18 +71,6 @@ PARTS = (
         ("Group", "Beside"),
     ),
 )
-
-
-@cache
-def _template() -> Template:
-    env = Environment(
-        loader=PackageLoader("synth.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return env.get_template("fairness.html.jinja")
 
 
 def _gap(gap: LabelGap) -> dict[str, Any]:

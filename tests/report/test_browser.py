@@ -21,6 +21,7 @@ from synth.gate.policy import Policy
 from synth.metrics.evaluation import evaluate
 from synth.metrics.measurement import Measurements
 from synth.report.comparison import Side, side_by_side
+from synth.report.evidence import render_evidence
 from synth.report.page import render
 from tests.report.test_page import figures, judged
 
@@ -32,7 +33,7 @@ FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
 FLAGS += ["--disable-component-update", "--disable-sync"]
 SIZES = {390: 844, 1024: 768, 1920: 1080}
 PAPER = 688  # CSS pixels between the margins of A4, upright
-NAMES = ("judged", "public", "columns", "comparison")
+NAMES = ("judged", "public", "columns", "comparison", "evidence")
 METRICS = ["fidelity.shape", "fidelity.trend", "privacy.exact_copies", "fairness.group_share", "fairness.label_gap"]
 
 POLICY = """
@@ -120,6 +121,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "public": render(measured, verdict, synthetic=fake, public=True),
         "columns": hundred_columns(),
         "comparison": side_by_side(sides).to_html(),
+        "evidence": render_evidence(
+            verdict, title="Examples", facts={"rows": "300", "policy": "house 1.0.0"}, columns=[("a", "integer", "feature")]
+        ),
     }
     folder = tmp_path_factory.mktemp("pages")
     for name, page in drawn.items():
