@@ -89,6 +89,8 @@ def test_the_generated_pages_are_up_to_date() -> None:
 NEEDS = {  # real tables that are not part of the repository
     "private_release": ("adult_train.parquet", "adult_test.parquet"),
     "images": ("mnist_t10k-images-idx3-ubyte.gz",),
+    "balance": ("mammography.parquet", "bank_marketing.parquet"),
+    "fairness_audit": ("adult_train.parquet", "adult_test.parquet"),
 }
 NOTEBOOKS = sorted((HERE / "notebooks").glob("*.ipynb"))
 
