@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from bisect import bisect_right
 from collections import abc
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,18 +54,6 @@ class Part:
     where: Where
 
 
-def cut(parts: Iterable[int], size: int) -> list[tuple[int, range]]:
-    """The shards of a sample whose parts have so many rows each: the part's place, and which rows of the sample.
-
-    No shard holds rows of two parts, and none more than `size`; there is always one.
-    """
-    shards, start = [], 0
-    for place, rows in enumerate(parts):
-        shards += [(place, range(start + at, start + min(at + size, rows))) for at in range(0, rows, size)]
-        start += rows
-    return shards or [(0, range(0))]
-
-
 @dataclass(frozen=True, eq=False)
 class Shards:
     """Rows of a fitted model, in one part or in several, each under a condition of its own."""
@@ -74,8 +64,9 @@ class Shards:
     size: int = SHARD
 
     @cached_property
-    def _cut(self) -> list[tuple[int, range]]:
-        return cut([part.rows for part in self.parts], self.size)
+    def _ends(self) -> list[int]:
+        """For each part the number of the shard after its last. No shard holds rows of two parts, and none more than `size`."""
+        return list(accumulate(-(-part.rows // self.size) for part in self.parts))
 
     @property
     def n(self) -> int:
@@ -83,15 +74,22 @@ class Shards:
         return sum(part.rows for part in self.parts)
 
     def __len__(self) -> int:
-        return len(self._cut)
+        return max(1, self._ends[-1])  # there is always one
+
+    def _part(self, k: int) -> int:
+        """The place of the part that shard k belongs to."""
+        return min(bisect_right(self._ends, k), len(self.parts) - 1)
 
     def rows(self, k: int) -> range:
         """Which rows of the sample are in shard k."""
-        return self._cut[k][1]
+        place = self._part(k)
+        start = sum(part.rows for part in self.parts[:place])
+        at = (k - (self._ends[place - 1] if place else 0)) * self.size
+        return range(start + at, start + min(at + self.size, self.parts[place].rows))
 
     def where(self, k: int) -> Where:
         """What the rows of shard k satisfy."""
-        return self.parts[self._cut[k][0]].where
+        return self.parts[self._part(k)].where
 
     def draw(self, k: int, progress: Progress = silent) -> Shard:
         """Shard k by itself: its learned columns, and those of the others that need not know of earlier shards."""

@@ -16,8 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import synth
+from synth.data.conditions import Where
 from synth.data.example import example_table
 from synth.data.files import write_parquet
 from synth.data.quarantine import QUARANTINE, write_quarantined
@@ -90,6 +93,23 @@ def _written(table: Table) -> pa.BufferReader:
     sink = pa.BufferOutputStream()
     write_parquet(table, sink)
     return pa.BufferReader(sink.getvalue())
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=5), st.integers(1, 12))
+def test_shards_hold_each_row_once_in_order_and_none_of_two_parts(parts: list[int], size: int) -> None:
+    shards = Shards(Independent(), tuple(Part(rows, Where(())) for rows in parts), 0, size)
+    held = [shards.rows(k) for k in range(len(shards))]
+    assert [row for rows in held for row in rows] == list(range(sum(parts)))
+    starts = {sum(parts[:place]) for place in range(len(parts))}
+    for rows in held:
+        assert len(rows) <= size
+        assert not starts & set(rows[1:]), "a part begins with a shard of its own"
+
+
+def test_a_sample_of_any_size_is_cut_without_listing_its_shards() -> None:
+    shards = Shards(Independent(), (Part(10**15, Where(())), Part(5, Where(()))), 0)
+    assert len(shards) == 10**10 + 1
+    assert shards.rows(10**10) == range(10**15, 10**15 + 5)
 
 
 def test_rows_do_not_depend_on_those_of_another_shard(model: Independent) -> None:
