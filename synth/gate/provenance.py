@@ -20,7 +20,7 @@ from synth.data.table import Provenance, Table
 from synth.errors import DataError
 from synth.gate.verdict import Attempt
 from synth.generators import by_name, names
-from synth.generators._shards import cut
+from synth.generators._shards import Cut
 from synth.generators.base import Generator
 
 PROVENANCE = "provenance.parquet"
@@ -86,9 +86,9 @@ class _Places:
 
     def __init__(self, origin: Provenance, n: int, size: int) -> None:
         parts = origin.parts or ((n, origin.where),)
-        shards = cut([rows for rows, _ in parts], size)
-        self._starts = np.array([rows.start for _, rows in shards], dtype=np.int64)
-        self._part = np.array([place for place, _ in shards], dtype=np.int32)
+        cut = Cut(tuple(rows for rows, _ in parts), size)
+        self._starts = np.array([cut.rows(k).start for k in range(len(cut))], dtype=np.int64)
+        self._part = np.array([cut.part(k) for k in range(len(cut))], dtype=np.int32)
         self._wheres = pa.array([where for _, where in parts], pa.string())
 
     def _shard(self, rows: np.ndarray) -> np.ndarray:

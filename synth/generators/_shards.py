@@ -54,6 +54,36 @@ class Part:
     where: Where
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How a sample whose parts have so many rows is cut: no shard holds rows of two parts, and none more than `size`.
+
+    There is always one. Shards are counted, not listed: a sample may have more of them than there is memory for.
+    """
+
+    parts: tuple[int, ...]
+    size: int
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each part the number of the shard after its last."""
+        return list(accumulate(-(-rows // self.size) for rows in self.parts))
+
+    def __len__(self) -> int:
+        return max(1, self._ends[-1])
+
+    def part(self, k: int) -> int:
+        """The place of the part that shard k belongs to."""
+        return min(bisect_right(self._ends, k), len(self.parts) - 1)
+
+    def rows(self, k: int) -> range:
+        """Which rows of the sample are in shard k."""
+        place = self.part(k)
+        start = sum(self.parts[:place])
+        at = (k - (self._ends[place - 1] if place else 0)) * self.size
+        return range(start + at, start + min(at + self.size, self.parts[place]))
+
+
 @dataclass(frozen=True, eq=False)
 class Shards:
     """Rows of a fitted model, in one part or in several, each under a condition of its own."""
@@ -64,9 +94,8 @@ class Shards:
     size: int = SHARD
 
     @cached_property
-    def _ends(self) -> list[int]:
-        """For each part the number of the shard after its last. No shard holds rows of two parts, and none more than `size`."""
-        return list(accumulate(-(-part.rows // self.size) for part in self.parts))
+    def _cut(self) -> Cut:
+        return Cut(tuple(part.rows for part in self.parts), self.size)
 
     @property
     def n(self) -> int:
@@ -74,22 +103,15 @@ class Shards:
         return sum(part.rows for part in self.parts)
 
     def __len__(self) -> int:
-        return max(1, self._ends[-1])  # there is always one
-
-    def _part(self, k: int) -> int:
-        """The place of the part that shard k belongs to."""
-        return min(bisect_right(self._ends, k), len(self.parts) - 1)
+        return len(self._cut)
 
     def rows(self, k: int) -> range:
         """Which rows of the sample are in shard k."""
-        place = self._part(k)
-        start = sum(part.rows for part in self.parts[:place])
-        at = (k - (self._ends[place - 1] if place else 0)) * self.size
-        return range(start + at, start + min(at + self.size, self.parts[place].rows))
+        return self._cut.rows(k)
 
     def where(self, k: int) -> Where:
         """What the rows of shard k satisfy."""
-        return self.parts[self._part(k)].where
+        return self.parts[self._cut.part(k)].where
 
     def draw(self, k: int, progress: Progress = silent) -> Shard:
         """Shard k by itself: its learned columns, and those of the others that need not know of earlier shards."""
