@@ -112,7 +112,9 @@ def _counts(train: Table, divisions: tuple[Division, ...], n: int, strength: flo
     natural = seen / len(train) * n
     enough = seen >= LEAST
     if enough.sum() < 2:
-        raise InputError(f"fewer than two groups have {LEAST} training rows, so there is nothing to bring to parity")
+        raise InputError(
+            f"fewer than two groups have {LEAST} training rows, so there is nothing to bring to parity; give more rows"
+        )
     even = np.where(enough, natural[enough].sum() / enough.sum(), natural)
     rows = _whole((1 - strength) * natural + strength * even, n)
     cells = tuple(
@@ -135,7 +137,7 @@ def _labels(train: Table, evidence: Evidence, divisions: tuple[Division, ...], n
     enough = np.array([_can_grow(mask, hits, known, overall) for _, _, mask in groups])
     if not enough.any():
         raise InputError(
-            f"no group has {LEAST} training rows of the outcome that it lacks, so nothing can be brought to parity"
+            f"no group has {LEAST} training rows of the outcome that it lacks, so parity is out of reach; give more rows"
         )
     share, parts = n / len(train), []
     for (name, where, mask), judged in zip(groups, enough):

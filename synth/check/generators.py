@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from synth.check.alternatives import alternatives
+from synth.check.cases import Case, bytes_of, learned, must_raise
 from synth.check.conformance import Broken, CannotRun, Conformance, conform, require
 from synth.check.fits import declared, fit, paid
 from synth.data.conditions import Where
@@ -24,7 +22,7 @@ from synth.data.encoding import encode
 from synth.data.example import example_conditions, example_table
 from synth.data.schema import Role
 from synth.data.table import Table
-from synth.errors import BudgetError, ConditionError, ConfigError, DataError, GenerationError, NotFittedError, SynthError
+from synth.errors import BudgetError, ConditionError, ConfigError, DataError, GenerationError, NotFittedError
 from synth.generators._shards import Joined, Part, Shards, drawn_here
 from synth.generators._storage import FILES, load
 from synth.generators.base import Generator
@@ -53,66 +51,14 @@ def check_generator(generator: Generator | type[Generator], table: Table | None 
     """
     instance = generator() if isinstance(generator, type) else generator
     table = example_table() if table is None else table
-    case = _Case(instance, declared(table) if instance.needs_budget else table)
+    case = Case(instance, declared(table) if instance.needs_budget else table)
     return conform(type(instance).__name__, CHECKS, case)
-
-
-@dataclass
-class _Case:
-    """One generator on one table, with a model that the checks share."""
-
-    generator: Generator
-    table: Table
-
-    def fresh(self, **changes: Any) -> Generator:
-        return type(self.generator)(**{**self.generator.get_params(), **changes})
-
-    @cached_property
-    def model(self) -> Generator:
-        return fit(self.fresh(), self.table)  # type: ignore[no-any-return]
-
-    @cached_property
-    def made(self) -> Table:
-        """The real table without its dropped columns: the shape of what comes out."""
-        return self.table.select([column.name for column in self.table.schema.made])
-
-    def other(self) -> Table:
-        """Another table of the same schema: the upper half of the rows, upside down."""
-        return self.table.take(np.arange(len(self.table) - 1, len(self.table) // 2 - 1, -1))
-
-
-def _must_raise(error: type[SynthError], call: Callable[[], Any], what: str) -> None:
-    try:
-        call()
-    except error:
-        return
-    except Exception as problem:
-        raise Broken(f"{what} raises {type(problem).__name__} ({problem}), not {error.__name__}") from problem
-    raise Broken(f"{what} raises nothing; it must raise {error.__name__}")
-
-
-def _bytes(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue()
-
-
-def _learned(model: Generator) -> bytes:
-    """What was learned, without the hyperparameters, as bytes."""
-    state, arrays = model._state()
-    parts = [json.dumps(state, sort_keys=True).encode()]
-    for name in sorted(arrays):
-        held = arrays[name]
-        content = repr(held.tolist()).encode() if held.dtype.hasobject else held.tobytes()
-        parts += [name.encode(), f"{held.dtype}{held.shape}".encode(), content]
-    return b"\0".join(parts)
 
 
 # the checks ------------------------------------------------------------------------------------------------------------
 
 
-def _params(case: _Case) -> None:
+def _params(case: Case) -> None:
     from sklearn.base import clone
 
     own = case.generator.get_params()
@@ -123,17 +69,17 @@ def _params(case: _Case) -> None:
     require(not copy.is_fitted, "sklearn.base.clone keeps what was fitted")
     for name, value in own.items():
         require(copy.set_params(**{name: value}) is copy, "set_params does not return the generator")
-    _must_raise(ConfigError, lambda: copy.set_params(**{NONSENSE: 1}), "set_params with an unknown name")
+    must_raise(ConfigError, lambda: copy.set_params(**{NONSENSE: 1}), "set_params with an unknown name")
     require(bool(case.generator.name and case.generator.summary), "`name` or `summary` is empty")
 
 
-def _not_fitted(case: _Case) -> None:
+def _not_fitted(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        _must_raise(NotFittedError, lambda: case.fresh().sample(1), "sample before fit")
-        _must_raise(NotFittedError, lambda: case.fresh().save(Path(folder) / "model"), "save before fit")
+        must_raise(NotFittedError, lambda: case.fresh().sample(1), "sample before fit")
+        must_raise(NotFittedError, lambda: case.fresh().save(Path(folder) / "model"), "save before fit")
 
 
-def _fit_returns_itself(case: _Case) -> None:
+def _fit_returns_itself(case: Case) -> None:
     model = case.fresh()
     calls: list[tuple[int, int]] = []
     require(
@@ -144,13 +90,13 @@ def _fit_returns_itself(case: _Case) -> None:
     require(all(0 <= done <= total for done, total in calls), "fit reports more steps done than there are")
 
 
-def _input_not_mutated(case: _Case) -> None:
-    before = _bytes(case.table.arrow)
+def _input_not_mutated(case: Case) -> None:
+    before = bytes_of(case.table.arrow)
     fit(case.fresh(), case.table).sample(5)
-    require(_bytes(case.table.arrow) == before, "fit changes the table it is given")
+    require(bytes_of(case.table.arrow) == before, "fit changes the table it is given")
 
 
-def _shape(case: _Case) -> None:
+def _shape(case: Case) -> None:
     for n in (0, 1, 7, len(case.table) + 13):
         rows = case.model.sample(n)
         require(isinstance(rows, Table), f"sample gives a {type(rows).__name__} for a model that was fitted on a Table")
@@ -158,10 +104,10 @@ def _shape(case: _Case) -> None:
         require(rows.schema == case.made.schema, f"sample({n}) has another schema than the table that was fitted")
         require(rows.arrow.schema.equals(case.made.arrow.schema), f"sample({n}) has other physical types than the table")
     for bad in (-1, 1.5, True, "10", None):
-        _must_raise(ConfigError, lambda bad=bad: case.model.sample(bad), f"sample({bad!r})")  # type: ignore[misc]
+        must_raise(ConfigError, lambda bad=bad: case.model.sample(bad), f"sample({bad!r})")  # type: ignore[misc]
 
 
-def _legal_values(case: _Case) -> None:
+def _legal_values(case: Case) -> None:
     rows = case.model.sample(len(case.table))
     try:
         made = encode(rows)
@@ -171,7 +117,7 @@ def _legal_values(case: _Case) -> None:
         require(column.is_category or bool(np.isfinite(column.values[~column.null]).all()), f"{column.name!r} holds infinity")
 
 
-def _keys(case: _Case) -> None:
+def _keys(case: Case) -> None:
     keys = [column.name for column in case.made.schema.columns if column.role is Role.KEY]
     if not keys:
         raise CannotRun("the table has no key")
@@ -181,7 +127,7 @@ def _keys(case: _Case) -> None:
         require(values.null_count == 0 and len(values.unique()) == len(rows), f"key {name!r} is not unique")
 
 
-def _nulls(case: _Case) -> None:
+def _nulls(case: Case) -> None:
     rows = case.model.sample(NULL_ROWS, seed=3)
     told = [column.name for column in case.made.schema.columns if column.is_learned or not case.generator.needs_budget]
     for name in told:  # under a budget nobody asks how often what is issued anew was null
@@ -193,30 +139,30 @@ def _nulls(case: _Case) -> None:
         )
 
 
-def _same_seed(case: _Case) -> None:
+def _same_seed(case: Case) -> None:
     again = fit(case.fresh(), case.table)
-    alike = _learned(again) == _learned(case.model) if again.receipt else again.digest() == case.model.digest()
+    alike = learned(again) == learned(case.model) if again.receipt else again.digest() == case.model.digest()
     require(alike, "two fits with one seed give two models")  # receipts differ: each fit was paid for
-    first, second = (_bytes(model.sample(100, seed=5).arrow) for model in (case.model, again))
+    first, second = (bytes_of(model.sample(100, seed=5).arrow) for model in (case.model, again))
     require(first == second, "two fits with one seed give other rows for one seed")
-    require(_bytes(case.model.sample(100, seed=5).arrow) == first, "sampling twice with one seed gives other rows")
+    require(bytes_of(case.model.sample(100, seed=5).arrow) == first, "sampling twice with one seed gives other rows")
 
 
-def _other_seed(case: _Case) -> None:
+def _other_seed(case: Case) -> None:
     learned = [column.name for column in case.made.schema.learned]  # what is re-issued is the base's doing
-    first, second = (_bytes(case.model.sample(100, seed=seed).arrow.select(learned)) for seed in (5, 6))
+    first, second = (bytes_of(case.model.sample(100, seed=seed).arrow.select(learned)) for seed in (5, 6))
     require(first != second, "two seeds give the same rows")
 
 
-def _refit(case: _Case) -> None:
+def _refit(case: Case) -> None:
     model = fit(case.fresh(), case.other(), seed=9)
-    require(_learned(model) != _learned(case.model), "a fit on other rows learns the same")
+    require(learned(model) != learned(case.model), "a fit on other rows learns the same")
     fit(model, case.table)
-    require(_learned(model) == _learned(case.model), "a second fit remembers the first")
-    require(_bytes(model.sample(50).arrow) == _bytes(case.model.sample(50).arrow), "a second fit remembers the first")
+    require(learned(model) == learned(case.model), "a second fit remembers the first")
+    require(bytes_of(model.sample(50).arrow) == bytes_of(case.model.sample(50).arrow), "a second fit remembers the first")
 
 
-def _where(case: _Case) -> None:
+def _where(case: Case) -> None:
     some = False
     for condition in example_conditions(case.made):
         some = True
@@ -225,13 +171,13 @@ def _where(case: _Case) -> None:
         kept = len(rows.where(condition))
         require(kept == len(rows), f"{len(rows) - kept} of {len(rows)} rows break where {condition}")
         again = case.model.sample(CONDITIONED_ROWS, where=condition, seed=2)
-        require(_bytes(again.arrow) == _bytes(rows.arrow), f"where {condition} gives other rows for the same seed")
+        require(bytes_of(again.arrow) == bytes_of(rows.arrow), f"where {condition} gives other rows for the same seed")
     if not some:
         raise CannotRun("no column can be conditioned on")
-    _must_raise(ConditionError, lambda: case.model.sample(1, where={NONSENSE: 1}), "a condition on an unknown column")
+    must_raise(ConditionError, lambda: case.model.sample(1, where={NONSENSE: 1}), "a condition on an unknown column")
 
 
-def _save(case: _Case) -> None:
+def _save(case: Case) -> None:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "model"
         case.model.save(folder)
@@ -240,11 +186,11 @@ def _save(case: _Case) -> None:
         require(again.get_params() == case.model.get_params(), "loading loses hyperparameters")
         require(again.digest() == case.model.digest(), "a loaded model differs from the one that was saved")
         for where in (None, *list(example_conditions(case.made))[:1]):
-            same = _bytes(again.sample(60, where=where).arrow) == _bytes(case.model.sample(60, where=where).arrow)
+            same = bytes_of(again.sample(60, where=where).arrow) == bytes_of(case.model.sample(60, where=where).arrow)
             require(same, "a loaded model gives other rows")
 
 
-def _shards(case: _Case) -> None:
+def _shards(case: Case) -> None:
     """Parts of a sample do not depend on who draws them: each by a model loaded for it alone, the last one first."""
     where = next(example_conditions(case.made), None)
     with tempfile.TemporaryDirectory() as parent:
@@ -252,13 +198,13 @@ def _shards(case: _Case) -> None:
         for condition in (None, *([] if where is None else [where])):
             n, size = 3 * SHARD_ROWS - 7, SHARD_ROWS
             asked = Where.parse(condition, case.model.fitted.schema)
-            here = [_bytes(part.arrow) for part in drawn_here(Joined(Shards(case.model, (Part(n, asked),), 6, size)), silent)]
+            here = [bytes_of(part.arrow) for part in drawn_here(Joined(Shards(case.model, (Part(n, asked),), 6, size)), silent)]
             alone = {}
             for k in (2, 1, 0):
                 loaded = load(Path(parent) / "model", method=type(case.generator))
                 alone[k] = Shards(loaded, (Part(n, asked),), 6, size).draw(k)
             joined = Joined(Shards(case.model, (Part(n, asked),), 6, size))
-            there = [_bytes(joined.add(k, alone[k]).arrow) for k in (0, 1, 2)]
+            there = [bytes_of(joined.add(k, alone[k]).arrow) for k in (0, 1, 2)]
             require(here == there, "a part of a sample depends on what was drawn before it by the same worker")
             require(len(set(here)) == 3, "two parts of a sample hold the same rows")
 
@@ -276,7 +222,7 @@ def _without_pickle(folder: Path) -> None:
         raise Broken(f"the model's arrays need pickle: {problem}") from problem
 
 
-def _provenance(case: _Case) -> None:
+def _provenance(case: Case) -> None:
     where = next(example_conditions(case.made), None)
     rows = case.model.sample(9, where=where, seed=4)
     mark = rows.provenance
@@ -287,15 +233,15 @@ def _provenance(case: _Case) -> None:
     require(mark.where is not None or where is None, "the rows do not name their condition")
 
 
-def _impute(case: _Case) -> None:
+def _impute(case: Case) -> None:
     """Observed cells stay, learned ones are filled, one seed gives one result; a method that cannot says so."""
     table = case.other()
     if not case.model.has_impute:
-        _must_raise(ConfigError, lambda: case.model.impute(table), "impute by a method that cannot")
+        must_raise(ConfigError, lambda: case.model.impute(table), "impute by a method that cannot")
         return
-    before = _bytes(table.arrow)
+    before = bytes_of(table.arrow)
     done = case.model.impute(table, seed=1)
-    require(_bytes(table.arrow) == before, "impute changes the table it is given")
+    require(bytes_of(table.arrow) == before, "impute changes the table it is given")
     require(done.schema == table.schema and done.arrow.schema.equals(table.arrow.schema), "impute changes schema or types")
     learned = {column.name for column in case.made.schema.learned}
     for name in table.columns:
@@ -310,17 +256,17 @@ def _impute(case: _Case) -> None:
         encode(done)
     except DataError as problem:
         raise Broken(f"impute fills in a value outside the schema: {problem}") from problem
-    require(_bytes(case.model.impute(table, seed=1).arrow) == _bytes(done.arrow), "one seed fills in two ways")
+    require(bytes_of(case.model.impute(table, seed=1).arrow) == bytes_of(done.arrow), "one seed fills in two ways")
     if done.arrow != table.arrow:
-        require(_bytes(case.model.impute(table, seed=2).arrow) != _bytes(done.arrow), "two seeds fill in the same way")
+        require(bytes_of(case.model.impute(table, seed=2).arrow) != bytes_of(done.arrow), "two seeds fill in the same way")
     some = next(iter(learned))
-    _must_raise(
+    must_raise(
         DataError, lambda: case.model.impute(table.select([n for n in table.columns if n != some])), "impute without a column"
     )
-    _must_raise(NotFittedError, lambda: case.fresh().impute(table), "impute before fit")
+    must_raise(NotFittedError, lambda: case.fresh().impute(table), "impute before fit")
 
 
-def _frames(case: _Case) -> None:
+def _frames(case: Case) -> None:
     if case.generator.needs_budget:
         raise CannotRun("under a budget a frame is refused, since nobody declared what is in it")
     packages = [package for package in ("pandas", "polars") if find_spec(package)]
@@ -339,21 +285,21 @@ def _frames(case: _Case) -> None:
         require(frame.equals(before), f"fit changes the {package} frame it is given")
 
 
-def _hyperparameters(case: _Case) -> None:
+def _hyperparameters(case: Case) -> None:
     """Each hyperparameter has a value that changes what is learned or drawn, unless all others are refused; nonsense is."""
     where = next(example_conditions(case.made), None)
 
     def told(model: Generator) -> tuple[bytes, ...]:
         try:
-            given = _bytes(model.sample(200, where=where, seed=7).arrow)
+            given = bytes_of(model.sample(200, where=where, seed=7).arrow)
         except GenerationError as problem:  # a hyperparameter may make a condition too rare for the method
             given = str(problem).encode()
-        return _learned(model), _bytes(model.sample(200, seed=7).arrow), given
+        return learned(model), bytes_of(model.sample(200, seed=7).arrow), given
 
     before = told(case.model)
     hints = typing.get_type_hints(type(case.generator))
     for name, value in case.generator.get_params().items():
-        _must_raise(ConfigError, lambda name=name: fit(case.fresh(**{name: NONSENSE}), case.table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
+        must_raise(ConfigError, lambda name=name: fit(case.fresh(**{name: NONSENSE}), case.table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
         if name in OF_THE_MACHINE or name.startswith(UNDER_BUDGET):
             continue
         accepted: list[Any] = []
@@ -371,12 +317,12 @@ def _hyperparameters(case: _Case) -> None:
             )
 
 
-def _budget(case: _Case) -> None:
+def _budget(case: Case) -> None:
     """A privacy budget is refused, or paid for: rows are legal, conditions hold, the receipt is saved, no knob is dead."""
     if case.generator.needs_budget:
         raise CannotRun("it learns under a budget alone, so all other checks are of that")
     if not case.generator.private:
-        _must_raise(ConfigError, lambda: paid(case.fresh(), case.table), "a budget given to a method that takes none")
+        must_raise(ConfigError, lambda: paid(case.fresh(), case.table), "a budget given to a method that takes none")
         return
     table = declared(case.table)
     model = paid(case.fresh(), table)
@@ -396,22 +342,22 @@ def _budget(case: _Case) -> None:
         again = load(Path(parent) / "model", method=type(case.generator))
     require(again.receipt == model.receipt, "loading loses the receipt")
     require(
-        _bytes(again.sample(60).arrow) == _bytes(model.sample(60).arrow), "a model loaded after a paid fit gives other rows"
+        bytes_of(again.sample(60).arrow) == bytes_of(model.sample(60).arrow), "a model loaded after a paid fit gives other rows"
     )
     hints = typing.get_type_hints(type(case.generator))
     for name in [name for name in case.generator.get_params() if name.startswith(UNDER_BUDGET)]:
-        _must_raise(ConfigError, lambda name=name: paid(case.fresh(**{name: NONSENSE}), table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
+        must_raise(ConfigError, lambda name=name: paid(case.fresh(**{name: NONSENSE}), table), f"{name}={NONSENSE!r}")  # type: ignore[misc]
         value = case.generator.get_params()[name]
         for other in alternatives(value, hints[name], ()):
             try:
                 changed = paid(case.fresh(**{name: other}), table)
             except (ConfigError, BudgetError):
                 continue
-            require(_learned(changed) != _learned(model), f"hyperparameter {name!r} changes nothing under a budget")
+            require(learned(changed) != learned(model), f"hyperparameter {name!r} changes nothing under a budget")
             break
 
 
-CHECKS: dict[str, Callable[[_Case], None]] = {
+CHECKS: dict[str, Callable[[Case], None]] = {
     "parameters": _params,
     "not fitted": _not_fitted,
     "fit": _fit_returns_itself,

@@ -18,7 +18,7 @@ from synth.data.encoding import Encoded
 from synth.data.schema import Kind
 from synth.generators._codes import Codebook
 from synth.generators._given import Rows, Sequential
-from synth.generators.base import nothing_to_fill
+from synth.generators._missing import nothing_to_fill
 from synth.progress import Progress
 
 CANDIDATES = 50  # completions of each row

@@ -9,13 +9,14 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
+from synth.data.conditions import Where
 from synth.data.constraints import with_pattern
 from synth.data.construction import Construction
 from synth.data.encoding import Encoded, decode, encode, encode_column
 from synth.data.identifiers import Issue, goes_in_order, reissue
 from synth.data.schema import Role, Schema
 from synth.data.table import FrameKind, Table
-from synth.errors import DataError
+from synth.errors import ConditionError, DataError
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Fitted:
     def template(self) -> Encoded:
         """The learned columns with no rows."""
         return encode(Table(self.learned_layout.empty_table(), self.learned_schema))
+
+    def check_condition(self, where: Where) -> None:
+        """Raise ConditionError for a condition on a column that is not learned."""
+        for clause in where.clauses:
+            column = self.schema.column(clause.column)
+            if not column.is_learned:
+                raise ConditionError(
+                    f"column {column.name!r} ({column.kind}, {column.role}) is not learned, so it cannot be conditioned on; "
+                    "name a learned column in `where`"
+                )
 
     def encode(self, table: Table) -> Encoded:
         """Rows of another table as the method sees them. Raises DataError where a learned column is missing."""

@@ -176,6 +176,29 @@ def affordable(method: Generator, terms: Terms, schema: Schema | None = None) ->
     return ledger, cost, delta
 
 
+def fit_paid(
+    method: Generator,
+    data: Any,
+    reading: Mapping[str, Any],
+    *,
+    seed: int,
+    checkpoint: Any,
+    progress: Progress,
+    budget: Any,
+    dataset: str | None,
+    **others: Any,
+) -> tuple[Fitted, Receipt, Judging | None]:
+    """`Generator.fit` under a budget. reading: how a frame or a file is read, of which no error may tell."""
+    from synth.data.blind import read_blind
+    from synth.data.frames import as_table
+
+    terms = Terms.of(budget, dataset, data, **others)
+    terms.check(method, seed, checkpoint)  # before a row is read
+    is_table = isinstance(data, Table)
+    table = as_table(data, **reading) if is_table else read_blind(data, **reading)
+    return fit_private(method, table, terms, gives_table=is_table, progress=progress)
+
+
 def fit_private(
     method: Generator, table: Table, terms: Terms, *, gives_table: bool, progress: Progress
 ) -> tuple[Fitted, Receipt, Judging | None]:

@@ -25,11 +25,12 @@ from synth.generators._drawing import Drawing
 from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
 from synth.generators._hyperparameters import real_number, whole_number
+from synth.generators._missing import nothing_to_fill
 from synth.generators._private_cells import private_coder, private_coder_from, tokens_of
 from synth.generators._private_training import AVERAGE, BINS_SHARE, begun, buy, private_cost, rate_of, validate_private
 from synth.generators._tokens import Coder, coder_from, coder_of
 from synth.generators._training import Plan, check_torch, train, validate_training
-from synth.generators.base import Generator, nothing_to_fill
+from synth.generators.base import Generator
 from synth.privacy.accounting import Curve
 from synth.privacy.budget import Budget
 from synth.privacy.sampled_gaussian import NoisySteps

@@ -28,9 +28,10 @@ import numpy as np
 
 from synth.data.conditions import Where
 from synth.data.table import Table
-from synth.errors import ConditionError, ConfigError, DataError, GenerationError, NotFittedError, did_you_mean
+from synth.errors import ConfigError, DataError, NotFittedError, did_you_mean
 from synth.generators._estimate import Estimate, TableSize, check_memory
 from synth.generators._fitted import Fitted
+from synth.generators._missing import fillers
 from synth.generators._shards import SHARD, Part, Shards, in_memory, to_file
 from synth.generators._training import Checkpoint
 from synth.progress import Progress, silent
@@ -160,30 +161,13 @@ class Generator:
         if resume and checkpoint is None:
             raise ConfigError("resume goes on from a checkpoint; name the folder that it is in")
         seed = check_seed(seed)
-        if (
-            budget is not None
-            or dataset is not None
-            or ledger is not None
-            or facts_share
-            or judging_share
-            or noise_seed is not None
-        ):
-            from synth.data.blind import read_blind
-            from synth.generators._private import Terms, fit_private
+        given: dict[str, Any] = {"budget": budget, "dataset": dataset, "ledger": ledger, "noise_seed": noise_seed}
+        shares: dict[str, Any] = {"facts_share": facts_share, "judging_share": judging_share}
+        if any(shares.values()) or any(value is not None for value in given.values()):
+            from synth.generators._private import fit_paid
 
-            terms = Terms.of(
-                budget,
-                dataset,
-                data,
-                ledger=ledger,
-                facts_share=facts_share,
-                judging_share=judging_share,
-                noise_seed=noise_seed,
-            )
-            terms.check(self, seed, checkpoint)  # before a row is read
             reading: dict[str, Any] = {"target": target, "sensitive": sensitive}
-            table = as_table(data, **reading) if isinstance(data, Table) else read_blind(data, **reading)
-            done = fit_private(self, table, terms, gives_table=isinstance(data, Table), progress=progress)
+            done = fit_paid(self, data, reading, seed=seed, checkpoint=checkpoint, progress=progress, **given, **shares)
             self.__dict__["_fitted"], self.__dict__["_receipt"], self.__dict__["_judging"] = done
             return self
         if self.needs_budget:
@@ -281,7 +265,7 @@ class Generator:
 
     def sample_table(self, n: int, *, where: Any = None, seed: int = 0, progress: Progress = silent) -> Table:
         """The rows of `sample` as a `Table`, whatever kind of frame was fitted."""
-        return in_memory(self._shards(n, where, seed), progress)
+        return in_memory(self._shards_of(((n, where),), seed), progress)
 
     def sample_to(
         self,
@@ -307,7 +291,7 @@ class Generator:
                 f"{file}: unapproved rows are written as .parquet only, since other formats cannot carry the mark that says "
                 "so;\nname a .parquet file, or release them with `synth run` and `synth export --format csv`"
             )
-        to_file(self._shards(n, where, seed), file, workers, progress)
+        to_file(self._shards_of(((n, where),), seed), file, workers, progress)
         return file
 
     def sample_parts(self, parts: Iterable[tuple[int, Any]], *, seed: int = 0, progress: Progress = silent) -> Table:
@@ -321,9 +305,6 @@ class Generator:
             raise ConfigError("no part is given to draw; give at least one, as (rows, condition)")
         return in_memory(self._shards_of(asked, seed), progress)
 
-    def _shards(self, n: int, where: Any, seed: int) -> Shards:
-        return self._shards_of(((n, where),), seed)
-
     def _shards_of(self, asked: tuple[tuple[int, Any], ...], seed: int) -> Shards:
         """What was asked for, checked."""
         fitted, parts = self.fitted, []
@@ -331,18 +312,9 @@ class Generator:
             if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
                 raise ConfigError(f"n is {n!r}; give the number of rows as a whole number, 0 or more")
             condition = Where.parse(where, fitted.schema)
-            self._check_condition(condition, fitted)
+            fitted.check_condition(condition)
             parts.append(Part(int(n), condition))
         return Shards(self, tuple(parts), check_seed(seed), self._shard_rows)
-
-    def _check_condition(self, where: Where, fitted: Fitted) -> None:
-        for clause in where.clauses:
-            column = fitted.schema.column(clause.column)
-            if not column.is_learned:
-                raise ConditionError(
-                    f"column {column.name!r} ({column.kind}, {column.role}) is not learned, so it cannot be conditioned on; "
-                    "name a learned column in `where`"
-                )
 
     # likelihood ----------------------------------------------------------------------------------------------------
 
@@ -390,7 +362,7 @@ class Generator:
 
         self.fitted  # noqa: B018 - raises before fit
         if not self.has_impute:
-            raise ConfigError(f"{type(self).__name__} cannot fill in missing cells; {_fillers()} can: fit one of them")
+            raise ConfigError(f"{type(self).__name__} cannot fill in missing cells; {fillers()} can: fit one of them")
         table = data if isinstance(data, Table) else as_table(data)
         done = replace(impute(self, table, np.random.default_rng([check_seed(seed), 2]), progress), mark="real")
         return done if isinstance(data, Table) else done.to_frame()
@@ -426,15 +398,3 @@ class Generator:
                 raise ConfigError(f"{type(self).__name__} has no hyperparameter {name!r}{did_you_mean(name, known)}")
             setattr(self, name, value)
         return self
-
-
-def nothing_to_fill(column: str) -> GenerationError:
-    """For a missing cell of a column that the method has never seen a value of."""
-    return GenerationError(f"column {column!r} was null in every training row: there is nothing to fill it with; drop it")
-
-
-def _fillers() -> str:
-    from synth.generators import by_name, names
-
-    *others, last = (name for name in names() if by_name(name)._impute is not Generator._impute)
-    return f"{', '.join(others)} and {last}"

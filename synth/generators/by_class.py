@@ -177,7 +177,9 @@ class ByClass(Generator):
         allowed = {code for code in self._counts if asked is None or bool(asked.holds(np.array([code]))[0])}
         draws = list(self._shares(allowed))
         if not draws:
-            raise GenerationError(f"no training row has the class that the condition on {self._target!r} asks for")
+            raise GenerationError(
+                f"no training row has the class that the condition on {self._target!r} asks for; name another"
+            )
         total = sum(share for _, _, share in draws)
         ends = np.cumsum([share / total for _, _, share in draws]) * n
         counts = np.diff(np.floor(ends + rng.random()), prepend=np.floor(0.0)).astype(np.int64)  # systematic sampling

@@ -26,8 +26,9 @@ from synth.generators._effort import Drawn
 from synth.generators._estimate import TableSize
 from synth.generators._level_order import ordered
 from synth.generators._margins import EVERYWHERE, Margin
+from synth.generators._missing import nothing_to_fill
 from synth.generators._truncated import draw_truncated
-from synth.generators.base import Generator, nothing_to_fill
+from synth.generators.base import Generator
 from synth.progress import Progress
 
 

@@ -23,10 +23,11 @@ from synth.generators._clamping import Given, by_token, given_clauses, know, not
 from synth.generators._effort import Drawn, Effort
 from synth.generators._estimate import TableSize
 from synth.generators._hyperparameters import real_number, whole_number
+from synth.generators._missing import nothing_to_fill
 from synth.generators._private_cells import private_book
 from synth.generators._private_training import AVERAGE, BINS_SHARE, begun, buy, private_cost, rate_of, validate_private
 from synth.generators._training import Plan, check_torch, load_weights, train, validate_training
-from synth.generators.base import Generator, nothing_to_fill
+from synth.generators.base import Generator
 from synth.privacy.accounting import Curve
 from synth.privacy.budget import Budget
 from synth.progress import Progress, silent

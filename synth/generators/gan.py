@@ -36,6 +36,7 @@ from synth.generators._training import (
     validate_training,
 )
 from synth.generators._variety import Variety
+from synth.generators._written import Written, apart, evened, quantiles
 from synth.generators.base import Generator
 from synth.privacy.accounting import Curve
 from synth.privacy.budget import Budget
@@ -54,28 +55,9 @@ JUDGED = 10_000  # rows that frequencies and variety are judged by
 ROUNDS = 6  # of setting frequencies right
 STEP = 0.7  # ... each going so far of the way, at most MOST_STEP in log-odds
 MOST_STEP = 2.0
-KNOTS = 33  # quantiles of each mode's positions
-FEWEST_POSITIONS = 20  # positions that tell quantiles
 PILOT = 4_096  # rows that tell how many come through a condition
 MOST_BEGUN = 100.0  # rows begun for one that comes through; where it takes more, rows are given the condition
 FEWEST_BEGUN, MOST_TOGETHER = 512, 100_000  # rows that are begun together
-
-
-@dataclass(frozen=True, eq=False)
-class Written:
-    """Rows as states of shape (rows, columns), positions (rows, columns that have them) and weights (rows,)."""
-
-    states: np.ndarray
-    positions: np.ndarray
-    weights: np.ndarray
-
-    def take(self, rows: np.ndarray) -> Written:
-        return Written(self.states[rows], self.positions[rows], self.weights[rows])
-
-    @classmethod
-    def together(cls, parts: list[Written]) -> Written:
-        fields = ((part.states, part.positions, part.weights) for part in parts)
-        return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
 
 
 def _target_last(columns: Sequence[Column], target: str | None) -> list[Column]:
@@ -191,8 +173,8 @@ class Gan(Generator):
             progress=progress,
         )
         self._set_right(access.rng)
-        apart = self._apart(JUDGED, access.rng)  # real rows would cost: rows of unrelated columns stand for them
-        variety = self._variety(apart.states, apart.positions, access.rng)
+        strangers = apart(self._modes, JUDGED, access.rng)  # real rows would cost: rows of unrelated columns stand for them
+        variety = self._variety(strangers.states, strangers.positions, access.rng)
         self._facts = {"training": {"private": asdict(bought.how)}, "variety": variety.to_dict()}
         if variety.is_unusable:
             self._say(variety)
@@ -201,12 +183,6 @@ class Gan(Generator):
         """What as many written rows hold as these."""
         written = self._write(self._open(len(states)), rng)
         return Variety.of((states, positions), (written.states, written.positions), [modes.name for modes in self._modes])
-
-    def _apart(self, rows: int, rng: np.random.Generator) -> Written:
-        """Rows whose columns have nothing to do with each other."""
-        states = [rng.choice(m.states, rows, p=(m.counts + 1) / (m.counts + 1).sum()) for m in self._modes]
-        positions = rng.uniform(-1, 1, (rows, sum(m.has_position for m in self._modes)))
-        return Written(np.column_stack(states), positions, np.ones(rows))
 
     def _say(self, variety: Variety) -> None:
         """Tell of a collapse. Raises GenerationError where what is left cannot be used."""
@@ -267,7 +243,7 @@ class Gan(Generator):
                 _, *made = self._writer(torch.from_numpy(given[start : start + BLOCK]), noise, bias, wanted)
                 parts.append(tuple(part.numpy() for part in made))
         positions, states, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Written(states, self._evened(states, positions) if right else positions, weights)
+        return Written(states, evened(self._modes, self._knots, states, positions) if right else positions, weights)
 
     @property
     def _writer(self) -> Writer:
@@ -298,30 +274,7 @@ class Gan(Generator):
                 self._bias[start : start + modes.states] += STEP * np.clip(apart, -MOST_STEP, MOST_STEP)
                 start += modes.states
         written = self._write(self._open(JUDGED), rng, right=False)
-        self._knots = self._quantiles(written.states, written.positions)
-
-    def _quantiles(self, states: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
-        """For each column with positions, KNOTS quantiles of those in each state, float64 of shape (states, KNOTS)."""
-        found = []
-        even = np.linspace(-1, 1, KNOTS)
-        for place, (k, modes) in enumerate((k, modes) for k, modes in enumerate(self._modes) if modes.has_position):
-            knots = np.tile(even, (modes.states, 1))
-            for state in np.flatnonzero(modes.wide):
-                own = positions[states[:, k] == state, place]
-                if len(own) >= FEWEST_POSITIONS:
-                    knots[state] = np.quantile(own.astype(np.float64), (even + 1) / 2)
-            found.append(knots)
-        return found
-
-    def _evened(self, states: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Positions by their rank among those that the writer gives in that state."""
-        evened = positions.copy()
-        even = np.linspace(-1, 1, KNOTS)
-        for place, (k, modes) in enumerate((k, modes) for k, modes in enumerate(self._modes) if modes.has_position):
-            for state in np.flatnonzero(modes.wide):
-                own = states[:, k] == state
-                evened[own, place] = np.interp(positions[own, place], self._knots[place][state], even)
-        return evened
+        self._knots = quantiles(self._modes, written.states, written.positions)
 
     # sampling ----------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from synth.data.schema import Schema
 from synth.errors import ConfigError, GenerationError
 from synth.generators._codes import Codebook
 from synth.generators._estimate import TableSize
-from synth.generators.base import Generator, nothing_to_fill
+from synth.generators._missing import nothing_to_fill
+from synth.generators.base import Generator
 from synth.progress import Progress
 
 

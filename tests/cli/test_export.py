@@ -67,7 +67,7 @@ def test_a_run_s_rows_go_to_a_folder_for_the_hub(cli: Callable[..., object], run
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--to", "sqlite:///x.db"], "name one table"),
+        (["--to", "sqlite:///x.db"], "name one, with --table NAME"),
         (["--to", "sqlite:///x.db", "--table", "a", "--format", "csv"], "takes no --format csv"),
         (["--to", "out", "--table", "a"], "--table goes with a database's URL"),
         (["--to", "out", "--format", "sql"], "by a database's URL"),

@@ -24,8 +24,8 @@ RUN_FILES = (
     "schema.json seal.json split.json synthetic.parquet synthetic.parquet.quarantined verdict.json"
 )
 EXPORT_FILES = (
-    "README.md attestation.json croissant.json data.csv data.parquet openlineage.json policy.json prov.json provenance.parquet "
-    "report.html verdict.json"
+    "README.md attestation.json croissant.json data.csv data.parquet evidence.html openlineage.json policy.json prov.json "
+    "provenance.parquet report.html verdict.json"
 )
 
 

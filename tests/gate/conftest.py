@@ -81,7 +81,7 @@ def measured(table: Table, items: tuple[Measurement, ...]) -> Measurements:
         "sensitive": [],
         "seed": 0,
         SKETCH: [f"{number:016x}" for number in range(8)],
-        "provenance": None if origin is None else dict(vars(origin)),
+        "provenance": None if origin is None else origin.to_dict(),
     }
     return Measurements(items, context, table)
 
