@@ -24,7 +24,7 @@ def compare(*runs: Run | str | Path) -> Comparison:
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
     if len(opened) < 2:
         raise InputError(
-            f"{len(opened)} run{'' if len(opened) == 1 else 's'} given, and a comparison takes two or more; name another run folder"
+            f"{len(opened)} run{'' if len(opened) == 1 else 's'} given, and a comparison takes two or more; name another"
         )
     places = Counter(run.path.resolve() for run in opened)
     if twice := [place for place, times in places.items() if times > 1]:
