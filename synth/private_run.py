@@ -48,9 +48,7 @@ def run_private(
     Raises, before any row is read, ConfigError for a method that takes no budget and for a policy that asks for none, and
     BudgetError where the ledger has no room. From the spending on it stays spent, whatever comes of the run.
     """
-    terms = terms_of(config, generator)
-    _check_policy(policy)
-    terms.check(generator, 0, None)
+    terms = admitted(config, generator, policy)
 
     with new_folder(target, mark="measurements.json") as folder:
         log = Log(folder / "log.jsonl")
@@ -92,6 +90,17 @@ def run_private(
             export(synthetic, approval, folder / "export", formats=config.export.formats)
             log("export", formats=config.export.formats)
     return Run(target)
+
+
+def admitted(config: RunConfig, generator: Generator, policy: Policy) -> Terms:
+    """What is asked for, where nothing refuses it before a row is read: not the method, the policy, nor the ledger.
+
+    Raises ConfigError and BudgetError as `run_private`.
+    """
+    terms = terms_of(config, generator)
+    _check_policy(policy)
+    terms.check(generator, 0, None)
+    return terms
 
 
 def terms_of(config: RunConfig, generator: Generator) -> Terms:

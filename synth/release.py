@@ -29,6 +29,7 @@ from synth.generators._estimate import in_seconds
 from synth.memory import in_words
 from synth.privacy.budget import Budget
 from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
+from synth.private_run import admitted
 from synth.progress import Progress, silent
 from synth.run import Run, run
 
@@ -90,7 +91,7 @@ def plan_release(
     policy: by default `privacy-release`, or `private-release` under a budget. generator: another method than the plan's own.
     n: rows to make; by default as many as are learned from.
     Raises DataError for a table that is too small for the policy, SchemaError where a budget lacks declarations, ConfigError
-    for a policy that does not go with the budget.
+    for a policy that does not go with the budget, and BudgetError, with no row read, where the ledger has no room for it.
     """
     document: dict[str, Any] = {
         "name": name or _name_of(source),
@@ -244,6 +245,7 @@ def _private_plan(
         document | {"generator": {"name": method.name}, "policy": policy or "private-release", "privacy": privacy},
         origin="the plan",
     )
+    admitted(config, method, rules)  # before the file is opened
     schema = whole_table(config).schema
     lacking = undeclared(schema)
     why = [

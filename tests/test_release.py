@@ -15,7 +15,7 @@ import synth
 from synth.climbing import descend
 from synth.data.bundled import load_bundled
 from synth.data.files import write_csv
-from synth.errors import ConfigError, DataError, SchemaError
+from synth.errors import BudgetError, ConfigError, DataError, SchemaError
 from synth.gate.verdict import Finding
 from synth.release import plan_release, release
 from synth.tuning import Attempt
@@ -136,6 +136,14 @@ def test_under_a_budget_the_plan_buys_only_what_can_be_bought(files: Path) -> No
     none.write_text(json.dumps({"columns": columns}))
     with pytest.raises(SchemaError, match="'age' does not declare"):
         plan_release(files / "arrests.csv", schema=none, **budget)
+
+
+def test_a_budget_that_is_spent_is_refused_before_the_file_is_opened(files: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SYNTH_HOME", str(tmp_path))
+    synth.Ledger().open_account("people", synth.Budget(0.5, 1e-5), by="a test")
+    nowhere = {"schema": files / "whole.json", "dataset": "people", "budget": synth.Budget(1.0, 1e-5)}
+    with pytest.raises(BudgetError, match="people"):
+        plan_release(tmp_path / "not-there.csv", **OPEN | nowhere)
 
 
 # the run -----------------------------------------------------------------------------------------------------------------

@@ -311,9 +311,14 @@ def dump_schema(schema: Schema) -> str:
         text = yaml.safe_dump({column.name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
         lines += [f"  # {line}" for line in column.why.splitlines()]
         lines += [f"  {line}" for line in text.splitlines()]
+    return "\n".join(lines) + "\n" + beside_columns(schema)
+
+
+def beside_columns(schema: Schema) -> str:
+    """What the YAML of a schema says after its columns; nothing where there is nothing to say."""
     rest: dict[str, Any] = {}
     if schema.constraints:
         rest["constraints"] = list(schema.constraints)
     if schema.time is not None:
         rest["time"] = schema.time
-    return "\n".join(lines) + "\n" + (yaml.safe_dump(rest, sort_keys=False, allow_unicode=True) if rest else "")
+    return yaml.safe_dump(rest, sort_keys=False, allow_unicode=True) if rest else ""

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from synth.data.declaration import FACTS
+from synth.data.declaration import FACTS, beside_columns
 from synth.data.schema import Column, Kind, Role, Schema
 
 HEAD = """\
@@ -55,12 +55,7 @@ def dump_draft(schema: Schema, name: str) -> str:
             {column.name: _entry(column)}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
         )
         lines += [f"  {line}" for line in text.splitlines()]
-    rest: dict[str, Any] = {}
-    if schema.constraints:
-        rest["constraints"] = list(schema.constraints)
-    if schema.time is not None:
-        rest["time"] = schema.time
-    return "\n".join(lines) + "\n" + (yaml.safe_dump(rest, sort_keys=False, allow_unicode=True) if rest else "")
+    return "\n".join(lines) + "\n" + beside_columns(schema)
 
 
 def _marked(column: Column) -> Column:
