@@ -95,7 +95,7 @@ def double_spend(planted: bool, seed: int | None, runs: int = RUNS) -> bool:
         with patch.object(Allowance, "left", property(lambda self: self.total)) if planted else nullcontext():
             return [measured(codes, noise, MICRO_RHO if planted else half) for _ in range(2)]
 
-    tries = attempts(release, likelihood_ratio, noises(MICRO_RHO, seed), runs=runs)
+    tries = attempts(release, likelihood_ratio, noises(MICRO_RHO, seed), runs=2 * runs)  # √2 of its claim, no more
     return not audit_mu("two counts", math.sqrt(2) * gaussian_mu(half), tries).holds
 
 
