@@ -28,6 +28,7 @@ from synth.data.table import Table
 from synth.errors import ConfigError, InputError, SchemaError, did_you_mean
 from synth.folder import in_words as saying
 from synth.folder import write_once
+from synth.forecast import Measuring
 from synth.gate.policy import Policy
 from synth.generators import create
 from synth.generators._estimate import Estimate, in_seconds
@@ -53,7 +54,6 @@ CANDIDATES = 3
 SUBJECTS = 0.05  # share of distinct values among the rows from which a column may name whom a row is about
 STRANGERS = 5_000  # held-out rows below which a public release is seldom shown to be safe (reports/benchmarks/calibration.md)
 LONG_FIT = 900.0  # seconds of a fit from which on the light method is proposed
-ADULT_ROWS, ADULT_SECONDS, GROWTH = 32_561, 16.0, 0.6  # what measuring costs: reports/benchmarks/suite.md, on two cores
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class FirstConfig:
     def seconds(self) -> tuple[float | None, float]:
         """What the fit, where that is known, and the measuring will take, on two cores of 2.6 GHz."""
         fit = None if self.estimate is None else self.estimate.seconds * (6 if self.config.generator.fit_to_policy else 1)
-        return fit, to_measure(self.rows[0])
+        return fit, Measuring.of(self.table, self.rows[0]).seconds
 
     @property
     def cost(self) -> str:
@@ -157,11 +157,6 @@ def subject_candidates(table: Table) -> tuple[Candidate, ...]:
         if SUBJECTS * rows <= distinct < rows:
             found.append(Candidate(column.name, f"{distinct:,} values in {rows:,} rows"))
     return tuple(found)
-
-
-def to_measure(rows: float) -> float:
-    """Seconds that all metrics take on two cores, with so many training rows."""
-    return float(ADULT_SECONDS * (rows / ADULT_ROWS) ** GROWTH)
 
 
 def _distinct(table: Table, column: Column) -> int:

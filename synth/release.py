@@ -21,7 +21,8 @@ from synth.data.schema import Kind, Role
 from synth.data.sources import read
 from synth.data.table import Table
 from synth.errors import ConfigError, DataError
-from synth.first_config import subject_candidates, to_measure
+from synth.first_config import subject_candidates
+from synth.forecast import Measuring
 from synth.gate.keys import Signer
 from synth.gate.policy import Policy
 from synth.generators import create
@@ -32,11 +33,13 @@ from synth.privacy.undeclared import can_be_bought, to_declare, undeclared
 from synth.private_run import admitted
 from synth.progress import Progress, silent
 from synth.run import Run, run
+from synth.tuning import MEASURED
 
 HELD_OUT = 0.3  # of the rows, where the policy asks for no more
 MOST_HELD_OUT = 0.5
 SPARE = 1.05  # more rows than the policy asks for, since folds by person do not come out even
-ATTEMPTS = 3  # fits and judgements on inner splits that the search usually takes, the first of which often does
+ATTEMPTS = 6  # fits and judgements on inner splits that the search takes, where the first does not do
+BASE_BYTES = 250_000_000  # of the process with its libraries
 SHARE_TO_BUY = 0.1  # of a budget, for facts that the schema does not declare
 
 
@@ -44,7 +47,8 @@ SHARE_TO_BUY = 0.1  # of a budget, for facts that the schema does not declare
 class Plan:
     """How a table will be released. config: what `synth.run` does. why: each choice in a sentence.
 
-    seconds, peak_bytes: what it will take on two cores, about; None under a budget, where nobody counts the rows beforehand.
+    seconds, peak_bytes: what it will take on two cores, about, where a search needs all its attempts; quickest: where the first
+    one does. None under a budget, where nobody counts the rows beforehand.
     doubts: what a person should look at before the rows leave.
     """
 
@@ -53,17 +57,20 @@ class Plan:
     doubts: tuple[str, ...] = ()
     seconds: float | None = None
     peak_bytes: int | None = None
+    quickest: float | None = None
 
     def __str__(self) -> str:
         lines = [*self.why]
-        if self.seconds is not None and self.peak_bytes is not None:
-            lines.append(f"takes about {in_seconds(self.seconds)} and {in_words(self.peak_bytes)} of memory on two cores")
+        if self.seconds is not None and self.quickest is not None and self.peak_bytes is not None:
+            least, most = in_seconds(self.quickest), in_seconds(self.seconds)
+            time = most if least == most else f"{least} to {most}"
+            lines.append(f"takes about {time} and {in_words(self.peak_bytes)} of memory on two cores")
         return "\n".join([*(f"- {line}" for line in lines), *(f"! {doubt}" for doubt in self.doubts)])
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         config = self.config.model_dump(by_alias=True, mode="json", exclude_none=True)
-        costs = {"seconds": self.seconds, "peak_bytes": self.peak_bytes}
+        costs = {"seconds": self.seconds, "quickest": self.quickest, "peak_bytes": self.peak_bytes}
         return {"config": config, "why": list(self.why), "doubts": list(self.doubts), **costs}
 
 
@@ -176,8 +183,7 @@ def _open_plan(
         },
         origin="the plan",
     )
-    seconds, peak = _cost(method, table, 1 - held_out, ATTEMPTS if searched else 0)
-    return Plan(config, tuple(why), _doubts(table), seconds, peak)
+    return Plan(config, tuple(why), _doubts(table), *_cost(method, table, 1 - held_out, searched=searched))
 
 
 def _held_out(table: Table, policy: Policy) -> float:
@@ -193,14 +199,16 @@ def _held_out(table: Table, policy: Policy) -> float:
     return float(round(share, 3))
 
 
-def _cost(method: Any, table: Table, share: float, attempts: int) -> tuple[float | None, int | None]:
-    """Seconds and bytes of fits and judgements, of the release itself and of the attempts on half of its rows."""
+def _cost(method: Any, table: Table, share: float, *, searched: bool) -> tuple[float | None, int | None, float | None]:
+    """Seconds and bytes, and the seconds at the quickest, of fits and judgements: the release's own, and the attempts'."""
     if not method.has_estimate:
-        return None, None
-    fit = method.estimate(table)
-    rows = share * len(table)
-    seconds = share * fit.seconds + to_measure(rows) + attempts * (share * fit.seconds / 2 + to_measure(rows / 2))
-    return seconds, max(fit.peak_bytes, 500_000_000) + 3 * table.arrow.nbytes
+        return None, None, None
+    fit, rows = method.estimate(table), round(share * len(table))
+    last = Measuring.of(table, rows)
+    once = share * fit.seconds + last.seconds
+    attempt = share * fit.seconds / 2 + Measuring.of(table, min(rows // 2, MEASURED), attacks=False).seconds
+    peak = BASE_BYTES + max(fit.peak_bytes, last.peak_bytes) + 3 * table.arrow.nbytes
+    return once + searched * ATTEMPTS * attempt, peak, once + searched * attempt
 
 
 def _doubts(table: Table) -> tuple[str, ...]:

@@ -163,7 +163,7 @@ def _search_part(verdict: Verdict) -> str:
     search = verdict.context.get("search")
     if search is None:
         return ""
-    rules = "rules that block" if search.get("prefer") == "private" else "limits on membership and copies"
+    rules = "rules on likeness and use" if search.get("prefer") == "private" else "limits on membership and copies"
     setting = ", ".join(f"`{name}` {value}" for name, value in search["chosen"].items())
     return f"""
 ## How the generator's setting was chosen
