@@ -35,6 +35,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     here = posixpath.dirname(page.file.src_uri)
     if page.file.src_uri.startswith(WIDE):
         page.meta["hide"] = ["toc"]
+    elif page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # of which it is the only page
 
     def point(match: re.Match[str]) -> str:
         picture, text, up, place, anchor = match.groups()
@@ -49,6 +51,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_post_build(config: Any) -> None:
-    """Write the search's index as a script beside the index itself, where the theme looks for it in a folder without a server."""
+    """Write the search's index also as a script, which the theme reads where the page was opened from a folder."""
     index = Path(config.site_dir) / "search" / "search_index.json"
     index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8")
