@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -90,7 +91,7 @@ def _command_line() -> str:
 
 def _helps(commands: tuple[str, ...]) -> list[str]:
     """What `--help` says of each command, in a process of its own: a terminal's width and colours are read when it begins."""
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "FORCE_COLOR": ""}
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb", "GITHUB_ACTIONS": "", "FORCE_COLOR": ""}
     ended = subprocess.run(
         [sys.executable, "-c", SHOW_HELP],
         input="\n".join(commands),
@@ -106,8 +107,8 @@ def _helps(commands: tuple[str, ...]) -> list[str]:
 def _decisions() -> str:
     parts = ["# Decisions", "", "Made by `make docs`. What was decided, why, and what was tried; a page each.", ""]
     for file in sorted((HERE / "decisions").glob("[0-9]*.md")):
-        title = file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        parts.append(f"- [{title}]({file.name})")
+        title = re.sub(r"^[#\s\d]+[.:·]\s*", "", file.read_text(encoding="utf-8").splitlines()[0])
+        parts.append(f"- {file.name[:3]}: [{title[0].upper()}{title[1:]}]({file.name})")
     return "\n".join([*parts, ""])
 
 

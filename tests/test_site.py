@@ -76,6 +76,13 @@ def test_the_python_reference_is_filled_in_from_the_docstrings(site: Path) -> No
     assert "Draw n rows; with " in words, "a method's docstring"
 
 
+def test_a_folder_without_a_server_is_searched(site: Path) -> None:
+    index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
+    assert index.startswith("var __index = {"), "the theme reads this file where the page was opened from a folder"
+    page = (site / "index.html").read_text(encoding="utf-8")
+    assert page.index("search_from_folder.js") < page.index("assets/javascripts/bundle"), "before the search begins"
+
+
 def test_committed_results_are_pages_of_the_site(site: Path) -> None:
     assert (site / "reports" / "benchmarks" / "frontier.html").is_file()
     assert 'href="../reports/benchmarks/frontier.html"' in (site / "explanation" / "comparison.html").read_text(
@@ -90,7 +97,11 @@ def test_every_page_is_in_the_navigation() -> None:
     assert yaml.safe_load(text)["theme"]["font"] is False
     pages = {page.relative_to(HERE / "docs").as_posix() for page in (HERE / "docs").rglob("*.md")}
     assert {page for page in pages if not page.startswith("decisions/")} <= named
-    assert named <= pages
+    reports = {page.relative_to(HERE).as_posix() for page in (HERE / "reports" / "benchmarks").rglob("*.md")}
+    assert named <= pages | reports
+    linked = set(re.findall(r"\(\.\./(reports/[^)]+)\)", (HERE / "docs" / "measured.md").read_text(encoding="utf-8")))
+    assert reports == linked, "docs/measured.md links every report"
+    assert reports <= named, "mkdocs.yml names every report"
 
 
 def test_every_key_of_a_run_config_is_explained() -> None:
