@@ -21,12 +21,14 @@ from synth.config import GeneratorConfig, RunConfig, SampleConfig
 from synth.data.constraints import check_constraints
 from synth.data.sources import read
 from synth.data.table import Table
-from synth.errors import ConfigError, InputError
+from synth.errors import ConfigError, InputError, did_you_mean
+from synth.first_config import to_measure
 from synth.folder import Log, new_folder, write, write_json
 from synth.gate.keys import Signer
 from synth.gate.policy import Policy
 from synth.generators import by_name, create
 from synth.generators._estimate import in_seconds
+from synth.generators._training import check_torch
 from synth.generators.by_class import learns_apart
 from synth.metrics.answer import RANKING, Answer, answer
 from synth.metrics.models import Learner
@@ -44,6 +46,8 @@ FORMAT = "synth.balance/1"
 HOLDOUT = 0.2  # share of the rows that no comparison sees: what is made is judged on them
 RATIOS = (0.25, 1.0)  # of the rare class to all others
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
+Params = Mapping[str, Any]  # hyperparameters
+Generators = Mapping[str, Params]  # those that take part, by name, with what is not at its default
 MOST_ROWS, MOST_CELLS = 20_000, 400_000  # training rows that remedies are compared on, and cells of them: a few minutes
 ENOUGH = 80  # rows of the rare class for which more rows than that are compared on
 FEWEST = 200  # rows below which comparing makes no sense
@@ -94,6 +98,7 @@ def balance(
     out: str | Path | None = None,
     rare: str | None = None,
     generators: Iterable[str] = ("trees",),
+    params: Mapping[str, Mapping[str, Any]] | None = None,
     ratios: Iterable[float] = RATIOS,
     learners: Iterable[Learner] = LEARNERS,
     folds: int = 5,
@@ -119,14 +124,17 @@ def balance(
     out: a folder for balance.json, balance.html and, where rows are made, all that a run leaves, with export/ once they are
     approved; it appears when everything is done. None: the comparison alone, and nothing is written.
     rare: the class; by default the rarest with enough rows. generators: whose rows are tried, at each of `ratios` (of the rare
-    class to all others). learners: kinds of models ("boosted", "linear", "forest"). precision: at which recall is taken.
+    class to all others). The networks "autoregressive", "gan" and "diffusion" are named on purpose: each is fitted once a fold,
+    which takes from half a minute to many. params: hyperparameters of generators by name, {"gan": {"max_seconds": 60}}.
+    learners: kinds of models ("boosted", "linear", "forest"). precision: at which recall is taken.
     anyway: make the table where no made rows were found to help, too, of those that did best.
     budget_seconds: for the comparison; folds that have not begun by then are left out, but for the first three.
     Raises InputError for arguments that make no sense, DataError where there is no rare class or too few of its rows.
     """
     started, seed = time.monotonic(), check_seed(seed)
-    ratios, learners, generators = tuple(sorted(set(ratios))), tuple(learners), tuple(dict.fromkeys(generators))
+    ratios, learners = tuple(sorted(set(ratios))), tuple(learners)
     rules = Policy.load(policy)  # what can be refused is refused before any work
+    generators = _methods(tuple(dict.fromkeys(generators)), params or {})
     _check(generators, max_rows, anyway, out)
     table = read(data, schema=schema, target=target, sensitive=sensitive)
     check_constraints(table)
@@ -135,11 +143,13 @@ def balance(
     label = rare_label(compared, rare)
     _check_ratios(compared, label, ratios)
     notice(_expected(compared, generators, ratios, learners, folds))
+    if out is not None and generators:
+        notice(_expected_table(train, generators))
 
     def compare() -> Balance:
         found = compare_remedies(
             compared,
-            {name: maker(name, label) for name in generators},
+            {name: maker(name, label, params=given, progress=progress) for name, given in generators.items()},
             folds=folds,
             seed=seed,
             ratios=ratios,
@@ -162,7 +172,7 @@ def balance(
         done = compare()
         log("compare", folds=done.comparison.tried, answer=done.answer.kind, remedy=done.answer.remedy)
         if done.rows is not None:
-            config = _with_rows(config, train, done.comparison.rare, *done.rows)
+            config = _with_rows(config, train, done.comparison.rare, *done.rows, generators[done.rows[0]])
             method = create(config.generator.name, config.generator.params)
             work(config, method, rules, train, holdout, folder, log, key=key, by=by, progress=progress, notice=notice)
         else:
@@ -178,36 +188,61 @@ def default_folder(data: str) -> Path:
     return RUNS / f"{_slug(data)}-balanced"
 
 
-def maker(generator: str, rare: str) -> MakeRows:
+def maker(generator: str, rare: str, *, params: Params | None = None, progress: Progress = silent) -> MakeRows:
     """How a generator makes rows of a class: as `by-class`, fitted to nothing but the rows that it is handed."""
 
+    def named(stage: str, done: int, total: int) -> None:
+        progress(f"{stage}: {generator}", done, total)
+
     def make(train: Table, n: int, seed: int) -> Table:
-        return rows_of(train, rare, generator, n, seed)
+        return rows_of(train, rare, generator, n, seed, params=params, progress=named)
 
     return make
 
 
-def rows_of(train: Table, rare: str, generator: str, n: int, seed: int) -> Table:
+def rows_of(
+    train: Table,
+    rare: str,
+    generator: str,
+    n: int,
+    seed: int,
+    *,
+    params: Params | None = None,
+    progress: Progress = silent,
+) -> Table:
     """n rows of a class of the target, whose label is text, by a generator fitted to the training rows."""
     target = train.schema.target
     assert target is not None
     if learns_apart(generator):  # the class is learned by itself: what the others are makes no difference to it
         mine = class_labels(train) == rare
         train = train.filter(mine | (np.cumsum(~mine) <= STRANGERS))
-    model = create("by-class", {"of": generator}).fit(train, seed=seed)
+    model = create("by-class", {"of": generator, "params": params or None}).fit(train, seed=seed, progress=progress)
     value = next(value for value in target.legal if str(value) == rare)
-    return model.sample_table(n, where={target.name: value}, seed=seed)
+    return model.sample_table(n, where={target.name: value}, seed=seed, progress=progress)
 
 
 # what is compared ------------------------------------------------------------------------------------------------------
 
 
-def _check(generators: tuple[str, ...], max_rows: int | None, anyway: bool, out: str | Path | None) -> None:
+def _methods(generators: tuple[str, ...], params: Mapping[str, Params]) -> Generators:
+    """The generators with their hyperparameters. Raises ConfigError for those of a generator that takes no part."""
+    for name in params:
+        if name not in generators:
+            raise ConfigError(
+                f"{name!r} has hyperparameters and takes no part{did_you_mean(name, generators)}; name it among the\n"
+                f"generators, which are {', '.join(generators) or 'none'}"
+            )
+    return {name: dict(params.get(name, {})) for name in generators}
+
+
+def _check(generators: Generators, max_rows: int | None, anyway: bool, out: str | Path | None) -> None:
     """Raise InputError or ConfigError for arguments that make no sense, before any row is read."""
-    for name in generators:
+    for name, params in generators.items():
         if name == "by-class" or by_name(name).needs_budget:
             raise ConfigError(f"rows of {name} cannot be compared; name methods such as trees, copula or autoregressive")
-        create("by-class", {"of": name})._validate()
+        create("by-class", {"of": name, "params": params or None})._validate()
+        if by_name(name).keeps_checkpoints:
+            check_torch(name)  # now, and not after the folds of others
     if anyway and (out is None or not generators):
         raise InputError("a table is to be made anyway, and there is no folder or no generator for it; give both")
     if max_rows is not None and (isinstance(max_rows, bool) or not isinstance(max_rows, int) or max_rows < FEWEST):
@@ -242,25 +277,34 @@ def _check_ratios(table: Table, rare: str, ratios: tuple[float, ...]) -> None:
 
 
 def _expected(
-    table: Table, generators: tuple[str, ...], ratios: tuple[float, ...], learners: tuple[Learner, ...], folds: int
+    table: Table, generators: Generators, ratios: tuple[float, ...], learners: tuple[Learner, ...], folds: int
 ) -> str:
     """How long the comparison is expected to take, in words."""
     cells = len(table) * len(table.schema.learned)
     models = MODELS + len(generators) * len(ratios)
     seconds = sum(at_once + each * cells for at_once, each in (PACE.get(name, (0, 0)) for name in learners)) * models * folds
     parts = [f"{round(models * len(learners) * folds)} models about {in_seconds(seconds)}"]
-    for name in generators:
-        method = create(name)
+    for name, params in generators.items():
+        method = create(name, params)
         if method.has_estimate and not learns_apart(name):
             parts.append(f"{folds} fits of {name} about {in_seconds(folds * method.estimate(table).seconds)}")
     return f"comparing remedies on {len(table):,} rows × {len(table.columns)} columns in {folds} folds: {', '.join(parts)}"
+
+
+def _expected_table(train: Table, generators: Generators) -> str:
+    """How long the balanced table takes, where one is made: a fit on all training rows, and its measuring."""
+    methods = {name: create(name, params) for name, params in generators.items()}
+    known = {name: method.estimate(train).seconds for name, method in methods.items() if method.has_estimate}
+    fits = ", ".join(f"{name} {in_seconds(seconds)}" for name, seconds in known.items() if not learns_apart(name))
+    fit = f", and a fit on all training rows ({fits})" if fits else ""
+    return f"a balanced table, where one is made, takes at most about {in_seconds(to_measure(len(train)))} to measure{fit}"
 
 
 # what is made ----------------------------------------------------------------------------------------------------------
 
 
 def _rows(
-    found: Comparison, said: Answer, generators: tuple[str, ...], ratios: tuple[float, ...], anyway: bool
+    found: Comparison, said: Answer, generators: Generators, ratios: tuple[float, ...], anyway: bool
 ) -> tuple[str, float] | None:
     """Whose rows go into a table and at which ratio: of those that help, or with `anyway` of those that did best."""
     named = {remedy_of(name, ratio, ratios): (name, ratio) for name in generators for ratio in ratios}
@@ -297,10 +341,10 @@ def _config(
     )
 
 
-def _with_rows(config: RunConfig, train: Table, rare: str, generator: str, ratio: float) -> RunConfig:
+def _with_rows(config: RunConfig, train: Table, rare: str, generator: str, ratio: float, given: Params) -> RunConfig:
     """The config of a run that makes as many other rows as there are, and the rare class up to its ratio to them."""
     others = int((class_labels(train) != rare).sum())
-    params = {"of": generator, "ratio": ratio, "rare": rare}
+    params = {"of": generator, "ratio": ratio, "rare": rare} | ({"params": dict(given)} if given else {})
     return config.model_copy(
         update={
             "generator": GeneratorConfig(name="by-class", params=params),

@@ -29,8 +29,9 @@ TARGET = "target"
 class SynthSampler(BaseOverSampler):  # type: ignore[misc]
     """Over-sample classes with rows that a generator of ours made, each class learned from the rows that are given.
 
-    generator: a method's name, such as "trees", "copula" or, with the extra, "autoregressive". It is fitted as `by-class`, at
-    its defaults. sampling_strategy: as everywhere in imbalanced-learn: "auto" brings every class to the largest, a number is
+    generator: a method's name, such as "trees", "copula" or, with the extra `torch`, "autoregressive", "gan" or "diffusion". It
+    is fitted as `by-class`. params: its hyperparameters by name, such as {"max_seconds": 60}; None: its defaults.
+    sampling_strategy: as everywhere in imbalanced-learn: "auto" brings every class to the largest, a number is
     the ratio of the smaller of two classes to the larger, a mapping gives the rows of each class. random_state: a seed, a
     `RandomState` or None; the same seed gives the same rows.
     X: a pandas frame with numbers, categories, text, dates and nulls, or a numeric array, shape (rows, features). What
@@ -38,11 +39,23 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
     Raises DataError where a class has too few rows to be learned, and as `Generator.fit` does.
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {**BaseOverSampler._parameter_constraints, "generator": [str]}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseOverSampler._parameter_constraints,
+        "generator": [str],
+        "params": [dict, None],
+    }
 
-    def __init__(self, generator: str = "trees", *, sampling_strategy: Any = "auto", random_state: Any = None) -> None:
+    def __init__(
+        self,
+        generator: str = "trees",
+        *,
+        params: dict[str, Any] | None = None,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.generator = generator
+        self.params = params
         self.random_state = random_state
 
     def _check_X_y(self, X: Any, y: Any) -> tuple[Any, Any, bool]:  # noqa: N802 - imbalanced-learn's name
@@ -82,7 +95,7 @@ class SynthSampler(BaseOverSampler):  # type: ignore[misc]
         if learns_apart(self.generator):
             other = ~np.isin(codes, short)
             kept = ~other | (np.cumsum(other) <= STRANGERS)
-        model = create("by-class", {"of": self.generator})
+        model = create("by-class", {"of": self.generator, "params": self.params})
         model.fit(columns[kept].reset_index(drop=True), target=TARGET, seed=seed)
         made, labels = [frame], [y]
         for code, (label, count) in zip(short, wanted.items()):

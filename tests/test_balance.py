@@ -104,7 +104,7 @@ def test_a_sampler_outside_the_fold_changes_the_figures(monkeypatch: pytest.Monk
     honest, seen = synth.balance(table, **how), []
     inside = job.rows_of
 
-    def outside(train: Table, rare: str, generator: str, n: int, seed: int) -> Table:
+    def outside(train: Table, rare: str, generator: str, n: int, seed: int, **more: object) -> Table:
         seen.append(len(train))
         return inside(table, rare, generator, n, seed)  # knows the test folds, and the holdout
 

@@ -86,8 +86,9 @@ def test_in_a_pipeline_the_generator_is_fitted_inside_each_training_fold(monkeyp
 
 
 def test_parameters_are_kept_by_a_clone() -> None:
-    sampler = SynthSampler("copula", sampling_strategy=0.4, random_state=3)
-    assert clone(sampler).get_params() == {"generator": "copula", "sampling_strategy": 0.4, "random_state": 3}
+    sampler = SynthSampler("copula", params={"bins": 3}, sampling_strategy=0.4, random_state=3)
+    kept = {"generator": "copula", "params": {"bins": 3}, "sampling_strategy": 0.4, "random_state": 3}
+    assert clone(sampler).get_params() == kept
     assert sampler.set_params(generator="trees").generator == "trees"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +27,17 @@ def balance(
         str | None, typer.Option(help="The rare class; by default the rarest with enough rows.", metavar="CLASS")
     ] = None,
     generators: Annotated[
-        str, typer.Option(help="Whose rows are tried; autoregressive, gan, diffusion take minutes a fit.", metavar="A,B")
+        str,
+        typer.Option(
+            help="Whose rows are tried, beside the remedies that need none: trees, copula, smote, independent; the networks "
+            "autoregressive, gan, diffusion too (extra torch), one fit a fold.",
+            metavar="A,B",
+        ),
     ] = "trees",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One hyperparameter of a generator: gan.max_seconds=60.", metavar="A.B=VALUE"),
+    ] = None,
     ratios: Annotated[
         str, typer.Option(help="Rows of the rare class to all others, at which made rows are tried.", metavar="A,B")
     ] = "0.25,1",
@@ -56,6 +66,9 @@ def balance(
     Nothing, class weights, a tuned threshold, oversampling, SMOTE and made rows, side by side, each fitted inside the training
     folds. Where made rows help, or with --anyway, a table with the class at the best ratio is made, judged and exported to
     DIR/export. "No benefit found" is an answer, too, and ends with 0.
+
+    Networks take part only where they are named, since they take minutes where trees take seconds; how long is said before
+    anything starts: --generators trees,autoregressive,gan,diffusion --set gan.max_seconds=60
     """
     from synth.balance import balance as find
     from synth.balance import default_folder
@@ -64,8 +77,8 @@ def balance(
     kinds: Any = names(learners) or ()  # what is none of them is refused by name
     with watching(quiet) as progress:
         done = find(
-            data, target=target, out=folder, rare=rare, generators=names(generators) or (), ratios=_numbers(ratios),
-            learners=kinds, folds=folds, precision=precision, anyway=anyway, max_rows=max_rows,
+            data, target=target, out=folder, rare=rare, generators=names(generators) or (), params=_params(change or ()),
+            ratios=_numbers(ratios), learners=kinds, folds=folds, precision=precision, anyway=anyway, max_rows=max_rows,
             budget_seconds=budget_seconds, schema=schema, sensitive=names(sensitive), policy=policy,
             formats=names(formats) or (), seed=seed, progress=progress, notice=(lambda text: None) if quiet else notice,
         )  # fmt: skip
@@ -144,6 +157,22 @@ def _cell(outcome: Any, figure: str, beside: bool) -> str:
     if not beside or gap.low == gap.high:
         return f"{value:.3f}"
     return escape(f"{value:.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
+
+
+def _params(changes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Hyperparameters by generator, from "gan.max_seconds=60"."""
+    from synth.config import value_of
+
+    found: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        path, mark, text = change.partition("=")
+        generator, dot, name = path.strip().partition(".")
+        if not mark or not dot or not generator or not name:
+            raise InputError(
+                f"--set {change!r} is not of the form GENERATOR.NAME=VALUE; write, for instance, gan.max_seconds=60"
+            )
+        found.setdefault(generator, {})[name] = value_of(text, f"--set {change!r}")
+    return found
 
 
 def _numbers(text: str) -> list[float]:

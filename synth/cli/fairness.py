@@ -15,12 +15,14 @@ from synth.cli.screen import EXIT, STYLE, AsJson, Junit, Quiet, Sarif, Seed, for
 from synth.report import words
 from synth.report.fairness import CALLED_OUT, LIKENESS, MODEL, SIZE, Fairness, GroupRow
 
-SHOWN = (*SIZE, *(name for name in MODEL if name != "fairness.calibration_gap"), "fairness.group_membership")
+ATTACKED = ("fairness.group_membership", "fairness.group_attribute_inference")
+SHOWN = (*SIZE, *(name for name in MODEL if name != "fairness.calibration_gap"), *ATTACKED)
 HEADINGS = {
     "fairness.tpr_gap": "TPR",
     "fairness.fpr_gap": "FPR",
     "fairness.group_share": "Share",
     "fairness.label_gap": "Outcome",
+    "fairness.group_attribute_inference": "Inference",
 }
 MOST = 16  # groups in the terminal's table; the page has all
 NARROW = 120  # characters below which the table has no room for what attacks find

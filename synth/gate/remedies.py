@@ -137,6 +137,7 @@ OTHERS = {
     "privacy.identifier_copies": "declare the column an identifier before the fit, so that it is issued anew",
     "privacy.rare_combinations": "leave columns out that name a person (`data.drop` in a run config)",
     "privacy.attribute_inference": "leave columns out that give the sensitive one away (`data.drop` in a run config)",
+    "fairness.group_attribute_inference": "leave columns out that give the sensitive one away (`data.drop` in a run config)",
     "privacy.linkability": "leave columns out that name a person (`data.drop` in a run config)",
     "privacy.singling_out_": "leave columns out that name a person (`data.drop` in a run config)",
     "fidelity.missing_classes": "ask for the class's rows (`synth sample --where \"TARGET = 'CLASS'\"`)",

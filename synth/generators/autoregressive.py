@@ -169,7 +169,8 @@ class Autoregressive(Generator):
         """Multiplications and additions of training; tokens and weights, these with their gradients and averages."""
         levels = sum(min(column.distinct, self.bins * 2) + 1 for column in size.columns)
         weights = self.width * (2 * levels + 2 * self.hidden * self.blocks)
-        seconds = 5 + 6 * weights * size.rows * self.epochs / FLOPS
+        training = 6 * weights * size.rows * self.epochs / FLOPS
+        seconds = 5 + (training if self.max_seconds is None else min(training, self.max_seconds))
         return seconds, size.rows * 16 * len(size.columns) + 40 * weights + LIBRARY, 4 * weights
 
     def _plans(self) -> Iterator[Mapping[str, Any]]:

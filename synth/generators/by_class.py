@@ -55,7 +55,8 @@ class ByClass(Generator):
     share a model. Trees have smaller leaves for small classes, so that there is a shape to learn.
     """
 
-    of: str = "trees"  # the method behind it, with its defaults
+    of: str = "trees"  # the method behind it
+    params: Mapping[str, Any] | None = None  # its hyperparameters; None: its defaults
     ratio: float | None = None  # rows of the rare class to all others, at least; None: every class as often as it was
     rare: str | None = None  # the rare class; None: the rarest one that has a model of its own
     apart: bool | None = None  # each class by itself, or one model of all rows, asked for each class; None: networks the latter
@@ -75,6 +76,8 @@ class ByClass(Generator):
             )
         if self.ratio is not None:
             real_number("ratio", self.ratio, above=0.0, most=1.0)
+        if self.params is not None and not isinstance(self.params, Mapping):
+            raise ConfigError(f"params is {self.params!r}; give hyperparameters of {self.of} by name, or nothing")
         method = self._method(FEW)
         if method.needs_budget or method.name == self.name:
             raise ConfigError(f"of is {self.of!r}, which cannot be fitted to a class by itself; name trees or copula")
@@ -85,16 +88,18 @@ class ByClass(Generator):
         return learns_apart(self.of) if self.apart is None else self.apart
 
     def _method(self, rows: int) -> Generator:
-        """The method behind it, for a class of so many rows."""
+        """The method behind it, for a class of so many rows. Leaves that were asked for are left as they are."""
         from synth.generators import create
 
-        made = create(self.of)
+        made, given = create(self.of, self.params), self.params or {}
         if self.of == "trees" and self._is_apart:
-            usual: Any = made
-            made.set_params(
-                min_samples_leaf=int(np.clip(LEAF_SHARE * rows, FINEST, usual.min_samples_leaf)),
-                min_samples_leaf_smooth=int(np.clip(LEAF_SHARE * rows / 3, FINEST_SMOOTH, usual.min_samples_leaf_smooth)),
-            )
+            leaves = {
+                "min_samples_leaf": (LEAF_SHARE * rows, FINEST),
+                "min_samples_leaf_smooth": (LEAF_SHARE * rows / 3, FINEST_SMOOTH),
+            }
+            for name, (share, least) in leaves.items():
+                if name not in given:
+                    made.set_params(**{name: int(np.clip(share, least, getattr(made, name)))})
         return made
 
     # fit -----------------------------------------------------------------------------------------------------------

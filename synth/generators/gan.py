@@ -354,7 +354,8 @@ class Gan(Generator):
         steps = max(1, self.epochs * size.rows / batch)
         work = 2 * batch * (self.critic_steps * (9 * critic + writer) + 3 * (writer + critic))
         around = 3e-4 * columns * (self.critic_steps + 3)
-        seconds = steps * (work / 4e10 + around) + 2.0
+        training = steps * (work / 4e10 + around)
+        seconds = 2.0 + (training if self.max_seconds is None else min(training, self.max_seconds))
         weights = 4 * (writer + critic)
         peak = 4 * size.rows * 2 * columns + 40 * batch * (states + self.width) * 4 + 8 * weights + 300e6
         return seconds, peak, 4 * writer + 16 * sum(c.distinct for c in size.columns if not c.is_number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synth.data.table import Table
-from synth.metrics.measurement import Measurement, Measurements
+from synth.metrics.measurement import Measurement, Measurements, labelled
 
 KEPT_BACK = "the reason is in the private report"
 
@@ -34,7 +34,7 @@ class Withheld:
         """As `Measurement.label`."""
         if not m.group:
             return m.label
-        return f"{m.name}[{', '.join(f'{column}={self.value(column, value)}' for column, value in m.group.items())}]"
+        return labelled(m.name, m.columns, {column: self.value(column, value) for column, value in m.group.items()})
 
     def reason(self, m: Measurement) -> str:
         """Why there is no figure: only what is said of the whole table and counts nothing."""

@@ -94,8 +94,18 @@ def secrets(evidence: Evidence) -> tuple[Compared, ...]:
     return named
 
 
+def secrets_of_groups(evidence: Evidence) -> tuple[Compared, ...]:
+    """The secrets that are attacked group by group: where only one column is sensitive, the target of its groups as well.
+
+    Raises NothingThereError as `secrets` does.
+    """
+    named = secrets(evidence)
+    alone = len(named) == 1 and evidence.target is not None and evidence.target.name != named[0].name
+    return (*named, evidence.target) if alone and evidence.target is not None else named
+
+
 def guessed(evidence: Evidence, column: Compared) -> Guessed:
-    """Attack one of the `secrets`, once for all metrics that ask.
+    """Attack one of the `secrets`, or of those of groups, once for all metrics that ask.
 
     Raises SkipMetricError where there are too few targets or synthetic rows that have a value.
     """
@@ -151,7 +161,7 @@ def _search(evidence: Evidence, who: Targets) -> dict[str, tuple[np.ndarray, np.
     rows = place["synthetic"][pool]
     turned = np.ascontiguousarray(rows.T)
     step = max(1, BLOCK // len(rows))
-    hidden = [column for column in secrets(evidence)[:MOST_COLUMNS] if not column.null("synthetic")[pool].all()]
+    hidden = [column for column in secrets_of_groups(evidence)[:MOST_COLUMNS] if not column.null("synthetic")[pool].all()]
     found: dict[str, list[np.ndarray]] = {column.name: [] for column in hidden}
     sides: tuple[tuple[Side, np.ndarray], ...] = (("train", who.train), ("holdout", who.control))
     for side, chosen in sides:

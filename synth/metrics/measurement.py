@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -105,10 +105,8 @@ class Measurement:
 
     @property
     def label(self) -> str:
-        """The name with its group or columns: "fairness.group_share[sex=Female]"."""
-        if self.group:
-            return f"{self.name}[{', '.join(f'{k}={v}' for k, v in self.group.items())}]"
-        return f"{self.name}[{', '.join(self.columns)}]" if self.columns else self.name
+        """The name with its group or columns: "fairness.group_share[sex=Female]", or with both: "…[race of sex=Female]"."""
+        return labelled(self.name, self.columns, self.group or {})
 
     def to_dict(self) -> dict[str, Any]:
         """The measurement as plain JSON values."""
@@ -136,6 +134,12 @@ class Measurement:
         low, high = values.get("bounds", (0.0, 1.0))
         values["bounds"] = (-math.inf if low is None else low, math.inf if high is None else high)
         return cls(**values)
+
+
+def labelled(name: str, columns: Sequence[str], group: Mapping[str, str]) -> str:
+    """A metric's name with what the figure is about in brackets: columns, a group, or columns of a group."""
+    about = [part for part in (", ".join(columns), ", ".join(f"{k}={v}" for k, v in group.items())) if part]
+    return f"{name}[{' of '.join(about)}]" if about else name
 
 
 @dataclass(frozen=True)

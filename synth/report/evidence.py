@@ -46,6 +46,11 @@ ATTACKS: Mapping[str, tuple[str, str, str]] = {  # by measure: the risk, what th
         "states several values that exactly one person has",
     ),
     "fairness.group_membership": ("membership", "a person's whole row", "finds members of one group more easily than others"),
+    "fairness.group_attribute_inference": (
+        "inference",
+        "all of a person's row but one value",
+        "guesses the value of one group's members",
+    ),
 }
 RISKS: Mapping[str, str] = {  # in the order of the page; how the opinions call each
     "singling out": "Singling out: can one person be isolated? (WP29 05/2014)",

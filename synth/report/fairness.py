@@ -5,6 +5,7 @@ Everything is read off the measurements and the verdict; nothing is computed ane
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,6 +26,7 @@ LIKENESS = {  # whether its rows look like real rows of the group, and whether i
     "fairness.group_fidelity": "Columns off",
     "fairness.group_pairs": "Pairs off",
     "fairness.group_membership": "Membership AUC",
+    "fairness.group_attribute_inference": "Attribute inference risk",
 }
 SIZE = {"fairness.group_share": "Share of rows", "fairness.label_gap": "Share with the outcome"}
 QUIET = ("pass", "report", "", "absent", "insufficient")
@@ -63,6 +65,7 @@ class Cell:
     real: float | None
     apart: Interval
     finding: str
+    about: str = ""  # the column that was inferred: of several the one of which most is learned, its whole interval considered
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,8 @@ def _groups(measurements: Measurements, findings: Mapping[str, Any]) -> tuple[tu
     found: dict[tuple[tuple[str, str], ...], dict[str, Measurement]] = {}
     for m in measurements:
         if m.group and m.name in SIZE | MODEL | LIKENESS:
-            found.setdefault(tuple(m.group.items()), {})[m.name] = m
+            mine = found.setdefault(tuple(m.group.items()), {})
+            mine[m.name] = max(mine.get(m.name, m), m, key=lambda one: _gravity(one, findings))
     rows, small = [], []
     for group, figures in found.items():
         cells = {name: _cell(m, findings) for name, m in figures.items() if m.score is not None}
@@ -186,6 +190,11 @@ def _groups(measurements: Measurements, findings: Mapping[str, Any]) -> tuple[tu
     return tuple(rows), tuple(small)
 
 
+def _gravity(m: Measurement, findings: Mapping[str, Any]) -> tuple[bool, float]:
+    """By which one of a group's figures of the same metric is shown: what a rule calls out, then the highest lower end."""
+    return _outcome(m, findings) in CALLED_OUT, -math.inf if m.score is None else m.score.low
+
+
 def _cell(m: Measurement, findings: Mapping[str, Any]) -> Cell:
     assert m.score is not None
     if m.name in SIZE:
@@ -194,7 +203,7 @@ def _cell(m: Measurement, findings: Mapping[str, Any]) -> Cell:
         pair = m.score.value, None if m.reference is None else m.reference.value
     else:
         pair = m.detail.get("synthetic"), m.detail.get("real")
-    return Cell(*pair, m.score, _outcome(m, findings))
+    return Cell(*pair, m.score, _outcome(m, findings), ", ".join(m.columns))
 
 
 def _unmeasured(measurements: Measurements) -> tuple[Unmeasured, ...]:

@@ -23,7 +23,7 @@ EXPLAINED = {
     "fairness.calibration_gap": "by how much it states the chance too high",
 }
 OPEN = 24  # groups that a table shows at once; the others are folded
-NUMBERS = ("fairness.calibration_gap", "fairness.tstr_gap", "fairness.group_membership", *LIKENESS)
+NUMBERS = ("fairness.calibration_gap", "fairness.tstr_gap", *LIKENESS)
 
 
 def render(measurements: Measurements, verdict: Any, found: Fairness, *, title: str) -> str:
@@ -66,7 +66,8 @@ PARTS = (
         "attacks",
         "Likeness and attacks, group by group",
         "Errors within the group beside those of as many held-out real rows; how well an attacker tells members of the group "
-        "from strangers, beside all members together (0.5 is a coin)",
+        "from strangers, beside all members together (0.5 is a coin); and how much more of a sensitive value whoever knows the "
+        "rest of a row learns of the group's members than of its strangers (0 is nothing, 1 all that was left to learn)",
         LIKENESS,
         ("Group", "Beside"),
     ),
@@ -132,6 +133,7 @@ def _cell(cell: Cell | None, name: str) -> dict[str, str] | None:
         "real": say(cell.real),
         "apart": "" if name in LIKENESS else words.number(cell.apart.value, name),
         "interval": words.interval(cell.apart, name),
+        "about": cell.about,
         "finding": cell.finding if cell.finding in CALLED_OUT else "",
     }
 

@@ -148,6 +148,15 @@ def _attacked(found: list[Measurement], target: str) -> str:
     return f"Some groups' members are found more easily than others': {_listed(said, len(said))}."
 
 
+def _inferred(found: list[Measurement], target: str) -> str:
+    worst = sorted(found, key=lambda m: -_size(m))
+    said = [f"{words.number(_size(m), m.name)} of the {m.columns[0]} of {group_words(m.group or {})}" for m in worst]
+    return (
+        "Whoever knows the rest of a row learns more of some groups' sensitive values than of strangers', as a share of what "
+        f"was left to learn: {_listed(said, len(said))}."
+    )
+
+
 SAY: dict[str, Say] = {  # the gravest first
     "fairness.erased_groups": _erased,
     "fairness.shrunk_groups": _shrunk,
@@ -159,6 +168,7 @@ SAY: dict[str, Say] = {  # the gravest first
     "fairness.fpr_gap": _model("accuses other shares of those who do not have it"),
     "fairness.tstr_gap": _scores,
     "fairness.group_membership": _attacked,
+    "fairness.group_attribute_inference": _inferred,
 }
 
 

@@ -54,7 +54,12 @@ OUTCOMES = {  # in the order of a count
     "absent": "not applicable",
 }
 STATUSES = {"ok": "", "absent": "not applicable"}  # the other two are their own words
-RISKS = ("privacy.attribute_inference", "privacy.singling_out_", "privacy.linkability")  # fractions of what was left to find
+RISKS = (  # fractions of what was left to find
+    "privacy.attribute_inference",
+    "privacy.singling_out_",
+    "privacy.linkability",
+    "fairness.group_attribute_inference",
+)
 RATES = (  # and every "…_copies": fractions of rows, cells or groups
     "validity.",
     "image.copies",

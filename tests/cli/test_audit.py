@@ -105,6 +105,25 @@ def test_an_amplified_label_gap_is_named(arrests: Three, tmp_path: Path, cli: Ca
     assert json.loads((tmp_path / "out" / "verdict.json").read_text())["decision"] == "rejected"
 
 
+def test_a_group_whose_values_are_given_away_is_named_with_what_is_learned_of_it(arrests: Three) -> None:
+    train, holdout, fake = arrests
+    copied = train.filter(values(train, "colour") == "Black")
+    found = audit(train, holdout, Table.concat([fake.filter(values(fake, "colour") == "White"), copied]))
+    name = "fairness.group_attribute_inference"
+    cells = {row.group: row.cells[name] for row in found.found.groups if name in row.cells}
+    black, white = cells["colour Black"], cells["colour White"]
+    assert (black.finding, black.about) == ("fail", "sex")
+    assert black.apart.low > 0.2
+    assert black.real == 0.0
+    assert white.apart.low < 0.0
+    assert white.finding != "fail"
+    rules = {f.check: f.outcome for f in found.verdict.findings}
+    assert rules[f"{name}[sex of colour=Black]"] == "fail"
+    page = found.to_html()
+    assert "Attribute inference risk" in page
+    assert f"{name}[sex of colour=Black]" in page
+
+
 def test_without_held_out_rows_it_says_what_cannot_be_measured(arrests: Three) -> None:
     train, _, fake = arrests
     black = (
@@ -120,6 +139,7 @@ def test_without_held_out_rows_it_says_what_cannot_be_measured(arrests: Three) -
     assert found.found.answer[-1] == UNSEEN
     missing = {name for line in found.found.unmeasured for name in line.what}
     assert {"fairness.tpr_gap", "fairness.label_amplification", "fairness.group_membership"} <= missing
+    assert any(name.startswith("fairness.group_attribute_inference") for name in missing)
     page = found.to_html()
     assert UNSEEN in page.replace("&#39;", "'")
     assert "<b>Black" not in page

@@ -50,10 +50,10 @@ def test_no_version_is_released_twice() -> None:
 
 
 def test_version_3_says_of_every_planted_figure_what_version_2_said() -> None:
-    """Made with the code and policies of version 2: 46 cases for each of its 98 rules."""
+    """Made with the code and policies of version 2: 46 cases for each of its 98 rules. Rules that came later are not in it."""
     before = json.loads((HERE / "version2.json").read_text())
     now = every()
-    assert {name: now[name] for name in before} == before
+    assert {name: {rule: now[name][rule] for rule in rules} for name, rules in before.items()} == before
     assert set(now) - set(before) == {"image-release", "private-release"}  # which there were not
     assert sum(len(cases.split()) for rules in before.values() for cases in rules.values()) == 46 * 98
 

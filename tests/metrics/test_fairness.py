@@ -350,6 +350,63 @@ def test_a_group_whose_rows_are_copies_is_attacked_and_others_are_not(trio: Thre
     assert held(measured["fairness.group_membership[skin=a]"].score).low < 0.55
 
 
+INFERENCE = "fairness.group_attribute_inference"
+
+
+def test_a_group_whose_rows_are_copies_gives_its_values_away_and_others_do_not(trio: Three) -> None:
+    train, holdout, fake = trio
+    own = values(train, "skin") == "b"
+    leaked = Table.concat([fake.filter(values(fake, "skin") != "b"), train.filter(own)])
+    measured = evaluate(train, holdout, leaked, only=[INFERENCE])
+    for secret in ("old", "sex"):
+        copied = measured[f"{INFERENCE}[{secret} of skin=b]"]
+        assert held(copied.score).low > 0.8
+        assert copied.detail["beyond_whole"] > 0.3
+        assert copied.reference == Interval(0.0, 0.0, 0.0, copied.detail["attacks"])
+        assert copied.detail["attacks"] <= own.sum()
+        for other in "ac":
+            honest = held(measured[f"{INFERENCE}[{secret} of skin={other}]"].score)
+            assert honest.low < 0.0 < honest.high, (secret, other)
+    part, whole = held(measured[f"{INFERENCE}[old of sex=f]"].score), copied.detail["whole"]
+    assert abs(part.value - whole) < 0.2, "of women as many rows are copies as of everybody"
+    assert held(measured[f"{INFERENCE}[old of sex=f, skin=b]"].score).low > 0.7
+    assert f"{INFERENCE}[sex of sex=f]" not in {m.label for m in measured}
+
+
+def test_fresh_rows_give_no_groups_values_away(trio: Three) -> None:
+    found = [m for m in evaluate(*trio, only=[INFERENCE]) if m.score is not None]
+    assert len(found) > 20
+    assert sum(held(m.score).low <= 0 <= held(m.score).high for m in found) >= 0.85 * len(found)
+    assert all(held(m.score).low < 0.05 for m in found)
+
+
+def test_what_of_a_group_is_guessed_is_the_whole_tables_figure_where_the_group_is_everybody(trio: Three) -> None:
+    """The same attack, counted within groups: where all are of one group, both are one figure."""
+    one = Schema((Column("all", Kind.CATEGORICAL, Role.SENSITIVE, categories=("of us",)), *SCHEMA.columns))
+    tables = [Table(t.arrow.add_column(0, "all", pa.array(["of us"] * len(t))), one) for t in trio]
+    measured = evaluate(*tables, only=[INFERENCE, "privacy.attribute_inference"])
+    for secret in ("sex", "skin"):
+        group, whole = measured[f"{INFERENCE}[{secret} of all=of us]"], measured[f"privacy.attribute_inference[{secret}]"]
+        assert group.score == whole.score
+        assert group.detail["beyond_whole"] == 0.0
+
+
+def test_a_small_group_is_named_and_where_one_column_is_sensitive_the_target_is_the_secret(trio: Three) -> None:
+    schema = Schema(tuple(replace(c, role=Role.FEATURE) if c.name in ("sex", "old") else c for c in SCHEMA.columns))
+    few = [Table(t.arrow.slice(0, 700), schema) for t in trio]
+    few[0] = few[0].filter((values(few[0], "skin") != "c") | (np.arange(len(few[0])) < 100))
+    measured = evaluate(*few, only=[INFERENCE])
+    assert {m.columns for m in measured} == {("y",)}
+    assert measured[f"{INFERENCE}[y of skin=a]"].score is not None
+    small = measured[f"{INFERENCE}[y of skin=c]"]
+    assert small.status == "skipped"
+    assert small.reason.startswith("insufficient: the group has")
+    alone = Schema(tuple(replace(c, role=Role.FEATURE) if c.role is Role.TARGET else c for c in schema.columns))
+    nothing = evaluate(*(Table(t.arrow, alone) for t in few), only=[INFERENCE])
+    assert {m.status for m in nothing} == {"absent"}
+    assert "name another, or a target" in next(iter(nothing)).reason
+
+
 def test_a_strengthened_proxy_and_a_lost_one(trio: Three, fresh: Measurements) -> None:
     train, holdout, fake = trio
     women = values(fake, "sex") == "f"
