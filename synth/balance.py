@@ -6,7 +6,6 @@ table ─ split ─ train ─ nested cross-validation: every remedy, fitted insi
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import numpy as np
 
 from synth._callable import callable_as
 from synth.approving import Notice
+from synth.beginning import job_name
 from synth.config import GeneratorConfig, RunConfig, SampleConfig
 from synth.data.constraints import check_constraints
 from synth.data.sources import read
@@ -43,7 +43,9 @@ MARK = "balance.json"
 PAGE = "balance.html"
 FORMAT = "synth.balance/1"
 
-HOLDOUT = 0.2  # share of the rows that no comparison sees: what is made is judged on them
+HOLDOUT = (
+    0.2  # share of the rows that no comparison sees, less than elsewhere since rare ones are few: what is made is judged on it
+)
 RATIOS = (0.25, 1.0)  # of the rare class to all others
 LEARNERS: tuple[Learner, ...] = ("boosted", "linear")
 Params = Mapping[str, Any]  # hyperparameters
@@ -185,7 +187,7 @@ def balance(
 
 def default_folder(data: str) -> Path:
     """Where the command line leaves what it finds, if nothing else is said."""
-    return RUNS / f"{_slug(data)}-balanced"
+    return RUNS / f"{job_name(data)}-balanced"
 
 
 def maker(generator: str, rare: str, *, params: Params | None = None, progress: Progress = silent) -> MakeRows:
@@ -323,7 +325,7 @@ def _config(
     target = table.schema.target
     return RunConfig.parse(
         {
-            "name": f"{_slug(source)}-balanced",
+            "name": f"{job_name(source)}-balanced",
             "title": f"{Path(source).stem.removeprefix('bundled:')}, balanced",
             "seed": seed,
             "data": {
@@ -351,11 +353,6 @@ def _with_rows(config: RunConfig, train: Table, rare: str, generator: str, ratio
             "sample": SampleConfig(n=others + round(ratio * others)),
         }
     )
-
-
-def _slug(source: str) -> str:
-    """A name for a folder, from a path or "bundled:NAME"."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source.removeprefix("bundled:")).stem).strip("-._") or "table"
 
 
 callable_as(balance)

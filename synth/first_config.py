@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import pyarrow.compute as pc
 import yaml
 
+from synth.beginning import held_out_share, job_name, strangers_wanted
 from synth.config import RunConfig
 from synth.data._condition_text import quote_column, quote_value
 from synth.data.facts import plain
@@ -52,7 +53,6 @@ SUBJECT_NAMES = re.compile(r"(?i)(patient|person|customer|client|user|subject|me
 SHOWN = 60  # columns that the config lists; pixels and the like would fill pages
 CANDIDATES = 3
 SUBJECTS = 0.05  # share of distinct values among the rows from which a column may name whom a row is about
-STRANGERS = 5_000  # held-out rows below which a public release is seldom shown to be safe (reports/benchmarks/calibration.md)
 LONG_FIT = 900.0  # seconds of a fit from which on the light method is proposed
 
 
@@ -200,7 +200,7 @@ def first_config(
     generator, estimate, reasons["generator"] = _method(rows, train, job, is_image=shape is not None)
     config = RunConfig.parse(
         {
-            "name": re.sub(r"[^A-Za-z0-9._-]+", "-", _stem(source)).strip("-._") or "table",
+            "name": job_name(source),
             "data": {"source": str(source), **_roles(rows)},
             "split": {"holdout": share},
             "generator": generator,
@@ -210,11 +210,6 @@ def first_config(
         origin="the proposed config",
     )
     return FirstConfig(config, job, rows, (train, len(rows) - train), estimate, reasons)
-
-
-def _stem(source: str | Path) -> str:
-    text = str(source)
-    return text.removeprefix("bundled:") if text.startswith("bundled:") else Path(text).stem
 
 
 def _roles(table: Table) -> dict[str, Any]:
@@ -241,15 +236,13 @@ def _missing(job: Job, what: str, option: str, candidates: tuple[Candidate, ...]
 
 
 def _holdout(rows: int, policy: Policy) -> tuple[float, str]:
-    """The share that is held out: most rows learn, unless the policy needs more strangers to compare with."""
-    public = policy.profile == "public"
-    wanted = STRANGERS if public else 2 * policy.requires.min_holdout
-    share = 0.3 if 0.3 * rows >= wanted else 0.5
+    """The share that is held out, and what comes of it: most rows learn, unless the policy wants more strangers."""
+    share = held_out_share(rows, policy)
     held = round(rows * share)
     if held < policy.requires.min_holdout:
         few = f"{policy.name} asks for {policy.requires.min_holdout:,}: with these rows it will not be decided"
         return share, f"{held:,} rows, and {few}"
-    if held < wanted and public:
+    if held < strangers_wanted(policy) and policy.profile == "public":
         return share, f"{held:,} rows, few for {policy.name}: it may find them too few to exclude harm (inconclusive)"
     return share, f"{held:,} rows that nothing is learned from; attacks and models are tried on them"
 

@@ -8,7 +8,6 @@ setting of `trees` whose rows the policy still finds good enough; with a budget 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from synth._callable import callable_as
 from synth.approving import Notice
+from synth.beginning import SPARE, held_out_share, job_name
 from synth.config import RunConfig, whole_table
 from synth.data.schema import Kind, Role
 from synth.data.sources import read
@@ -35,9 +35,6 @@ from synth.progress import Progress, silent
 from synth.run import Run, run
 from synth.tuning import MEASURED
 
-HELD_OUT = 0.3  # of the rows, where the policy asks for no more
-MOST_HELD_OUT = 0.5
-SPARE = 1.05  # more rows than the policy asks for, since folds by person do not come out even
 ATTEMPTS = 6  # fits and judgements on inner splits that the search takes, where the first does not do
 BASE_BYTES = 250_000_000  # of the process with its libraries
 SHARE_TO_BUY = 0.1  # of a budget, for facts that the schema does not declare
@@ -101,7 +98,7 @@ def plan_release(
     for a policy that does not go with the budget, and BudgetError, with no row read, where the ledger has no room for it.
     """
     document: dict[str, Any] = {
-        "name": name or _name_of(source),
+        "name": name or job_name(source),
         "title": f"Release of {Path(str(source)).name}",
         "seed": seed,
         "data": {
@@ -187,16 +184,16 @@ def _open_plan(
 
 
 def _held_out(table: Table, policy: Policy) -> float:
-    """The share of the rows to hold out, more than usual where the policy asks for it."""
-    least, train = policy.requires.min_holdout or 0, policy.requires.min_train or 0
-    share = max(HELD_OUT, SPARE * least / max(1, len(table)))
-    if share > MOST_HELD_OUT or (1 - share) * len(table) < train:
+    """The share of the rows to hold out. Raises DataError where that leaves too few on either side."""
+    least, train = policy.requires.min_holdout, policy.requires.min_train
+    share = held_out_share(len(table), policy)
+    if share * len(table) < SPARE * least or (1 - share) * len(table) < train:
         raise DataError(
             f"{len(table):,} rows are too few for {policy.name}, which wants {least:,} real rows held out and {train:,} to\n"
             "learn from: fewer do not show that nobody is found. Release them under a budget (--epsilon, --delta), or judge\n"
             "them for use in the house alone: --policy research"
         )
-    return float(round(share, 3))
+    return share
 
 
 def _cost(method: Any, table: Table, share: float, *, searched: bool) -> tuple[float | None, int | None, float | None]:
@@ -268,12 +265,6 @@ def _private_plan(
         facts = "; ".join(f"{name} ({', '.join(missing)})" for name, missing in lacking.items())
         why.append(f"{SHARE_TO_BUY:.0%} of the budget buys what the schema does not declare: {facts}")
     return Plan(config, tuple(why))
-
-
-def _name_of(source: str | Path) -> str:
-    """A name for the run folder and the ledger, from the file's own."""
-    stem = Path(str(source).removeprefix("bundled:")).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "release"
 
 
 callable_as(release)

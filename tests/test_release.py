@@ -9,13 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import synth
+from synth.balance import default_folder
 from synth.climbing import descend
 from synth.data.bundled import load_bundled
 from synth.data.files import write_csv
 from synth.errors import BudgetError, ConfigError, DataError, SchemaError
+from synth.first_config import first_config
 from synth.gate.verdict import Finding
 from synth.release import plan_release, release
 from synth.tuning import Attempt
@@ -71,8 +75,24 @@ def test_too_few_rows_for_the_policy_are_refused_with_what_to_do_instead(files: 
 
 def test_more_rows_are_held_out_where_the_policy_asks_for_them(files: Path) -> None:
     write_csv(synth.read(files / "arrests.csv").head(2_500), files / "some.csv")
-    assert plan_release(files / "some.csv", **OPEN).config.split.holdout == pytest.approx(0.42)
-    assert plan_release(files / "arrests.csv", **OPEN).config.split.holdout == pytest.approx(0.3)
+    for name in ("some.csv", "arrests.csv"):  # fewer than the 5,000 strangers that a public release wants
+        assert plan_release(files / name, **OPEN).config.split.holdout == 0.5
+    assert plan_release(files / "some.csv", **OPEN, policy="research").config.split.holdout == 0.4
+    assert plan_release(files / "arrests.csv", **OPEN, policy="research").config.split.holdout == 0.3
+
+
+@pytest.mark.parametrize("rows", [2_200, 12_000, 40_000])
+@pytest.mark.parametrize("name", ["Mein Export (2).v1.csv", "bank.csv", "---.csv"])
+def test_every_job_calls_a_file_the_same_and_holds_the_same_share_out(rows: int, name: str, tmp_path: Path) -> None:
+    rng, file = np.random.default_rng(0), tmp_path / name
+    kind = np.where(rng.random(rows) < 0.05, "rare", "usual")
+    pd.DataFrame({"x": rng.normal(size=rows).round(2), "n": rng.integers(0, 90, rows), "kind": kind}).to_csv(file, index=False)
+    proposed = first_config(file, job="release").config
+    planned = plan_release(file, subject=None, sensitive=(), budget=None).config
+    assert (proposed.name, proposed.split.holdout) == (planned.name, planned.split.holdout)
+    assert default_folder(str(file)).name == f"{planned.name}-balanced"
+    assert planned.name == {"M": "Mein-Export-2-.v1", "b": "bank", "-": "table"}[name[0]]
+    assert 0.3 <= planned.split.holdout <= 0.5
 
 
 def test_a_plan_says_what_why_and_what_it_takes(files: Path) -> None:

@@ -18,9 +18,10 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
 
+from synth.beginning import STRANGERS
 from synth.config import RunConfig
 from synth.errors import ConfigError
-from synth.first_config import STRANGERS, first_config
+from synth.first_config import first_config
 from tests.digits import tiny_digits
 
 CLI = Callable[..., Any]
@@ -93,7 +94,7 @@ def table(rows: int) -> pa.Table:
     return pa.table({"customer": customer, "amount": rng.integers(0, 900, rows), "was it": rare})
 
 
-@pytest.mark.parametrize(("rows", "holdout"), [(800, 0.5), (4_000, 0.5), (40_000, 0.3)])
+@pytest.mark.parametrize(("rows", "holdout"), [(800, 0.5), (4_000, 0.5), (12_000, 0.42), (40_000, 0.3)])
 def test_more_is_held_out_where_the_policy_needs_more_strangers(rows: int, holdout: float, tmp_path: Path) -> None:
     file = tmp_path / "t.parquet"
     pq.write_table(table(rows), file)
