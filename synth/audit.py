@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synth._callable import callable_as
 from synth.approving import Notice, quarantine
+from synth.beginning import held_out_share
 from synth.data.files import read_file
 from synth.data.frames import as_table
 from synth.data.quarantine import refuse_real
@@ -20,6 +21,8 @@ from synth.gate.keys import default_key
 from synth.gate.policy import Policy
 from synth.gate.seals import SEAL, seal_run
 from synth.gate.verdict import Verdict
+from synth.generators import create
+from synth.generators.base import Generator
 from synth.metrics.evaluation import evaluate
 from synth.metrics.measurement import Measurements
 from synth.progress import Progress, silent
@@ -96,25 +99,28 @@ class Audit:
 
 def audit(
     train: Any,
-    holdout: Any,
-    synthetic: Any,
+    holdout: Any = None,
+    synthetic: Any = None,
     *,
     target: str | None = None,
     sensitive: str | Iterable[str] | None = None,
     schema: Any = None,
     policy: str | Path | Policy = POLICY,
     also: Iterable[Any] = (),
+    generator: str = "trees",
     out: str | Path | None = None,
     seed: int = 0,
     workers: int | None = None,
     progress: Progress = silent,
     notice: Notice = lambda text: None,
 ) -> Audit:
-    """Audit the fairness of a synthetic table against the real rows that it was made from.
+    """Audit the fairness of a synthetic table against the real rows that it was made from, or of what would be made of these.
 
     train: the real rows that the generator saw. holdout: real rows that it never saw, or None: what needs them is then said not
     to be measured, and the audit can reject but not approve. synthetic: the rows, from whatever source. Each is a `Table`, a
     pandas, polars or Arrow frame, or the path of a CSV, Parquet or Arrow file.
+    With `train` alone, `generator` (a name of `synth.generators`) makes them: some of the rows are held out, as many synthetic
+    ones are drawn as are left, and with `out` the model stays in its folder, for `synth repair` and `synth sample`.
     target: the outcome. sensitive: the columns whose groups, and crossings of up to three, are judged. schema: overrides of the
     inferred one, as for `synth.read`. also: rows of further fits, for the spread between fits.
     out: a folder for measurements.json, verdict.json, report.html and the quarantined rows, which `synth gate` and
@@ -124,11 +130,22 @@ def audit(
     rules = policy if isinstance(policy, Policy) else Policy.load(policy)
     real = _real(train, schema, target, sensitive)
     _check_roles(real)
-    held = _held_out(holdout, real)
-    claimed, again = _claimed(synthetic), [_claimed(rows) for rows in also]
+    again, model = [_claimed(rows) for rows in also], None
+    if synthetic is None:
+        if holdout is not None or again:
+            raise InputError(
+                "holdout and further fits are given, but no synthetic rows; give those too, or one real table alone, of which\n"
+                "some rows are held out and others learned from"
+            )
+        real, held, claimed, model = _made(real, rules, generator, seed, progress)
+        title = f"Fairness audit of rows that {generator} made of {_called(train, 'a table')}"
+    else:
+        held, claimed = _held_out(holdout, real), _claimed(synthetic)
+        title = f"Fairness audit of {_called(synthetic, 'synthetic rows')}"
     names = (*dict.fromkeys(check.measure for check in rules.checks), FAMILY)
-    measured = evaluate(real, held, claimed, seed=seed, only=names, repeats=again, workers=workers, progress=progress)
-    title = f"Fairness audit of {Path(synthetic).name if isinstance(synthetic, (str, Path)) else 'synthetic rows'}"
+    measured = evaluate(
+        real, held, claimed, seed=seed, only=names, repeats=again, model=model, workers=workers, progress=progress
+    )
     if out is None:
         verdict = rules.judge(measured)
         return Audit(fairness(measured, verdict), measured, verdict, title)
@@ -136,7 +153,9 @@ def audit(
         verdict = rules.judge(measured)
         done = Audit(fairness(measured, verdict), measured, verdict, title, Path(out))
         _leave(done, folder, real, notice)
-        if isinstance(train, (str, Path)) and (holdout is None or isinstance(holdout, (str, Path))):
+        if model is not None:
+            model.save(folder / "model")
+        elif isinstance(train, (str, Path)) and (holdout is None or isinstance(holdout, (str, Path))):
             origin = {"real": str(train), "holdout": None if holdout is None else str(holdout)}
             write_json(folder / "evaluated.json", {**origin, "synthetic": str(synthetic), "seed": seed})
     return done
@@ -146,6 +165,17 @@ def _real(train: Any, schema: Any, target: str | None, sensitive: str | Iterable
     if isinstance(train, Table) and schema is None:
         return as_table(train, target=target, sensitive=sensitive)
     return read(train, schema=schema, target=target, sensitive=sensitive)
+
+
+def _made(real: Table, rules: Policy, generator: str, seed: int, progress: Progress) -> tuple[Table, Table, Table, Generator]:
+    """Training and held-out rows, as many synthetic ones as there are of the first, and the model that they are drawn from."""
+    train, holdout = real.split(held_out_share(len(real), rules), seed=seed)
+    model = create(generator).fit(train, seed=seed, progress=progress)
+    return train, holdout, model.sample_table(len(train), seed=seed), model
+
+
+def _called(rows: Any, otherwise: str) -> str:
+    return Path(rows).name if isinstance(rows, (str, Path)) else otherwise
 
 
 def _check_roles(real: Table) -> None:

@@ -9,9 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from synth.beginning import job_name
 from synth.cli import app
 from synth.cli.jobs import SchemaFile, Sensitive, Target, names
 from synth.cli.screen import EXIT, STYLE, AsJson, Junit, Quiet, Sarif, Seed, for_machines, notice, out, print_json, watching
+from synth.errors import InputError
 from synth.report import words
 from synth.report.fairness import CALLED_OUT, LIKENESS, MODEL, SIZE, Fairness, GroupRow
 
@@ -29,15 +31,31 @@ NARROW = 120  # characters below which the table has no room for what attacks fi
 
 
 @app.command(
-    epilog="Example: synth audit --real train.csv --holdout held.csv --synthetic fake.csv --target income --sensitive sex,race "
-    "--out reports/audit"
+    epilog="Examples: synth audit adult.csv --target income --sensitive sex,race; synth audit --real train.csv --holdout "
+    "held.csv --synthetic fake.csv --target income --sensitive sex,race --out reports/audit"
 )
 def audit(
-    real: Annotated[Path, typer.Option(help="The real rows that the generator was trained on.", metavar="TRAIN")],
-    synthetic: Annotated[Path, typer.Option(help="The synthetic rows, ours or anybody's.", metavar="FAKE")],
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="A real table, of which rows are made and audited: CSV, Parquet or Arrow IPC, or bundled:arrests.",
+            metavar="[DATA]",
+            show_default=False,
+        ),
+    ] = None,
+    real: Annotated[Path | None, typer.Option(help="The real rows that the generator was trained on.", metavar="TRAIN")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="The synthetic rows, ours or anybody's.", metavar="FAKE")] = None,
     to: Annotated[
-        Path, typer.Option("--out", help="A folder for report.html, measurements.json and verdict.json.", metavar="DIR")
-    ],
+        Path | None,
+        typer.Option(
+            "--out",
+            help="A folder for report.html, measurements.json and verdict.json; by default reports/runs/NAME-audit.",
+            metavar="DIR",
+        ),
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Of DATA alone: who makes the rows; by default trees.", metavar="NAME")
+    ] = None,
     holdout: Annotated[
         Path | None,
         typer.Option(help="Real rows that the generator never saw; without them an audit can reject, but not approve."),
@@ -62,15 +80,25 @@ def audit(
 ) -> None:
     """Audit a synthetic table for fairness: who is missing, whose outcomes changed, and what a model does to each group.
 
-    Groups of the sensitive columns and their crossings are each held against real rows, under the policy `fairness-audit`.
+    Of DATA alone, rows are made of part of it, and the rest stands for reality: is a synthetic table of these people fair to
+    them? Or name TRAIN and FAKE, whoever made it. Groups of the sensitive columns and their crossings are each held against
+    real rows, under the policy `fairness-audit`.
     """
     from synth.audit import audit as audit_rows
 
+    if (data is None) == (real is None) or (real is None) != (synthetic is None) or (generator and data is None):
+        raise InputError(
+            "give one real table alone (synth audit DATA), of which rows are made, by --generator, and audited;\n"
+            "or --real TRAIN and --synthetic FAKE, and best --holdout as well"
+        )
+    source = data or str(real)
+    to = to or Path("reports/runs") / f"{job_name(source)}-audit"
     tell, say = for_machines(sarif, junit), (lambda text: None) if quiet else notice
     with watching(quiet) as progress:
         done = audit_rows(
-            real, holdout, synthetic, target=target, sensitive=names(sensitive), schema=schema, policy=policy,
-            also=names(also) or (), out=to, seed=seed, workers=workers, progress=progress, notice=say,
+            source, holdout, synthetic, target=target, sensitive=names(sensitive), schema=schema, policy=policy,
+            also=names(also) or (), generator=generator or "trees", out=to, seed=seed, workers=workers,
+            progress=progress, notice=say,
         )  # fmt: skip
     tell(done.verdict)
     if as_json:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fairlearn.metrics as fl
 import numpy as np
@@ -197,6 +198,45 @@ def test_fresh_rows_of_adult_pass_and_figures_are_fairlearns(shared_data: Callab
     assert found.decision == "approved", found.answer
     assert found.found.lost == ()
     _agrees(found, three, "sex", ">50K")  # type: ignore[arg-type]
+
+
+# one real table alone --------------------------------------------------------------------------------------------------
+
+
+def test_of_one_real_table_rows_are_made_audited_and_the_model_is_left(cli: Any, tmp_path: Path) -> None:
+    out = tmp_path / "audit"
+    asked = ("bundled:arrests", "--target", "released", "--sensitive", "sex,colour", "--out", str(out))
+    done = cli("audit", *asked, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["verdict"]["decision"] == "approved"
+    rows = json.loads((out / "measurements.json").read_text())["context"]["rows"]
+    table = synth.read("bundled:arrests")
+    assert rows["train"] + rows["holdout"] == len(table)
+    assert rows["synthetic"] == rows["train"]
+    assert "rows that trees made of bundled:arrests" in (out / "report.html").read_text()
+    assert len(synth.load(out / "model").sample(5)) == 5
+
+
+def test_rows_of_a_method_that_forgets_how_columns_go_together_are_not_fair(arrests: Three) -> None:
+    found = audit("bundled:arrests", target="released", sensitive="colour", generator="independent")
+    assert found.decision == "rejected", found.answer
+    assert "independent made of bundled:arrests" in found.title
+
+
+def test_half_of_what_belongs_together_is_refused(cli: Any, tmp_path: Path) -> None:
+    for given in (
+        (),
+        ("bundled:arrests", "--real", "real.csv"),
+        ("--real", "real.csv"),
+        ("--real", "real.csv", "--synthetic", "fake.csv", "--generator", "trees"),
+    ):
+        done = cli("audit", *given, "--target", "released", "--out", str(tmp_path / "no"))
+        assert done.code == 2, given
+        assert "give one real table alone (synth audit DATA)" in done.err
+    with pytest.raises(InputError, match="no synthetic rows"):
+        audit("bundled:arrests", synth.read("bundled:arrests"), target="released", sensitive="colour")
+    assert not (tmp_path / "no").exists()
 
 
 # what is refused -------------------------------------------------------------------------------------------------------
