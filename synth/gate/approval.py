@@ -19,6 +19,7 @@ from synth import __version__
 from synth.data.table import Table
 from synth.errors import NotApprovedError, VerificationError
 from synth.gate.dsse import ATTESTATION, PREDICATE, STATEMENT, add_signature, opened, seal
+from synth.gate.evidence_page import check_evidence
 from synth.gate.forms import formats_of, signed_digests
 from synth.gate.keys import PublicKey, Signer
 from synth.gate.leaving import leaving_rows, leaving_verdict
@@ -199,13 +200,15 @@ def _check_signer(key: Signer, terms: Terms) -> None:
 
 
 def _check_documents(documents: Mapping[str, bytes], verdict: Verdict) -> None:
-    """Raise NotApprovedError where what goes along with the rows is not this verdict, or would not be a file beside them."""
+    """Raise NotApprovedError where what goes along with the rows is not this verdict, would not be a file beside them, or owes
+    its reader more (`check_evidence`)."""
     if documents.get("verdict.json") != verdict.to_bytes():
         raise NotApprovedError("the documents do not hold this verdict as verdict.json; sign the verdict with its own bytes")
     for name in documents:
         layout, _, plain = name.rpartition("/")
         if plain in ("", ".", "..", ATTESTATION) or plain.startswith("data.") or "\\" in name or layout not in ("", *LAYOUTS):
             raise NotApprovedError(f"a document cannot be named {name!r}; give it a plain file name of its own")
+    check_evidence(documents, verdict)
 
 
 def _statement(verdict: Verdict, by: str, subjects: Mapping[str, str], terms: Terms) -> dict[str, Any]:

@@ -23,6 +23,7 @@ ATTACKS: Mapping[str, tuple[str, str, str]] = {  # by measure: the risk, what th
     "privacy.memorised": ("extraction", "the synthetic rows", "finds rows far closer to one person than to any stranger"),
     "privacy.memorised_parts": ("extraction", "the synthetic rows", "finds most cells of one person in a row"),
     "privacy.rare_combinations": ("extraction", "the synthetic rows", "finds combinations of values that one person alone had"),
+    "image.copies": ("extraction", "the synthetic images", "finds images that are a training image, or nearly"),
     "privacy.dcr": ("extraction", "the synthetic rows", "measures whether rows lie nearer to training rows than to strangers"),
     "privacy.nndr": ("extraction", "the synthetic rows", "measures whether rows single out one training row among all"),
     "privacy.membership_auc": (
@@ -141,10 +142,19 @@ def _attacks(verdict: Any) -> dict[str, list[Line]]:
     """The attacks that the policy judged, by risk."""
     found: dict[str, list[Line]] = {}
     for finding in verdict.findings:
-        known = ATTACKS.get(finding.check.split("[", 1)[0])
+        known = _attack(finding.check.split("[", 1)[0])
         if known is not None and finding.outcome != "absent":
             found.setdefault(known[0], []).append(_line(finding, known[1], known[2]))
     return found
+
+
+def _attack(measure: str) -> tuple[str, str, str] | None:
+    """The risk, what the attacker holds and what he tries. An attack that this page has no words for is shown all the same."""
+    if measure in ATTACKS or not measure.startswith("privacy."):
+        return ATTACKS.get(measure)
+    if measure.startswith("privacy.membership_"):
+        return ("membership", "a person's whole row", "tells whether it was trained on; one of several attacks")
+    return ("extraction", "the synthetic rows", "tries what the metric of this name describes")
 
 
 def _line(finding: Any, held: str, tried: str) -> Line:
