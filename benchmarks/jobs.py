@@ -85,7 +85,7 @@ def _line(folder: Path, name: str, rows: int, columns: int, job: str, command: l
     """Run a job and say what came of it."""
     home = {"SYNTH_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
     done, seconds, peak = timed(["-m", "synth", *command, "--json", "--quiet"], folder, {**os.environ, **home})
-    if done.returncode not in OUTCOMES:
+    if done.returncode not in OUTCOMES or not done.stdout:
         found = f"failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:100]}"
     else:
         found = said(job, json.loads(done.stdout), OUTCOMES[done.returncode])

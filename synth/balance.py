@@ -22,8 +22,8 @@ from synth.data.constraints import check_constraints
 from synth.data.sources import read
 from synth.data.table import Table
 from synth.errors import ConfigError, InputError, did_you_mean
-from synth.first_config import to_measure
 from synth.folder import Log, new_folder, write, write_json
+from synth.forecast import Measuring
 from synth.gate.keys import Signer
 from synth.gate.policy import Policy
 from synth.generators import by_name, create
@@ -299,7 +299,8 @@ def _expected_table(train: Table, generators: Generators) -> str:
     known = {name: method.estimate(train).seconds for name, method in methods.items() if method.has_estimate}
     fits = ", ".join(f"{name} {in_seconds(seconds)}" for name, seconds in known.items() if not learns_apart(name))
     fit = f", and a fit on all training rows ({fits})" if fits else ""
-    return f"a balanced table, where one is made, takes at most about {in_seconds(to_measure(len(train)))} to measure{fit}"
+    measuring = in_seconds(Measuring.of(train, len(train)).seconds)
+    return f"a balanced table, where one is made, takes at most about {measuring} to measure{fit}"
 
 
 # what is made ----------------------------------------------------------------------------------------------------------
