@@ -108,7 +108,7 @@ class Elsewhere(synth.Marginals):
         command = [self.python, str(ROOT / "benchmarks" / peer.script), self.folder]
         done = subprocess.run(command, env=clean, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"{peer.library}: {done.stderr.strip().splitlines()[-1][:120]}")
+            raise RuntimeError(f"{peer.library}: {' '.join(done.stderr.split())[-150:]}")  # its last lines, as one
         drawn = pq.read_table(folder / "drawn.parquet")
         self._drawn = np.column_stack([drawn[str(place)].to_numpy() for place in range(len(domain.sizes))]).astype(np.int32)
         self._domain = domain

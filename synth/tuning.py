@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from synth.attempt import FIDELITY, MEMBERSHIP, SEVERITY, Attempt, Outcome, figures_said, said, why_faithful, why_private
 from synth.climbing import climb, descend
 from synth.data.frames import as_table
 from synth.data.split import By
@@ -27,68 +28,20 @@ from synth.data.table import Table
 from synth.errors import ConfigError, DataError, InputError, did_you_mean
 from synth.folder import new_folder, write, write_json
 from synth.gate.policy import Policy
-from synth.gate.verdict import Decision, Finding, decide
 from synth.generators import by_name, create, names
 from synth.generators._storage import load, serialise
 from synth.generators.base import Generator
 from synth.metrics.evaluation import evaluate
-from synth.metrics.measurement import Measurement, Measurements
+from synth.metrics.measurement import Measurements
 from synth.progress import Progress, silent
 from synth.seed import check_seed
 
 MEASURED = 16_000  # rows of each table that likeness is measured on: as many as the detector looks at
 HELD_BACK = 0.5  # share of the rows; with fewer strangers to learn from, attacks are weaker than on a release (decision 009)
-FIDELITY = "fidelity.detection"
-MEMBERSHIP = "privacy.membership"  # what the names of the rules that limit the search begin with
 COPIES = ("exact_copies", "unique_copies", "near_copies", "memorised", "memorised_parts")  # rules on these limit it, too
 SEARCH = "search.json"
-DECIMALS = 4  # of every figure in a record that leaves with the rows, as in a verdict
 
-Outcome = Literal["within", "beyond", "undecided"]
 Prefer = Literal["faithful", "private"]  # which of the settings that a policy lets through is looked for
-SEVERITY: tuple[Outcome, ...] = ("within", "undecided", "beyond")
-OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond", "inconclusive": "undecided"}
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One setting that was tried on an inner split: its figures, and what the policy's rules say that it is held to."""
-
-    params: Mapping[str, Any]
-    seed: int  # of the inner split, the fit and the figures
-    figures: tuple[Measurement, ...]
-    findings: tuple[Finding, ...]
-    seconds: float
-
-    @property
-    def outcome(self) -> Outcome:
-        """Within the limits, beyond one of them, or undecided: no harm was shown, nor does the policy's bound exclude it."""
-        return OUTCOMES[decide(self.findings)]
-
-    @property
-    def within(self) -> bool:
-        """Whether the policy's bound on every figure keeps its limit."""
-        return self.outcome == "within"
-
-    @property
-    def serves(self) -> bool:
-        """Whether every rule is kept, if only by the figure itself.
-
-        An attempt has half of the rows, too few to exclude much; a setting is not taken for useless because of that.
-        """
-        return not any(finding.blocks and finding.outcome != "inconclusive" for finding in self.findings)
-
-    def __getitem__(self, name: str) -> Measurement:
-        """The figure of that name, with its interval and what real rows, or chance, score in its place. Raises KeyError."""
-        for figure in self.figures:
-            if figure.name == name:
-                return figure
-        raise KeyError(f"no figure {name!r}{did_you_mean(name, [m.name for m in self.figures])}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attempt as plain JSON values; a figure that could not be measured is null."""
-        figures = {m.label: None if m.score is None else _rounded(m) for m in self.figures}
-        return {"params": dict(self.params), "seed": self.seed, "outcome": self.outcome, "figures": figures}
 
 
 @dataclass(frozen=True)
@@ -112,8 +65,8 @@ class Tuned:
     prefer: Prefer = "faithful"
 
     def __repr__(self) -> str:
-        lines = [f"  {_said(a.params)}: {a.outcome}, {_figures_said(a)}" for a in self.attempts]
-        return "\n".join([f"Tuned({self.model.name}, {_said(self.params)}: {self.outcome}; {self.why})", *lines])
+        lines = [f"  {said(a.params)}: {a.outcome}, {figures_said(a)}" for a in self.attempts]
+        return "\n".join([f"Tuned({self.model.name}, {said(self.params)}: {self.outcome}; {self.why})", *lines])
 
     @property
     def record(self) -> dict[str, Any]:
@@ -219,7 +172,7 @@ def fit_to_policy(
         model=model,
         params=ladder[rung],
         outcome=outcome,
-        why=(_why if prefer == "faithful" else _why_private)(tuple(attempts), rung, ladder, outcome, ended),
+        why=(why_faithful if prefer == "faithful" else why_private)(tuple(attempts), rung, ladder, outcome, ended),
         attempts=tuple(attempts),
         rungs=len(ladder),
         rows={"train": len(trial(0).inner), "holdout": len(trial(0).strangers)},
@@ -343,73 +296,3 @@ def _likeness(policy: Policy) -> tuple[str, ...]:
 def _blocking(policy: Policy) -> tuple[str, ...]:
     """Every measure that the policy blocks on."""
     return tuple(dict.fromkeys(check.measure for check in policy.checks if check.severity == "block"))
-
-
-# in words --------------------------------------------------------------------------------------------------------------
-
-
-def _why(attempts: tuple[Attempt, ...], rung: int, ladder: tuple[Mapping[str, Any], ...], outcome: Outcome, ended: bool) -> str:
-    """Why this rung was chosen, in a sentence that holds no value of any row."""
-    tried = [attempt for attempt in attempts if attempt.params == ladder[rung]]
-    if not tried:
-        return "no attempt could be made within the budget of time, so the most private setting was taken, untried"
-    if outcome == "beyond":
-        return f"even the most private setting does not keep the limits, and was taken: {_worst(tried)}"
-    if outcome == "undecided":
-        return (
-            "the rows held back are too few to show that even the most private setting keeps the limits, and it was taken: "
-            f"{_worst(tried)}"
-        )
-    if not ended:
-        twice = "on both inner splits" if len(tried) > 1 else "on the first inner split; there was none to try it on the second"
-        return f"the most faithful setting found in the budget of time to keep the limits {twice}"
-    if rung == 0:
-        return "the most faithful setting of all keeps the limits"
-    before = [attempt for attempt in attempts if attempt.params == ladder[rung - 1]]
-    return f"the most faithful setting that keeps the limits on both inner splits; of the next one {_worst(before)}"
-
-
-def _why_private(
-    attempts: tuple[Attempt, ...], rung: int, ladder: tuple[Mapping[str, Any], ...], outcome: Outcome, ended: bool
-) -> str:
-    """The same where the most private setting was looked for."""
-    tried = [attempt for attempt in attempts if attempt.params == ladder[rung]]
-    if not tried:
-        return "no attempt could be made within the budget of time, so the most private setting was taken, untried"
-    if not all(attempt.serves for attempt in tried):
-        time = "" if ended else " in the budget of time"
-        return f"no setting was found{time} whose rows are good enough, so the most private one was taken: {_worst(tried)}"
-    chosen = (
-        "the most private setting of all" if rung == len(ladder) - 1 else "the most private setting whose rows are good enough"
-    )
-    if outcome != "within":
-        return f"{chosen}, but {_worst(tried)}"
-    if rung == len(ladder) - 1:
-        return f"{chosen} keeps every rule on likeness and use"
-    before = [attempt for attempt in attempts if attempt.params == ladder[rung + 1] and not attempt.serves]
-    return f"{chosen}; of the next one {_worst(before)}" if before else f"{chosen}, of those tried in the budget of time"
-
-
-def _worst(attempts: Sequence[Attempt]) -> str:
-    """What most stands in the way. A reason may count real rows, so of a figure that is not there it says only that."""
-    blocking = (finding for attempt in attempts for finding in attempt.findings if finding.blocks)
-    found = sorted(blocking, key=lambda finding: finding.outcome != "fail")
-    if not found or found[0].value is None:
-        return f"{found[0].check if found else 'membership'} could not be measured"
-    return f"{found[0].check} is {found[0].message}"
-
-
-def _said(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items())
-
-
-def _figures_said(attempt: Attempt) -> str:
-    told = [m for m in attempt.figures if m.name in (FIDELITY, f"{MEMBERSHIP}_auc", f"{MEMBERSHIP}_tpr")]
-    return ", ".join(f"{m.name} {m.score if m.score is not None else m.status}" for m in told)
-
-
-def _rounded(m: Measurement) -> dict[str, float | None]:
-    assert m.score is not None
-    ends = {"value": m.score.value, "low": m.score.low, "high": m.score.high}
-    real = None if m.reference is None else round(m.reference.value, DECIMALS)
-    return {name: round(end, DECIMALS) for name, end in ends.items()} | {"reference": real}

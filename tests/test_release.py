@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import synth
+from synth.attempt import Attempt
 from synth.balance import default_folder
 from synth.climbing import descend
 from synth.data.bundled import load_bundled
@@ -22,7 +23,6 @@ from synth.errors import BudgetError, ConfigError, DataError, SchemaError
 from synth.first_config import first_config
 from synth.gate.verdict import Finding
 from synth.release import plan_release, release
-from synth.tuning import Attempt
 
 POLICY = """
 name: small-release

@@ -30,10 +30,7 @@ MOST = 16  # groups in the terminal's table; the page has all
 NARROW = 120  # characters below which the table has no room for what attacks find
 
 
-@app.command(
-    epilog="Examples: synth audit adult.csv --target income --sensitive sex,race; synth audit --real train.csv --holdout "
-    "held.csv --synthetic fake.csv --target income --sensitive sex,race --out reports/audit"
-)
+@app.command(epilog="Example: synth audit adult.csv --target income --sensitive sex,race --out reports/audit")
 def audit(
     data: Annotated[
         str | None,
