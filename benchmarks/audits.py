@@ -57,7 +57,7 @@ EPSILONS = (0.5, 1, 3, 10)
 SIDE = 2_000  # runs
 CHUNK = 50  # of them to a line
 UNIQUE = 10_000  # runs of a threshold
-CANARIES = 2_000
+CANARIES = 4_000  # with 2,000 a training with a fiftieth of its noise was seen once and once not
 TRAINED = ("diffusion", "gan's critic")  # networks that are trained once on canaries, by `benchmarks.one_run`
 TRAINING = (40, 0.5, 4.0)  # steps, sampling rate and noise of these
 FAULTY = 0.02  # of the noise, in the control
@@ -256,8 +256,9 @@ of that size: the Gaussian release says how many.
 
 ## Planted faults
 
-{ROUNDS} audits each on sound code and with the fault planted, {RUNS} runs a side on noise from seeds. Each has a test of its
-name in tests/privacy/test_audit_mutations.py.
+{ROUNDS} audits each on sound code and with the fault planted, {RUNS} runs a side on noise from seeds, {2 * RUNS:,} where
+the loss is small beside its claim (double spend, shuffled batches). Each has a test of its name in
+tests/privacy/test_audit_mutations.py.
 
 | planted | found in | audit | caught | false alarms |
 |---|---|---|---:|---:|

@@ -30,11 +30,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +118,18 @@ def run(one: Key, state: Path, peers: str, limit: int) -> None:
     """Run a cell in a process and add its line to the state file; a crash or a cell that overruns says so there."""
     said: dict[str, Any] = dict(zip(("table", "method", "epsilon", "seed"), one, strict=True))
     command = [sys.executable, "-m", "benchmarks.private", "cell", *map(str, one), peers]
+    child = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
-        said |= json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr.strip().splitlines()[-1][:160]}
+        told, errors = child.communicate(timeout=limit)
+        said |= json.loads(told) if child.returncode == 0 else {"failed": errors.strip().splitlines()[-1][:160]}
     except subprocess.TimeoutExpired:
         said |= {"failed": f"took over {limit} s"}
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # a peer's process, too, however the cell ended
+        child.wait()
     state.parent.mkdir(parents=True, exist_ok=True)
     with state.open("a", encoding="utf-8") as file:
         file.write(json.dumps(said) + "\n")
