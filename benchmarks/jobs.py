@@ -30,7 +30,7 @@ from synth.folder import replace
 
 OUT = ROOT / "reports" / "benchmarks" / "jobs.md"
 GOAL = 300  # seconds
-OUTCOMES = {0: "done", 1: "rejected", 3: "inconclusive"}
+OUTCOMES = {0: "approved", 1: "rejected", 3: "inconclusive"}
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ def said(job: str, told: dict[str, Any], ended: str) -> str:
     """What a job told its caller, in a few words."""
     if job == "balance":
         return str(told["answer"]["sentence"]).replace("|", "/")
-    return ended if job == "release" and ended != "done" else "approved" if ended == "done" else ended
+    return ended
 
 
 def page(lines: list[str]) -> str:
     """The page that is committed."""
-    about = "\n\n".join((__doc__ or "").split("\n\n")[2:])
+    about = (__doc__ or "").split("\n\n")[2].split("folder). ")[1]
     rows = "\n".join(lines)
     return f"""# The three jobs, by the clock
 

@@ -15,7 +15,6 @@ MEMBERSHIP = "privacy.membership"  # what the names of the rules that limit the 
 DECIMALS = 4  # of every figure in a record that leaves with the rows, as in a verdict
 
 Outcome = Literal["within", "beyond", "undecided"]
-Prefer = Literal["faithful", "private"]  # which of the settings that a policy lets through is looked for
 SEVERITY: tuple[Outcome, ...] = ("within", "undecided", "beyond")
 OUTCOMES: dict[Decision, Outcome] = {"approved": "within", "rejected": "beyond", "inconclusive": "undecided"}
 
