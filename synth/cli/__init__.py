@@ -94,23 +94,40 @@ def main() -> None:
         load_commands()
 
         sys.exit(app(sys.argv[1:], standalone_mode=False) or 0)
-    except Interrupted:
-        _fail("interrupted; nothing half-done was left behind", 2)
-    except SynthError as problem:
-        _fail(str(problem), problem.exit_code)
-    except MemoryError:
-        _fail("not enough memory for this table; sample fewer rows with -n, or fit on fewer columns", 2)
-    except RecursionError:
-        _fail("what was given is nested too deeply to be read; write it flatter", 2)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(2)
-    except OSError as problem:
-        about = "" if problem.filename is None else f"{_short(str(problem.filename))}: "
-        _fail(f"{about}{problem.strerror or problem}; check the path, or choose another", 2)
-    except UsageError as problem:  # three lines, where typer draws a box of five or more
-        command = problem.ctx.command_path if problem.ctx is not None else "synth"
-        _fail(f"{' '.join(problem.format_message().split()).removesuffix('.')}; `{command} --help` shows what it takes", 2)
+    except (Interrupted, Exception) as problem:
+        _end(problem)
+
+
+def _end(problem: BaseException) -> Never:
+    """Say what went wrong in one message, and exit. Raises what is an error of ours."""
+    match problem:
+        case _ if _is_interruption(problem):
+            _fail("interrupted; nothing half-done was left behind", 2)
+        case SynthError():
+            _fail(str(problem), problem.exit_code)
+        case MemoryError():
+            _fail("not enough memory for this table; sample fewer rows with -n, or fit on fewer columns", 2)
+        case RecursionError():
+            _fail("what was given is nested too deeply to be read; write it flatter", 2)
+        case BrokenPipeError():
+            sys.stderr.close()
+            sys.exit(2)
+        case OSError():
+            about = "" if problem.filename is None else f"{_short(str(problem.filename))}: "
+            _fail(f"{about}{problem.strerror or problem}; check the path, or choose another", 2)
+        case UsageError():  # three lines, where typer draws a box of five or more
+            command = problem.ctx.command_path if problem.ctx is not None else "synth"
+            said = " ".join(problem.format_message().split()).removesuffix(".")
+            _fail(f"{said}; `{command} --help` shows what it takes", 2)
+        case _:
+            raise problem
+
+
+def _is_interruption(problem: BaseException | None) -> bool:
+    """Whether an interruption stands behind an error: of one that comes while a lock is waited for comes the lock's own."""
+    while problem is not None and not isinstance(problem, Interrupted):
+        problem = problem.__cause__ or problem.__context__
+    return problem is not None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+import synth.cli
 
 GOOD = "a,b,y\n" + "\n".join(f"{i % 17},{'pqr'[i % 3]},{'yes' if i % 5 else 'no'}" for i in range(300)) + "\n"
 BAD_FILES: dict[str, tuple[bytes, str]] = {
@@ -151,6 +154,28 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode == 2, err
     in_words(err, "interrupted")
     nothing_else(tmp_path, "config.yaml", "wide.parquet")
+
+
+def test_an_interruption_that_a_lock_turns_into_an_error_of_its_own_is_told_as_one(
+    cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = threading.Lock()
+
+    def wait_for_a_thread(*_: object, **__: object) -> None:  # as Thread.start does
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            lock.release()
+
+    def broken(*_: object, **__: object) -> None:
+        lock.release()
+
+    monkeypatch.setattr(synth.cli, "app", wait_for_a_thread)
+    ended = cli("demo")
+    assert (ended.code, ended.err) == (2, "synth: interrupted; nothing half-done was left behind\n")
+    monkeypatch.setattr(synth.cli, "app", broken)
+    with pytest.raises(RuntimeError, match="unlocked"):
+        cli("demo")
 
 
 def test_a_million_categories_are_refused_with_the_reason_and_are_identifiers_undeclared(
