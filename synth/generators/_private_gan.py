@@ -10,6 +10,9 @@ for one of the writer (Bie, Kamath and Zhang, "Private GANs, revisited", 2023).
   many rows as are expected in a batch, by the noisy counts.
 - The loss is that of Goodfellow et al. (2014), which does not saturate. A penalty on the critic's slope would ask each layer
   twice; noise holds the slope down.
+- Writers are kept at several times of the training, and each writes a part of the rows: what noise makes up differs from one
+  to the next, and what is there does not (Neunhoeffer, Wu and Dwork, "Private post-GAN boosting", 2021, weigh them; here all
+  count as much, which asks for no more of the rows).
 """
 
 from __future__ import annotations
@@ -30,11 +33,18 @@ from synth.progress import Progress
 WRITTEN = 512  # rows that are written for a step of either network
 BETAS = (0.5, 0.99)  # of Adam, for both: with more momentum they chase each other
 AVERAGE = 0.99  # decay of the running average of the writer's weights, over its own steps
+KEPT = 8  # writers that are kept ...
+FIRST_KEPT = 0.4  # ... evenly from this part of the training to its end
 
 
 def conditions(columns: Sequence[ColumnFacts]) -> list[Tensor]:
     """How often a row that is given a column is given each of its states, float64 of shape (states,): by its noisy counts."""
     return [torch.from_numpy((column.counts + 1) / (column.counts + 1).sum()) for column in columns]
+
+
+def kept_at(steps: int) -> set[int]:
+    """After which of the writer's steps it is kept."""
+    return set(np.ceil(np.linspace(FIRST_KEPT * steps, steps, KEPT)).astype(int).tolist())
 
 
 class PrivateGan:
@@ -57,13 +67,18 @@ class PrivateGan:
         *,
         rate: Callable[[int], float],
         progress: Progress,
-    ) -> dict[str, np.ndarray]:
-        """The writer's averaged weights. data: states and positions of the real rows. rate: of learning, at each step of the
-        critic; the writer's is the same."""
+    ) -> list[dict[str, np.ndarray]]:
+        """The writer's averaged weights at several times. data: states and positions of the real rows. rate: of learning, at
+        each step of the critic; the writer's is the same."""
         writer = self.learner.writer
         averaged = {name: value.detach().clone() for name, value in writer.named_parameters()}
         optimizer = torch.optim.Adam(writer.parameters(), betas=BETAS)
         every = self.learner.manner.critic_steps
+        times = kept_at(how.steps // every)
+        kept: list[dict[str, np.ndarray]] = []
+
+        def keep() -> None:
+            kept.append({name: value.numpy().copy() for name, value in averaged.items()})
 
         def write(step: int) -> None:
             if (step + 1) % every:
@@ -77,6 +92,8 @@ class PrivateGan:
             decay = min(AVERAGE, (1 + taken) / (10 + taken))
             with torch.no_grad():
                 torch._foreach_lerp_(list(averaged.values()), [p.detach() for p in writer.parameters()], 1 - decay)
+            if taken in times:
+                keep()
 
         self.learner.train()
         train_privately(
@@ -92,7 +109,9 @@ class PrivateGan:
             after=write,
             progress=progress,
         )
-        return {name: value.numpy() for name, value in averaged.items()}
+        if not kept:
+            keep()
+        return kept
 
     def on_real(self, batch: tuple[Tensor, ...], rng: torch.Generator) -> Tensor:
         """The critic's loss of each real row, shape (rows,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +30,27 @@ class Written:
         return cls(*(np.concatenate(field) for field in zip(*fields, strict=True)))
 
 
-def apart(columns: Sequence[Modes], rows: int, rng: np.random.Generator) -> Written:
-    """Rows whose columns have nothing to do with each other."""
-    states = [rng.choice(m.states, rows, p=(m.counts + 1) / (m.counts + 1).sum()) for m in columns]
-    positions = rng.uniform(-1, 1, (rows, sum(m.has_position for m in columns)))
-    return Written(np.column_stack(states), positions, np.ones(rows))
+def apart(
+    columns: Sequence[Modes],
+    given: np.ndarray,
+    rng: np.random.Generator,
+    within: Mapping[int, np.ndarray] | None = None,
+) -> Written:
+    """Rows whose columns have nothing to do with each other, but for states that are given: -1 for none.
+
+    within: for some columns, the share of each state's draws that is wanted: the state is drawn among these, and the row's
+    weight is the probability that all would have come of themselves.
+    """
+    states, weights = given.copy(), np.ones(len(given), dtype=np.float32)
+    for k, modes in enumerate(columns):
+        chance = (modes.counts + 1) / (modes.counts + 1).sum()
+        if within is not None and k in within:
+            chance = chance * within[k]
+            weights *= chance.sum()
+        free = states[:, k] < 0
+        states[free, k] = rng.choice(modes.states, int(free.sum()), p=chance / chance.sum())
+    positions = rng.uniform(-1, 1, (len(given), sum(m.has_position for m in columns)))
+    return Written(states, positions.astype(np.float32), weights)
 
 
 def quantiles(columns: Sequence[Modes], states: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:

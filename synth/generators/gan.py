@@ -9,6 +9,7 @@ columns are written one after another, rare levels share states, and each column
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,31 +31,25 @@ from synth.generators._private_training import BINS_SHARE, begun, buy, private_c
 from synth.generators._training import (
     Plan,
     check_torch,
-    load_weights,
-    one_thread,
     train,
     validate_training,
 )
 from synth.generators._variety import Variety
-from synth.generators._written import Written, apart, evened, quantiles
+from synth.generators._writers import Writers
+from synth.generators._written import Written, apart
 from synth.generators.base import Generator
 from synth.privacy.accounting import Curve
 from synth.privacy.budget import Budget
 from synth.progress import Progress
 
 if TYPE_CHECKING:
-    from synth.generators._gan_net import Writer
     from synth.generators._private import Access
 
 Column = TypeVar("Column", EncodedColumn, Codebook)
 
 FEWEST_TOGETHER = 32  # rows per step: fewer tell the critic too little
 FASTEST = 0.02  # learning rate: faster ones collapse
-BLOCK = 4_096  # rows that are written together
 JUDGED = 10_000  # rows that frequencies and variety are judged by
-ROUNDS = 6  # of setting frequencies right
-STEP = 0.7  # ... each going so far of the way, at most MOST_STEP in log-odds
-MOST_STEP = 2.0
 PILOT = 4_096  # rows that tell how many come through a condition
 MOST_BEGUN = 100.0  # rows begun for one that comes through; where it takes more, rows are given the condition
 FEWEST_BEGUN, MOST_TOGETHER = 512, 100_000  # rows that are begun together
@@ -82,10 +77,11 @@ class Gan(Generator):
     balance: float = 0.0  # 0: conditions count as often as they occur; 1: by the logarithm of that, as in CTGAN
     classifier: float = 0.0  # weight of a classifier of the target in the writer's loss, as in CTAB-GAN+; 0 for none
     private_steps: int = 1_000  # under a budget: noisy steps of the critic
-    private_rate: float = 0.0625  # ... the probability with which a row is drawn into each
+    private_rate: float = 0.125  # ... the probability with which a row is drawn into each
     private_counts: float = 0.1  # ... share of the budget for the domain and the counts of single columns
     private_critic_steps: int = 8  # ... steps of the critic to one of the writer, which costs nothing
     private_learning_rate: float = 0.002  # ... of Adam, for writer and critic, at its highest
+    private_unrelated: float = 0.25  # ... share of the rows whose columns are drawn apart: noise makes up relations of its own
     max_seconds: float | None = None  # then training stops, and the best weights so far are kept
     device: str = "auto"  # cpu, cuda, …; auto takes a GPU where there is one
     devices: int = 1  # that share each step
@@ -109,6 +105,7 @@ class Gan(Generator):
             real_number(name, getattr(self, name), least=0.0, most=1.0)
         validate_private(self)
         whole_number("private_critic_steps", self.private_critic_steps, 1)
+        real_number("private_unrelated", self.private_unrelated, least=0.0, most=0.9)
 
     def _plan(self) -> Plan:
         return Plan(
@@ -141,8 +138,8 @@ class Gan(Generator):
         seed = int(rng.integers(2**31))
         trained = train(make, (states, positions), self._plan(), seed=seed, progress=progress, checkpoint=self._checkpoint)
         mine = "writer."
-        self._weights = {name.removeprefix(mine): w for name, w in trained.weights.items() if name.startswith(mine)}
-        self._set_right(rng)
+        weights = {name.removeprefix(mine): w for name, w in trained.weights.items() if name.startswith(mine)}
+        self._writers = Writers(self._modes, self.width, self.noise, [weights]).set_right(JUDGED, rng)
         judged = rng.permutation(rows.rows)[:JUDGED]
         variety = self._variety(states[judged], positions[judged], rng)
         self._facts = {"training": trained.facts, "variety": variety.to_dict()}
@@ -165,23 +162,24 @@ class Gan(Generator):
         manner = Manner(*sizes, self.gradient_penalty, self.given, self.balance, 0.0, None)
         facts = [ColumnFacts.of(modes) for modes in self._modes]
         nets = begun(partial(PrivateGan, facts, manner, bought.how.sampling_rate * bought.rows), access)
-        self._weights = nets.train(
+        weights = nets.train(
             self._encode(access.domain.decode(bought.cells, access.rng), access.rng),
             bought.how,
             access.noise,
             rate=rate_of(self, bought.how),
             progress=progress,
         )
-        self._set_right(access.rng)
-        strangers = apart(self._modes, JUDGED, access.rng)  # real rows would cost: rows of unrelated columns stand for them
+        writers = Writers(self._modes, self.width, self.noise, weights, self.private_unrelated)
+        self._writers = writers.set_right(JUDGED, access.rng)
+        strangers = apart(self._modes, self._open(JUDGED), access.rng)  # for real rows, which would cost
         variety = self._variety(strangers.states, strangers.positions, access.rng)
         self._facts = {"training": {"private": asdict(bought.how)}, "variety": variety.to_dict()}
         if variety.is_unusable:
             self._say(variety)
 
     def _variety(self, states: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> Variety:
-        """What as many written rows hold as these."""
-        written = self._write(self._open(len(states)), rng)
+        """What as many rows hold as these that networks have written."""
+        written = self._writers.networks_alone.write(self._open(len(states)), rng, {})
         return Variety.of((states, positions), (written.states, written.positions), [modes.name for modes in self._modes])
 
     def _say(self, variety: Variety) -> None:
@@ -225,61 +223,10 @@ class Gan(Generator):
         """What rows are given that are given nothing."""
         return np.full((rows, len(self._modes)), -1, dtype=np.int64)
 
-    def _write(
-        self, given: np.ndarray, rng: np.random.Generator, *, within: Mapping[int, np.ndarray] | None = None, right: bool = True
-    ) -> Written:
-        """Rows that are given these states, -1 for none.
-
-        within: for some columns, the share of each state's draws that is wanted. right: whether positions are set right.
-        """
-        import torch
-
-        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        parts: list[tuple[np.ndarray, ...]] = []
-        with one_thread():
-            bias = torch.from_numpy(self._bias)
-            wanted = {place: torch.from_numpy(share.astype(np.float32)) for place, share in (within or {}).items()}
-            for start in range(0, max(1, len(given)), BLOCK):
-                _, *made = self._writer(torch.from_numpy(given[start : start + BLOCK]), noise, bias, wanted)
-                parts.append(tuple(part.numpy() for part in made))
-        positions, states, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Written(states, evened(self._modes, self._knots, states, positions) if right else positions, weights)
-
-    @property
-    def _writer(self) -> Writer:
-        """The network, built once from its weights."""
-        if "_network" not in self.__dict__:
-            from synth.generators._gan_net import ColumnFacts, Writer
-
-            network = Writer([ColumnFacts.of(modes) for modes in self._modes], self.width, self.noise)
-            self.__dict__["_network"] = load_weights(network, self._weights)  # type: ignore[arg-type]
-        return self.__dict__["_network"]  # type: ignore[no-any-return]
-
-    # frequencies -------------------------------------------------------------------------------------------------------
-
-    def _set_right(self, rng: np.random.Generator) -> None:
-        """Move the log-odds of all states until each column's come as often as in training, and make positions even.
-
-        The critic teaches what goes with what; how often a state comes is known, and need not be left to it.
-        """
-        self._bias = np.zeros(sum(modes.states for modes in self._modes), dtype=np.float32)
-        self._knots: list[np.ndarray] = [np.empty(0) for modes in self._modes if modes.has_position]
-        for _ in range(ROUNDS):
-            states = self._write(self._open(JUDGED), rng, right=False).states
-            start = 0
-            for k, modes in enumerate(self._modes):
-                drawn = np.bincount(states[:, k], minlength=modes.states)
-                wanted = (modes.counts + 1) / (modes.counts.sum() + modes.states)
-                apart = np.log(wanted * (JUDGED + modes.states) / (drawn + 1))
-                self._bias[start : start + modes.states] += STEP * np.clip(apart, -MOST_STEP, MOST_STEP)
-                start += modes.states
-        written = self._write(self._open(JUDGED), rng, right=False)
-        self._knots = quantiles(self._modes, written.states, written.positions)
-
     # sampling ----------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._decode(self._write(self._open(n), rng), rng)
+        return self._decode(self._writers.write(self._open(n), rng, {}), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Rows that are drawn within the condition and kept by their weight, or, where that keeps too few, given it.
@@ -295,16 +242,16 @@ class Gan(Generator):
             share = self._modes[self._place(name)].share(clause)
             of_number = self._modes[self._place(name)].is_number  # the caller turns down what lies beyond its bounds
             within[self._place(name)] = (share > 0).astype(float) if of_number else share
-        first = self._write(self._open(PILOT), rng, within=within)
+        first = self._writers.write(self._open(PILOT), rng, within)
         highest = float(first.weights.max())
         if first.weights.mean() < highest / MOST_BEGUN or highest <= 0:
-            written = self._write(self._given(n, chances, rng), rng)
+            written = self._writers.write(self._given(n, chances, rng), rng, {})
             return self._decode(written, rng, {name: clauses[name] for name in self._chosen(chances)})
         kept: list[Written] = []
         have, begun = 0, 0
         while have < n or not kept:
             size = int(min(MOST_TOGETHER, max(FEWEST_BEGUN, 1.1 * (n - have) * highest / first.weights.mean())))
-            rows = self._write(self._open(size), rng, within=within)
+            rows = self._writers.write(self._open(size), rng, within)
             kept.append(rows.take(np.flatnonzero(rng.random(size) * highest < rows.weights)))
             have, begun = have + len(kept[-1].weights), begun + size
         rows = Written.together(kept).take(np.arange(min(n, have)))
@@ -368,12 +315,13 @@ class Gan(Generator):
     # saving ------------------------------------------------------------------------------------------------------------
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        arrays = {f"weights.{name}": weight for name, weight in self._weights.items()}
+        writers = enumerate(self._writers.weights)
+        arrays = {f"weights.{number}.{name}": weight for number, weights in writers for name, weight in weights.items()}
         for k, modes in enumerate(self._modes):
             arrays |= modes.to_arrays(f"{k}")
-        arrays |= {f"knots.{place}": knots for place, knots in enumerate(self._knots)} | {"bias": self._bias}
+        arrays |= {f"knots.{place}": knots for place, knots in enumerate(self._writers.knots)} | {"bias": self._writers.bias}
         columns = [{"name": m.name, "null": m.has_null, "between": m.between} for m in self._modes]
-        return {"columns": columns, **self._facts}, arrays
+        return {"columns": columns, "unrelated": self._writers.unrelated, **self._facts}, arrays
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         self._template = template
@@ -381,9 +329,17 @@ class Gan(Generator):
             Modes.from_arrays(f"{k}", arrays, template[column["name"]], column["null"], column["between"])
             for k, column in enumerate(state["columns"])
         ]
-        self._weights = {
-            name.removeprefix("weights."): weight for name, weight in arrays.items() if name.startswith("weights.")
-        }
-        self._bias = arrays["bias"]
-        self._knots = [arrays[f"knots.{place}"] for place in range(sum(modes.has_position for modes in self._modes))]
+        weights: defaultdict[int, dict[str, np.ndarray]] = defaultdict(dict)
+        for name, values in arrays.items():
+            if name.startswith("weights."):
+                number, parameter = name.removeprefix("weights.").split(".", 1)
+                if number.isdigit():
+                    weights[int(number)][parameter] = values
+                else:  # as models were saved that had one writer always
+                    weights[0][f"{number}.{parameter}"] = values
+        in_order = [weights[number] for number in sorted(weights)]
+        knots = [arrays[f"knots.{place}"] for place in range(sum(modes.has_position for modes in self._modes))]
+        sizes = (self._modes, self.width, self.noise)
+        bias = np.atleast_2d(arrays["bias"])
+        self._writers = Writers(*sizes, in_order, state.get("unrelated", 0.0), bias, knots)
         self._facts = {"training": state["training"], "variety": state["variety"]}

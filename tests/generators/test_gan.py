@@ -191,7 +191,7 @@ def test_a_hundred_thousand_levels_take_the_networks_of_a_hundred() -> None:
     who = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(list(column.categories or ())))
     table = Table(pa.table([who, pa.array(rng.integers(5, size=20_000))], names=["who", "n"]), schema)
     model = Gan(epochs=1, **SMALL | {"batch_rows": 1_000}).fit(table)
-    weights = sum(weight.nbytes for weight in model._weights.values())
+    weights = sum(weight.nbytes for weight in model._writers.weights[0].values())
     assert weights < 200_000
     rows = model.sample(2_000)
     assert len(set(_column(rows, "who"))) > 1_800

@@ -88,7 +88,7 @@ def test_a_writer_learns_from_a_noisy_critic_that_two_columns_are_one() -> None:
     nets = PrivateGan(facts, Manner(32, 4, 32, 1, 0.0, 0.5, 0.0, 0.0, None), expected=450.0)
     rows = np.repeat(np.arange(3, dtype=np.int32), 600)[:, None].repeat(2, axis=1), np.zeros((1_800, 0), dtype=np.float32)
     how = NoisySteps(300, 0.25, 1.0)
-    weights = nets.train(rows, how, Noise(Allowance(1), seed=1), rate=lambda _: 0.002, progress=silent)
+    weights = nets.train(rows, how, Noise(Allowance(1), seed=1), rate=lambda _: 0.002, progress=silent)[-1]
     writer = nets.learner.writer
     writer.load_state_dict({name: torch.from_numpy(held) for name, held in weights.items()})
     given = torch.stack([torch.arange(3_000) % 3, torch.full((3_000,), -1)], dim=1)
