@@ -11,6 +11,8 @@ import pyarrow as pa
 from peer_job import work
 
 dp.enable_features("contrib")
+STEP = 1e-6  # by which a budget is made less that it cannot divide
+LEAST = 1 - 2e-5  # of the budget, then it is given up
 
 
 def run(job: dict[str, Any], codes: pa.Table) -> tuple[Callable[[], None], Callable[[], pa.Table]]:
@@ -21,10 +23,16 @@ def run(job: dict[str, Any], codes: pa.Table) -> tuple[Callable[[], None], Calla
     released: list[Any] = []
 
     def fit() -> None:
-        context = dp.Context.compositor(
-            data=rows, privacy_unit=dp.unit_of(contributions=1), privacy_loss=dp.loss_of(rho=job["rho"])
-        )
-        released.append(context.query(rho=job["rho"]).contingency_table(keys=keys, algorithm=method).release())
+        rho = job["rho"]
+        while not released:
+            privacy = {"privacy_unit": dp.unit_of(contributions=1), "privacy_loss": dp.loss_of(rho=rho)}
+            context = dp.Context.compositor(data=rows, **privacy)
+            try:
+                released.append(context.query(rho=rho).contingency_table(keys=keys, algorithm=method).release())
+            except dp.OpenDPException as problem:  # its parts of some budgets add up to the last digit more than the whole
+                if "insufficient budget" not in str(problem) or rho < LEAST * job["rho"]:
+                    raise
+                rho *= 1 - STEP
 
     def draw() -> pa.Table:
         # it has a cell for null beside those declared, which noise alone fills: such a value is the column's first
