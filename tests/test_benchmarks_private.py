@@ -76,6 +76,14 @@ def test_a_claim_that_does_not_hold_is_named(fault: str) -> None:
     assert claim.line.startswith("- **Falls short**")
 
 
+@pytest.mark.parametrize(("errors", "behind"), [((0.026, 0.030, 0.034), False), ((0.030, 0.031, 0.034), True)])
+def test_one_fit_of_a_peer_is_no_lead_where_a_fit_of_ours_reaches_it(errors: tuple[float, ...], behind: bool) -> None:
+    """One fit has no spread: without that of ours, chance alone would put us behind every other time."""
+    ours = [cell("aim", 1.0, tvd2, 0.88, seed=seed) for seed, tvd2 in enumerate(errors)]
+    (claim,) = [claim for claim in claims([*ours, cell("opendp-aim", 1.0, 0.0285, 0.88)]) if "never behind" in claim.words]
+    assert bool(claim.short) == behind
+
+
 def test_the_page_shows_costs_claims_and_what_failed(tmp_path: Path) -> None:
     real = {
         "table": "Adult",
