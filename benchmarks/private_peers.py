@@ -8,7 +8,8 @@
 Two environments, since dpmm pins an older OpenDP. Both libraries are given the cells that ours works on: the codebook's, and
 for numbers the bins that a tenth of the budget bought, with the other nine tenths to spend (as ρ, or as the ε that it is at δ);
 their rows come back as cells, and values within these are drawn as ours are. So the methods are compared, and not how numbers
-are cut, for which OpenDP wants public points. All else is as they ship it.
+are cut, for which OpenDP wants public points. All else is as they ship it, but for two faults of drawing that OpenDP's mbi has
+since mended (`peer_opendp`).
 """
 
 from __future__ import annotations
