@@ -79,7 +79,7 @@ class Gan(Generator):
     private_steps: int = 1_000  # under a budget: noisy steps of the critic
     private_rate: float = 0.125  # ... the probability with which a row is drawn into each
     private_counts: float = 0.1  # ... share of the budget for the domain and the counts of single columns
-    private_critic_steps: int = 8  # ... steps of the critic to one of the writer, which costs nothing
+    private_critic_steps: int = 4  # ... steps of the critic to one of the writer, which costs nothing
     private_learning_rate: float = 0.002  # ... of Adam, for writer and critic, at its highest
     private_unrelated: float = 0.25  # ... share of the rows whose columns are drawn apart: noise makes up relations of its own
     max_seconds: float | None = None  # then training stops, and the best weights so far are kept
