@@ -35,7 +35,8 @@ import pyarrow.parquet as pq
 
 import synth
 from benchmarks.cells import DATA, ROOT
-from benchmarks.private import DELTA, OUT, Singles, codebook, known, private, tvd
+from benchmarks.private import DELTA, OUT, Singles, codebook, known, private
+from benchmarks.private_measures import tvd
 from synth.data.table import Table
 
 TABLES = {"KDD": "label", "Diabetes130": "readmitted"}
