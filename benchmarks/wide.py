@@ -73,7 +73,9 @@ def main() -> None:
             run(one, asked.state)
             print(f"{place}/{len(cells)} {' '.join(map(str, one))}", file=sys.stderr, flush=True)
     held = known(asked.state)
-    write_page(asked.out, [held[one] for one in cells], " ".join(["python -m benchmarks.wide", *sys.argv[1:]]))
+    tables = " ".join(asked.tables or TABLES)
+    command = f"python -m benchmarks.wide {tables} --methods {asked.methods} --epsilons {asked.epsilons}"
+    write_page(asked.out, [held[one] for one in cells], command)
 
 
 def run(one: tuple[str, str, float, int], state: Path) -> None:
@@ -155,6 +157,8 @@ def write_page(out: Path, found: Sequence[dict[str, Any]], command: str) -> None
         ]
         lines += [line(each) for each in sorted(found, key=lambda each: each["epsilon"]) if each["table"] == table]
         lines.append("")
+    left_out = [table for table in TABLES if all(each["table"] != table for each in found)]
+    lines += [f"Not run: {', '.join(left_out)}."] if left_out else []
     out.mkdir(parents=True, exist_ok=True)
     (out / "private_wide.md").write_text("\n".join(lines), encoding="utf-8")
 
