@@ -170,6 +170,7 @@ def test_an_interruption_that_a_lock_turns_into_an_error_of_its_own_is_told_as_o
     def broken(*_: object, **__: object) -> None:
         lock.release()
 
+    synth.cli.load_commands()  # they add themselves to the app that is replaced here
     monkeypatch.setattr(synth.cli, "app", wait_for_a_thread)
     ended = cli("demo")
     assert (ended.code, ended.err) == (2, "synth: interrupted; nothing half-done was left behind\n")
