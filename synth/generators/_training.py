@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,11 @@ from synth.generators._hyperparameters import real_number, whole_number
 from synth.progress import Progress
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from synth.generators._learner import Learner
+
+Network = TypeVar("Network", bound="nn.Module")
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SAVED_EVERY = 15.0  # seconds between two checkpoints
@@ -135,12 +139,12 @@ def train(
     return launch(make, data, plan, seed, progress, checkpoint, name)
 
 
-def load_weights(learner: Learner, weights: Mapping[str, np.ndarray]) -> Learner:
-    """The learner with these weights, ready to be asked."""
+def load_weights(network: Network, weights: Mapping[str, np.ndarray]) -> Network:
+    """The network with these weights, ready to be asked."""
     import torch
 
-    learner.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in weights.items()})
-    return learner.eval()
+    network.load_state_dict({name: torch.from_numpy(np.array(values)) for name, values in weights.items()})
+    return network.eval()
 
 
 @contextmanager

@@ -45,6 +45,10 @@ class Writers:
         """Without the rows that no network writes."""
         return replace(self, unrelated=0.0)
 
+    def open(self, rows: int) -> np.ndarray:
+        """What rows are given that are given nothing."""
+        return np.full((rows, len(self.columns)), -1, dtype=np.int64)
+
     def set_right(self, judged: int, rng: np.random.Generator) -> Writers:
         """With log-odds moved until each column's states come as often as in training, and positions made even.
 
@@ -56,12 +60,12 @@ class Writers:
         wanted = [(modes.counts + 1) / (modes.counts.sum() + modes.states) for modes in self.columns]
         for number in range(len(self.weights)):
             for _ in range(ROUNDS):
-                states = self._written_by(number, self._open(rows), bias[number], rng, {}).states
+                states = self._written_by(number, self.open(rows), bias[number], rng, {}).states
                 drawn = [np.bincount(states[:, k], minlength=modes.states) for k, modes in enumerate(self.columns)]
                 share = [(count + 1) / (rows + len(count)) for count in drawn]
                 short = np.log(np.concatenate(wanted) / np.concatenate(share))
                 bias[number] += STEP * np.clip(short, -MOST_STEP, MOST_STEP)
-        uneven = [self._written_by(number, self._open(rows), bias[number], rng, {}) for number in range(len(self.weights))]
+        uneven = [self._written_by(number, self.open(rows), bias[number], rng, {}) for number in range(len(self.weights))]
         together = Written.together(uneven)
         return replace(self, bias=bias, knots=quantiles(self.columns, together.states, together.positions))
 
@@ -74,6 +78,8 @@ class Writers:
         places = [np.flatnonzero(whose == number) for number in range(len(self.weights) + bool(self.unrelated))]
         parts = []
         for number, place in enumerate(places[: len(self.weights)]):
+            if number and not len(place):  # the first is asked even for no rows, which have a shape
+                continue
             rows = self._written_by(number, given[place], self.bias[number], rng, within)
             parts.append(replace(rows, positions=evened(self.columns, self.knots, rows.states, rows.positions)))
         if self.unrelated:
@@ -105,12 +111,9 @@ class Writers:
                 parts.append(Written(states, positions, weights))
         return Written.together(parts)
 
-    def _open(self, rows: int) -> np.ndarray:
-        return np.full((rows, len(self.columns)), -1, dtype=np.int64)
-
     @cached_property
     def _networks(self) -> list[Writer]:
         from synth.generators._gan_net import ColumnFacts, Writer
 
         facts = [ColumnFacts.of(modes) for modes in self.columns]
-        return [load_weights(Writer(facts, self.width, self.noise), weights) for weights in self.weights]  # type: ignore[arg-type,misc]
+        return [load_weights(Writer(facts, self.width, self.noise), weights) for weights in self.weights]

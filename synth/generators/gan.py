@@ -171,7 +171,7 @@ class Gan(Generator):
         )
         writers = Writers(self._modes, self.width, self.noise, weights, self.private_unrelated)
         self._writers = writers.set_right(JUDGED, access.rng)
-        strangers = apart(self._modes, self._open(JUDGED), access.rng)  # for real rows, which would cost
+        strangers = apart(self._modes, self._writers.open(JUDGED), access.rng)  # for real rows, which would cost
         variety = self._variety(strangers.states, strangers.positions, access.rng)
         self._facts = {"training": {"private": asdict(bought.how)}, "variety": variety.to_dict()}
         if variety.is_unusable:
@@ -179,7 +179,7 @@ class Gan(Generator):
 
     def _variety(self, states: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> Variety:
         """What as many rows hold as these that networks have written."""
-        written = self._writers.networks_alone.write(self._open(len(states)), rng, {})
+        written = self._writers.networks_alone.write(self._writers.open(len(states)), rng, {})
         return Variety.of((states, positions), (written.states, written.positions), [modes.name for modes in self._modes])
 
     def _say(self, variety: Variety) -> None:
@@ -219,14 +219,10 @@ class Gan(Generator):
             values[modes.name] = drawn_from.decode(rows.states[:, k], position, rng)
         return self._template.with_values(values)
 
-    def _open(self, rows: int) -> np.ndarray:
-        """What rows are given that are given nothing."""
-        return np.full((rows, len(self._modes)), -1, dtype=np.int64)
-
     # sampling ----------------------------------------------------------------------------------------------------------
 
     def _sample(self, n: int, rng: np.random.Generator) -> Encoded:
-        return self._decode(self._writers.write(self._open(n), rng, {}), rng)
+        return self._decode(self._writers.write(self._writers.open(n), rng, {}), rng)
 
     def _sample_where(self, n: int, where: Where, rng: np.random.Generator) -> Encoded:
         """Rows that are drawn within the condition and kept by their weight, or, where that keeps too few, given it.
@@ -242,7 +238,7 @@ class Gan(Generator):
             share = self._modes[self._place(name)].share(clause)
             of_number = self._modes[self._place(name)].is_number  # the caller turns down what lies beyond its bounds
             within[self._place(name)] = (share > 0).astype(float) if of_number else share
-        first = self._writers.write(self._open(PILOT), rng, within)
+        first = self._writers.write(self._writers.open(PILOT), rng, within)
         highest = float(first.weights.max())
         if first.weights.mean() < highest / MOST_BEGUN or highest <= 0:
             written = self._writers.write(self._given(n, chances, rng), rng, {})
@@ -251,7 +247,7 @@ class Gan(Generator):
         have, begun = 0, 0
         while have < n or not kept:
             size = int(min(MOST_TOGETHER, max(FEWEST_BEGUN, 1.1 * (n - have) * highest / first.weights.mean())))
-            rows = self._writers.write(self._open(size), rng, within)
+            rows = self._writers.write(self._writers.open(size), rng, within)
             kept.append(rows.take(np.flatnonzero(rng.random(size) * highest < rows.weights)))
             have, begun = have + len(kept[-1].weights), begun + size
         rows = Written.together(kept).take(np.arange(min(n, have)))
@@ -270,7 +266,7 @@ class Gan(Generator):
 
     def _given(self, n: int, chances: Mapping[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
         """What n rows are given, int64 of shape (n, columns): states drawn by how often they come and satisfy the clause."""
-        given = self._open(n)
+        given = self._writers.open(n)
         for name in self._chosen(chances):
             chance = chances[name]
             given[:, self._place(name)] = rng.choice(len(chance), size=n, p=chance / chance.sum())

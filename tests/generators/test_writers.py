@@ -18,6 +18,7 @@ pytest.importorskip("lightning_fabric")
 from synth.generators._private_gan import KEPT, kept_at
 from synth.generators._storage import load
 from synth.generators._writers import Writers
+from synth.generators._written import apart
 from synth.generators.gan import Gan
 from tests.generators.test_gan import SMALL, WORLD
 
@@ -95,6 +96,20 @@ def test_weights_that_leave_out_the_unrelated_are_found_out(mixed: Callable[...,
     )
     with pytest.raises(AssertionError):
         test_rows_under_a_condition_are_those_of_all_rows_that_satisfy_it(1, 0.5, {"colour": "red"}, mixed)
+
+
+def test_unrelated_rows_do_not_hide_a_collapse_of_the_networks(
+    mixed: Callable[..., Gan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = mixed(1, 0.9)
+    bias = method._writers.bias.copy()
+    bias[:, -2] += 50  # one colour is all that the network writes
+    method._writers = dataclasses.replace(method._writers, bias=bias)
+    rng = np.random.default_rng(0)
+    strangers = apart(method._modes, method._writers.open(4_000), rng)
+    assert method._variety(strangers.states, strangers.positions, rng).missing == ("colour",)
+    monkeypatch.setattr(Writers, "networks_alone", property(lambda whole: whole))  # planted: all rows are looked at
+    assert method._variety(strangers.states, strangers.positions, rng).missing == ()
 
 
 def test_a_mixture_is_saved_and_rows_come_in_no_order_of_writers(mixed: Callable[..., Gan], tmp_path: Path) -> None:
