@@ -25,22 +25,32 @@ MOST_NOISE, LEAST_NOISE = 10.0, 0.01  # σ of the first and the last step
 
 
 def draw(
-    net: Denoiser, given: Given, steps: int, guidance: float, rng: np.random.Generator, done: Callable[[int], None]
+    net: Denoiser,
+    given: Given,
+    steps: int,
+    guidance: float,
+    rng: np.random.Generator,
+    done: Callable[[int], None] = lambda _: None,
+    come: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tokens, int64 of shape (rows, tokens), and places on the normal scale, float32 of shape (rows, places).
 
-    Blocks have seeds of their own and a thread each, so that the rows do not depend on how many there are.
+    Blocks have seeds of their own and a thread each, so that the rows do not depend on how many there are. come: float64 of
+    shape (states of all tokens,), to which is added how many rows each state is expected in when its token's turn comes.
     """
     starts = range(0, len(given), BLOCK)
     seeds = rng.integers(2**62, size=len(starts))
     tokens, x = given.tokens.copy(), given.x.copy()
+    expected = np.zeros((len(starts), sum(net.form.sizes)))
 
     def block(place: int) -> None:
         rows = slice(starts[place], starts[place] + BLOCK)
-        tokens[rows], x[rows] = _draw_block(net, given.take(rows), steps, guidance, int(seeds[place]))
+        tokens[rows], x[rows] = _draw_block(net, given.take(rows), steps, guidance, int(seeds[place]), expected[place])
 
     for finished, _ in enumerate(_by_threads(block, len(starts))):
         done(min(len(given), (finished + 1) * BLOCK))
+    if come is not None:
+        come += expected.sum(axis=0)
     return tokens, x
 
 
@@ -82,7 +92,9 @@ def _begun(net: Denoiser, given: Given, rng: torch.Generator) -> tuple[Tensor, T
     return torch.where(known_tokens < 0, net.masked, known_tokens), torch.where(clean, known_x, x), clean
 
 
-def _draw_block(net: Denoiser, given: Given, steps: int, guidance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw_block(
+    net: Denoiser, given: Given, steps: int, guidance: float, seed: int, come: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     rng = torch.Generator().manual_seed(seed)
     tokens, x, clean = _begun(net, given, rng)
     known_tokens, known_x = torch.from_numpy(given.tokens), x
@@ -101,7 +113,7 @@ def _draw_block(net: Denoiser, given: Given, steps: int, guidance: float, seed: 
             noise, logits = torch.lerp(free_noise, noise, guidance), torch.lerp(free_logits, logits, guidance)
         scheduler.scale_model_input(x, time)
         x = scheduler.step(noise, time, x, generator=rng, return_dict=False)[0]
-        tokens = _reveal(net, tokens, logits, due == step, allowed, rng)
+        tokens = _reveal(net, tokens, logits, due == step, allowed, rng, come)
     return tokens.numpy(), torch.where(clean, known_x, x).numpy()
 
 
@@ -143,9 +155,16 @@ def _due(net: Denoiser, known: Tensor, sigmas: Tensor, rng: torch.Generator) -> 
 
 
 def _reveal(
-    net: Denoiser, tokens: Tensor, logits: Tensor, now: Tensor, allowed: list[Tensor | None], rng: torch.Generator
+    net: Denoiser,
+    tokens: Tensor,
+    logits: Tensor,
+    now: Tensor,
+    allowed: list[Tensor | None],
+    rng: torch.Generator,
+    come: np.ndarray,
 ) -> Tensor:
-    """The tokens, with those drawn whose turn it is."""
+    """The tokens, with those drawn whose turn it is, and how likely each state was among what has come."""
+    own = np.split(come, np.cumsum(net.form.sizes)[:-1])
     tokens, before = tokens.clone(), tokens
     for token, part in enumerate(torch.split(logits, list(net.form.sizes), dim=1)):
         rows = torch.nonzero(now[:, token])[:, 0]
@@ -157,6 +176,7 @@ def _reveal(
             first = net.form.parent[token]
             chance = torch.where(states if first < 0 else states[before[rows, first]], chance + 1e-300, 0.0)
         ends = torch.cumsum(chance, dim=1)
+        own[token] += (chance / ends[:, -1:]).sum(0).numpy()
         at = torch.rand((len(rows), 1), generator=rng, dtype=torch.float64) * ends[:, -1:]
         drawn = torch.searchsorted(ends, at, right=True)[:, 0]
         tokens[rows, token] = torch.minimum(drawn, (ends < ends[:, -1:]).sum(1))

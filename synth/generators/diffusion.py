@@ -42,6 +42,7 @@ STEP = 4e-3  # seconds of a step that do not depend on its size
 START = 6.0  # seconds until torch is there
 LIBRARY = 3.6e8  # bytes of torch, Lightning and diffusers
 TIME = 64  # numbers that tell the network the time, as in `_diffusion_net`
+AS_DRAWN = np.empty((0, 0))  # quantiles of places that are left where the network draws them
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Diffusion(Generator):
     def _fit(self, rows: Encoded, schema: Schema, rng: np.random.Generator, progress: Progress) -> None:
         check_torch(self.name, "diffusers")
         self._template = rows.take(np.arange(0))
-        self._cells, self._facts = Cells.of(rows), {}
+        self._cells, self._facts, self._knots = Cells.of(rows), {}, AS_DRAWN
         if not self._cells.sizes and not self._cells.places:  # all columns are constant
             self._weights = {}
             progress("fit", 1, 1)
@@ -120,7 +121,9 @@ class Diffusion(Generator):
         return private_cost(self, self.name, budget, delta, aside, "diffusers")
 
     def _fit_private(self, rows: Encoded, schema: Schema, access: Access, progress: Progress) -> None:
-        """Values and shares of single columns from noisy counts; what they have to do with each other by DP-SGD."""
+        """Values and shares of single columns from noisy counts, to which what the network draws is held; what columns have to
+        do with each other by DP-SGD."""
+        from synth.generators._diffusion_right import set_right
         from synth.generators._private_denoiser import PrivateDenoiser
         from synth.privacy.dpsgd import train_privately
 
@@ -144,6 +147,8 @@ class Diffusion(Generator):
             progress=progress,
         )
         self._weights = net.folded(weights)
+        self._knots = set_right(self._net, self._cells, self.steps, access.rng)
+        self._weights = {name: values.numpy() for name, values in self._net.state_dict().items()}
 
     def _estimate(self, size: TableSize) -> tuple[float, float, float]:
         """Arithmetic of the training steps at the speed of two cores; weights, rows, and what a look at many rows holds."""
@@ -216,12 +221,14 @@ class Diffusion(Generator):
         from scipy.special import ndtr
 
         from synth.generators._diffusion_draw import draw
+        from synth.generators._diffusion_right import evened
 
         rows = len(given)
         if not self._weights:
             return self._cells.decode(given.tokens, given.x)
         tokens, x = draw(self._net, given, self.steps, self.guidance, rng, lambda done: progress("sample", done, rows))
-        return self._cells.decode(tokens, ndtr(x.astype(np.float64)))
+        places = ndtr(x.astype(np.float64))
+        return self._cells.decode(tokens, evened(places, self._knots) if len(self._knots) else places)
 
     # filling in ----------------------------------------------------------------------------------------------------
 
@@ -246,13 +253,14 @@ class Diffusion(Generator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         weights = {f"net.{name}": values for name, values in self._weights.items()}
-        return {"nulls": self._cells.nulls, "training": self._facts}, {**self._cells.to_arrays(), **weights}
+        knots = {"knots": self._knots} if len(self._knots) else {}
+        return {"nulls": self._cells.nulls, "training": self._facts}, {**self._cells.to_arrays(), **knots, **weights}
 
     def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], template: Encoded) -> None:
         self._template = template
         self._cells = Cells.from_arrays(state["nulls"], arrays, template)
         self._weights = {name.removeprefix("net."): arrays[name] for name in arrays if name.startswith("net.")}
-        self._facts = dict(state["training"])
+        self._facts, self._knots = dict(state["training"]), arrays.get("knots", AS_DRAWN)
 
 
 def told_by(size: TableSize) -> tuple[int, int, int]:

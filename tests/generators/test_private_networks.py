@@ -77,6 +77,59 @@ def test_a_diffusion_learns_what_columns_have_to_do_with_each_other(model: Gener
     assert apart > 0.15
 
 
+def test_single_columns_of_a_diffusion_come_as_they_were_counted(model: Generator) -> None:
+    if model.name != "diffusion":
+        pytest.skip("of a gan, test_writers asks the same")
+    made, real = model.sample(20_000).arrow.to_pydict(), values(1_500)
+    for name in ("colour", "grade", "member"):
+        for level in set(real[name]):
+            assert made[name].count(level) / 20_000 == pytest.approx(real[name].count(level) / 1_500, abs=0.03)
+    scores = np.quantile(made["score"], [0.1, 0.25, 0.5, 0.75, 0.9])
+    assert scores == pytest.approx(np.quantile(real["score"], [0.1, 0.25, 0.5, 0.75, 0.9]), abs=0.06)
+
+
+def test_a_denoiser_is_brought_to_the_shares_that_it_is_told() -> None:
+    """A large category of two tokens, a small one, and a number with an atom: the network has all of them wrong."""
+    import torch
+    from scipy.special import ndtr
+
+    from synth.generators._cells import Cells
+    from synth.generators._clamping import nothing_known
+    from synth.generators._diffusion_draw import draw
+    from synth.generators._diffusion_net import Denoiser
+    from synth.generators._diffusion_right import evened, set_right
+
+    number = np.append(500.0, np.full(999, 4.5))
+    cells = Cells.of_books(
+        [
+            Codebook("city", 300, np.arange(1.0, 301.0), 0),
+            Codebook("kind", 3, np.array([60.0, 30.0, 10.0]), 0),
+            Codebook("sum", 1_000, number, 0, np.arange(1_000.0), 0),
+        ]
+    )
+    form = made("diffusion")
+    form.__dict__["_cells"] = cells
+    torch.default_generator.manual_seed(3)
+    net = Denoiser(form._form(), 24, 1, 0.0, 0.3)  # type: ignore[attr-defined]
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+
+    def off(knots: np.ndarray | None) -> list[float]:
+        tokens, x = draw(net, nothing_known(cells, 20_000), 10, 1.0, np.random.default_rng(1))
+        shares = np.split(np.array(net.form.shares), np.cumsum(cells.sizes)[:-1])
+        drawn = [np.bincount(of, minlength=len(share)) / 20_000 for of, share in zip(tokens.T, shares, strict=True)]
+        there = ndtr(x[tokens[:, cells.gates[0][0]] == cells.gates[0][1]].astype(np.float64))
+        u = np.sort((there if knots is None else evened(there, knots))[:, 0])
+        gap = np.abs(u - np.linspace(0, 1, len(u))).max()
+        return [*(float(np.abs(a - b).sum() / 2) for a, b in zip(drawn, shares, strict=True)), float(gap)]
+
+    before = off(None)
+    knots = set_right(net, cells, 10, np.random.default_rng(0))
+    after = off(knots)
+    assert min(before) > 0.06
+    assert max(after) < 0.03
+
+
 def test_a_writer_learns_from_a_noisy_critic_that_two_columns_are_one() -> None:
     import torch
 
