@@ -9,8 +9,6 @@ the noise does as much.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -70,8 +68,8 @@ class PrivateNet(nn.Module):
     def _losses(self, h: Tensor, codes: Tensor, inputs: Tensor, factor: Tensor) -> Tensor:
         """Minus the log-likelihood of every column given what is known, shape (rows · times, columns)."""
         rows, times, _ = h.shape
-        logits, bounds = self.heads.mixed(self.first(h)).flatten(0, 1), self.layout.bounds
-        parts = [logits[:, begin:end] for begin, end in pairwise(bounds)]
+        logits = self.heads.mixed(self.first(h)).flatten(0, 1)
+        parts = torch.split(logits, [token.levels for token in self.layout.firsts], dim=1)
         found = [self.reading.loss(part, start, codes) for part, start in zip(parts, self.layout.starts, strict=True)]
         if self.layout.later:
             with torch.no_grad():  # a layer is asked once: what the column's tokens so far say is taken as it is
@@ -124,8 +122,8 @@ class Fixed(nn.Module):
 
     def mixed(self, features: Tensor) -> Tensor:
         """A number for each level: shape (…, features) to (…, levels)."""
-        levels = len(self.share)
-        return self.share * features[..., :levels] + features[..., levels:] @ self.hats.T
+        own, knots = torch.split(features, list(self.hats.shape), dim=-1)
+        return self.share * own + knots @ self.hats.T
 
 
 def _spread(token: Token) -> tuple[np.ndarray, np.ndarray]:
