@@ -186,7 +186,9 @@ def _false_blocks(taken: list[Measurements]) -> list[str]:
         over = [check for check, n in checks.items() if n > ALLOWED["check"] * len(verdicts)]
         mark = " **over**" if blocked > ALLOWED["policy"] * len(verdicts) or over else ""
         share = f"{blocked / len(verdicts):.1%} [{low:.1%}, {high:.1%}]{mark}"
-        rows.append(f"| {policy.name} | {count['approved']} | {count['rejected']} | {count['inconclusive']} | {share} | {said} |")
+        rows.append(
+            f"| {policy.name} | {count['approved']} | {count['rejected']} | {count['inconclusive']} | {share} | {said} |"
+        )
     return rows
 
 
