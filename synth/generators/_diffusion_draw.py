@@ -41,15 +41,16 @@ def draw(
     starts = range(0, len(given), BLOCK)
     seeds = rng.integers(2**62, size=len(starts))
     tokens, x = given.tokens.copy(), given.x.copy()
-    expected = np.zeros((len(starts), sum(net.form.sizes)))
+    expected = None if come is None else np.zeros((len(starts), len(come)))
 
     def block(place: int) -> None:
         rows = slice(starts[place], starts[place] + BLOCK)
-        tokens[rows], x[rows] = _draw_block(net, given.take(rows), steps, guidance, int(seeds[place]), expected[place])
+        own = None if expected is None else expected[place]
+        tokens[rows], x[rows] = _draw_block(net, given.take(rows), steps, guidance, int(seeds[place]), own)
 
     for finished, _ in enumerate(_by_threads(block, len(starts))):
         done(min(len(given), (finished + 1) * BLOCK))
-    if come is not None:
+    if come is not None and expected is not None:
         come += expected.sum(axis=0)
     return tokens, x
 
@@ -93,7 +94,7 @@ def _begun(net: Denoiser, given: Given, rng: torch.Generator) -> tuple[Tensor, T
 
 
 def _draw_block(
-    net: Denoiser, given: Given, steps: int, guidance: float, seed: int, come: np.ndarray
+    net: Denoiser, given: Given, steps: int, guidance: float, seed: int, come: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = torch.Generator().manual_seed(seed)
     tokens, x, clean = _begun(net, given, rng)
@@ -161,10 +162,10 @@ def _reveal(
     now: Tensor,
     allowed: list[Tensor | None],
     rng: torch.Generator,
-    come: np.ndarray,
+    come: np.ndarray | None,
 ) -> Tensor:
-    """The tokens, with those drawn whose turn it is, and how likely each state was among what has come."""
-    own = np.split(come, np.cumsum(net.form.sizes)[:-1])
+    """The tokens, with those drawn whose turn it is; how likely each state was of these is added to `come`."""
+    own = None if come is None else np.split(come, np.cumsum(net.form.sizes)[:-1])
     tokens, before = tokens.clone(), tokens
     for token, part in enumerate(torch.split(logits, list(net.form.sizes), dim=1)):
         rows = torch.nonzero(now[:, token])[:, 0]
@@ -176,7 +177,8 @@ def _reveal(
             first = net.form.parent[token]
             chance = torch.where(states if first < 0 else states[before[rows, first]], chance + 1e-300, 0.0)
         ends = torch.cumsum(chance, dim=1)
-        own[token] += (chance / ends[:, -1:]).sum(0).numpy()
+        if own is not None:
+            own[token] += (chance / ends[:, -1:]).sum(0).numpy()
         at = torch.rand((len(rows), 1), generator=rng, dtype=torch.float64) * ends[:, -1:]
         drawn = torch.searchsorted(ends, at, right=True)[:, 0]
         tokens[rows, token] = torch.minimum(drawn, (ends < ends[:, -1:]).sum(1))

@@ -19,6 +19,7 @@ from synth.generators._modes import Modes
 from synth.generators._private_cells import FEW_ROWS, GRAIN, private_book
 from synth.generators._storage import load
 from synth.generators.base import Generator
+from synth.generators.diffusion import Diffusion
 from synth.privacy.allowance import Allowance
 from synth.privacy.bins import Cuts
 from synth.privacy.budget import Budget
@@ -106,10 +107,10 @@ def test_a_denoiser_is_brought_to_the_shares_that_it_is_told() -> None:
             Codebook("sum", 1_000, number, 0, np.arange(1_000.0), 0),
         ]
     )
-    form = made("diffusion")
-    form.__dict__["_cells"] = cells
+    method = Diffusion()
+    method._cells = cells
     torch.default_generator.manual_seed(3)
-    net = Denoiser(form._form(), 24, 1, 0.0, 0.3)  # type: ignore[attr-defined]
+    net = Denoiser(method._form(), 24, 1, 0.0, 0.3)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
 
